@@ -1,0 +1,158 @@
+"""Attention as pure functions: the output, and what a method may measure on the way.
+
+Shapes: ``q [batch, heads, queries, head_dim]``, ``k`` and ``v [batch, kv_heads, entries, head_dim]``,
+all after RoPE. The queries are always the last of the entries, in order: entry ``entries - queries + i``
+is query ``i`` itself. A group is the ``g = heads // kv_heads`` query heads that share a KV head (GQA).
+Everything measured is in float32.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+QUERY_BLOCK = 256
+"""Queries a block when scores are built explicitly: small enough to stay in the processor's caches,
+large enough for full-speed products; memory is then linear in the number of entries."""
+
+
+def fold(q: Tensor, kv_heads: int) -> Tensor:
+    """Stack the queries of a group as rows of one product with their KV head.
+
+    ``[batch, heads, queries, d] -> [batch, kv_heads, g * queries, d]``: a view, so keys are never repeated.
+    """
+    batch, heads, queries, dim = q.shape
+    return q.reshape(batch, kv_heads, heads // kv_heads * queries, dim)
+
+
+def visible(valid: Tensor, queries: int) -> Tensor:
+    """Which entries each query may see when some entries are padding.
+
+    Parameters
+    ----------
+    valid : BoolTensor [batch, entries]
+        False where an entry is padding.
+    queries : int
+        The last ``queries`` entries are the ones that ask.
+
+    Returns
+    -------
+    BoolTensor [batch, 1, queries, entries]
+        Causal, without the padding; a padding query sees only itself, so that no row is empty.
+    """
+    entries = valid.shape[-1]
+    own = torch.arange(entries - queries, entries, device=valid.device)[:, None]
+    column = torch.arange(entries, device=valid.device)
+    return ((valid[:, None, :] & (column <= own)) | (column == own))[:, None]
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None = None) -> Tensor:
+    """Causal attention of the last ``queries`` entries over all entries.
+
+    Parameters
+    ----------
+    q, k, v : Tensor
+        See the module's shapes.
+    scaling : float
+        Usually ``head_dim ** -0.5``.
+    valid : BoolTensor [batch, entries], optional
+        False for padding; ``None`` when there is none, which is faster.
+
+    Returns
+    -------
+    Tensor [batch, heads, queries, head_dim]
+    """
+    batch, heads, queries, dim = q.shape
+    kv_heads, entries = k.shape[1:3]
+    if queries == 1:  # one decoded token sees all that is kept
+        mask = None if valid is None else visible(valid, 1)
+        out = F.scaled_dot_product_attention(fold(q, kv_heads), k, v, attn_mask=mask, scale=scaling)
+        return out.reshape(batch, heads, queries, dim)
+    grouped = heads != kv_heads
+    if valid is None and queries == entries:  # a whole prompt: the fused causal kernel
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped)
+    if valid is None:
+        valid = torch.ones(batch, entries, dtype=torch.bool, device=q.device)
+    mask = visible(valid, queries)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling, enable_gqa=grouped)
+
+
+def attention_rows(q: Tensor, k: Tensor, scaling: float) -> Tensor:
+    """The last rows of the attention matrix, and only those.
+
+    Parameters
+    ----------
+    q : Tensor [heads, rows, head_dim]
+        The last ``rows`` queries of one sequence.
+    k : Tensor [kv_heads, entries, head_dim]
+        All its keys; the last ``rows`` belong to the queries.
+    scaling : float
+        Usually ``head_dim ** -0.5``.
+
+    Returns
+    -------
+    Tensor [heads, rows, entries]
+        float32; each row is causal and sums to 1.
+    """
+    heads, rows, dim = q.shape
+    kv_heads, entries = k.shape[:2]
+    scores = q.reshape(kv_heads, -1, dim).float() @ k.float().transpose(1, 2) * scaling
+    scores = scores.view(heads, rows, entries)
+    future = torch.ones(rows, entries, dtype=torch.bool, device=q.device).triu(entries - rows + 1)
+    return scores.masked_fill_(future, float("-inf")).softmax(-1)
+
+
+def attend_and_sum(
+    q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None = None, block: int = QUERY_BLOCK
+) -> tuple[Tensor, Tensor]:
+    """`attend`, and how much attention each entry received: the column sums of the attention matrix.
+
+    The softmax is explicit, block by block of queries, so memory is O(block x entries) and never
+    queries x entries.
+
+    Returns
+    -------
+    output : Tensor [batch, heads, queries, head_dim]
+    sums : Tensor [batch, heads, entries]
+        float32; over all real queries. A head's sums add up to its number of real queries.
+    """
+    batch, heads, queries, dim = q.shape
+    kv_heads, entries = k.shape[1:3]
+    past, group = entries - queries, heads // kv_heads
+    output = torch.empty_like(q, memory_format=torch.contiguous_format)
+    sums = torch.zeros(batch, kv_heads, entries, dtype=torch.float32, device=q.device)
+    sums = sums[:, :, None].repeat(1, 1, group, 1)
+    for start in range(0, queries, block):
+        stop = min(start + block, queries)
+        rows, end = stop - start, past + stop
+        scores = (fold(q[:, :, start:stop], kv_heads) @ k[:, :, :end].transpose(2, 3)).float() * scaling
+        scores = scores.view(batch, kv_heads, group, rows, end)
+        seen = torch.ones(batch, end, dtype=torch.bool, device=q.device) if valid is None else valid[:, :end]
+        weights = scores.masked_fill_(~visible(seen, rows)[:, :, None], float("-inf")).softmax(-1)
+        part = weights.view(batch, kv_heads, group * rows, end).to(v.dtype) @ v[:, :, :end]
+        output[:, :, start:stop] = part.view(batch, heads, rows, dim)
+        if valid is not None:  # the rows of padding queries do not count
+            weights = weights * valid[:, None, None, past + start : end, None]
+        sums[..., :end] += weights.sum(-2)
+    return output, sums.view(batch, heads, entries)
+
+
+def rotate(keys: Tensor, steps: int, inv_freq: Tensor) -> Tensor:
+    """Move keys by ``steps`` positions: RoPE is relative, so one more rotation does it exactly.
+
+    Parameters
+    ----------
+    keys : Tensor [..., head_dim]
+        Keys after RoPE, in the half-split layout of Llama, Qwen and Mistral.
+    steps : int
+        How many positions further.
+    inv_freq : Tensor [head_dim // 2]
+        The model's RoPE frequencies, in radians a position.
+
+    References
+    ----------
+    RoFormer (Su et al., 2024), section 3.4.
+    """
+    angle = steps * inv_freq.double()
+    cos, sin = angle.cos().float(), angle.sin().float()
+    first, second = keys.float().chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(keys.dtype)

@@ -1,0 +1,108 @@
+"""What all methods share: budgets, reductions, and the catalogue."""
+
+import dataclasses
+import math
+from contextlib import AbstractContextManager
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from kvbook.attach import Run, attach
+from kvbook.errors import ParameterError
+
+Budget = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
+"""An int is a number of tokens, a float in (0, 1] a fraction of the prompt."""
+
+Reduction = Literal["mean", "max", "sum"]
+STRICT = ConfigDict(strict=True, extra="forbid")
+
+CATALOGUE: dict[str, type["Method"]] = {}
+"""The methods that `create_method` knows, by name."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Method:
+    """A KV-cache compression method: a frozen set of parameters, and the hooks that `kvbook.attach` describes.
+
+    A subclass gives a ``name`` and defines only the hooks that it needs. State of a run never lives here.
+    """
+
+    name: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.name:
+            CATALOGUE[cls.name] = cls
+
+    def attach(self, model: nn.Module) -> AbstractContextManager[Run]:
+        """``with method.attach(model) as run:`` — see `kvbook.attach.attach`."""
+        return attach(self, model)
+
+
+def create_method(name: str, **parameters) -> Method:
+    """Make a method by its name.
+
+    Parameters
+    ----------
+    name : str
+        ``"fullkv"``, ``"streamingllm"``, ``"snapkv"``, or the ``name`` of a subclass of `Method` of your own.
+    **parameters
+        The method's own, as its class documents them.
+
+    Raises
+    ------
+    ParameterError
+        An unknown name or parameter, a missing one, or a value out of range; with what is valid.
+
+    Examples
+    --------
+    >>> create_method("streamingllm", budget=256)
+    StreamingLLM(budget=256, sinks=4, rolling=True, positions='cache', chunk=None)
+    """
+    if name not in CATALOGUE:
+        raise ParameterError(f"unknown method {name!r}; methods are: {', '.join(sorted(CATALOGUE))}")
+    cls = CATALOGUE[name]
+    fields = {one.name: one for one in dataclasses.fields(cls)}
+    unknown = sorted(set(parameters) - set(fields))
+    if unknown:
+        raise ParameterError(
+            f"{name} has no parameter {', '.join(map(repr, unknown))}; it has: {', '.join(fields) or 'none'}"
+        )
+    missing = [n for n, one in fields.items() if one.default is dataclasses.MISSING and n not in parameters]
+    if missing:
+        raise ParameterError(f"{name} needs {', '.join(map(repr, missing))}, e.g. budget=256 or budget=0.1")
+    try:
+        return cls(**parameters)
+    except ValidationError as error:
+        problems = {str(one["loc"][0]): one["msg"] for one in error.errors() if one["loc"]}
+        lines = [f"{field}={parameters.get(field)!r}: {text}" for field, text in problems.items()]
+        raise ParameterError(f"{name}: " + ("; ".join(lines) or str(error))) from None
+
+
+def resolve_budget(budget: int | float, tokens: int) -> int:
+    """Entries that a layer may keep per KV head: ``budget``, or ``max(1, floor(budget * tokens))`` of a fraction."""
+    return max(1, math.floor(budget * tokens)) if isinstance(budget, float) else budget
+
+
+def resolve_window(window: int, budget: int) -> int:
+    """The observation window; in a budget that it would fill it shrinks to ``max(1, budget // 2)``."""
+    return window if budget > window else max(1, budget // 2)
+
+
+def reduce_group(scores: Tensor, kv_heads: int, how: Reduction) -> Tensor:
+    """Scores of query heads ``[heads, entries]`` as scores of their KV heads ``[kv_heads, entries]``."""
+    grouped = scores.view(kv_heads, -1, scores.shape[-1])
+    return grouped.amax(1) if how == "max" else getattr(grouped, how)(1)
+
+
+def top_indices(scores: Tensor, count: int) -> Tensor:
+    """Indices of the ``count`` highest scores of each row ``[rows, entries]``, ascending."""
+    return scores.topk(count, dim=-1).indices.sort(dim=-1).values
+
+
+def last_indices(entries: int, count: int, rows: int, device: torch.device) -> Tensor:
+    """The last ``count`` of ``entries`` indices, ``[rows, count]``."""
+    return torch.arange(entries - count, entries, device=device).expand(rows, -1)

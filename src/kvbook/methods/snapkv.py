@@ -1,0 +1,74 @@
+"""SnapKV: the end of the prompt votes for what the answer will need."""
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Predicate
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from kvbook.attach import Seen
+from kvbook.attention import attention_rows
+from kvbook.methods.base import (
+    STRICT,
+    Budget,
+    Method,
+    Reduction,
+    last_indices,
+    reduce_group,
+    resolve_budget,
+    resolve_window,
+    top_indices,
+)
+
+
+@dataclass(frozen=True, config=STRICT)
+class SnapKV(Method):
+    """Keep, per KV head, the prefix positions that the last queries attend to, and those last positions.
+
+    Parameters
+    ----------
+    budget : int or float
+        Entries a layer keeps per KV head after the prefill, the window included; or a fraction of the prompt.
+    window : int
+        The last queries, which vote. 32 is long enough to hold a question and short enough to be about it.
+    kernel : int
+        Odd width of the pooling over positions, so that the neighbours of a needed token stay with it.
+    pooling : {"max", "avg"}
+        How a position takes on its neighbours' votes.
+    gqa : {"mean", "max", "sum"}
+        How the votes of a group's query heads become one choice for their KV head.
+
+    References
+    ----------
+    SnapKV (Li et al., 2024), section 4: observation window, voting, and clustering by pooling. The published code
+    keeps one copy of the cache a query head; here a group shares one, as the model does.
+    """
+
+    budget: Budget
+    window: Annotated[int, Field(ge=1)] = 32
+    kernel: Annotated[int, Field(ge=1), Predicate(lambda kernel: kernel % 2 == 1)] = 7
+    pooling: Literal["max", "avg"] = "max"
+    gqa: Reduction = "mean"
+
+    name: ClassVar[str] = "snapkv"
+
+    def keep(self, seen: Seen) -> Tensor | None:
+        """The top ``budget - window`` of the prefix and the window, ``[kv_heads, budget]``."""
+        budget = resolve_budget(self.budget, seen.prompt_length)
+        if budget >= seen.entries:
+            return None
+        window = resolve_window(self.window, budget)
+        scores = self.score(seen, window)
+        recent = last_indices(seen.entries, window, len(scores), scores.device)
+        return torch.cat((top_indices(scores, budget - window), recent), dim=-1)
+
+    def score(self, seen: Seen, window: int) -> Tensor:
+        """Votes for the prefix, ``[kv_heads, entries - window]``, float32."""
+        rows = attention_rows(seen.queries[:, -window:], seen.keys, seen.scaling)
+        votes = rows[:, :, :-window].sum(1)
+        pool = F.max_pool1d if self.pooling == "max" else F.avg_pool1d
+        votes = pool(votes[None], self.kernel, stride=1, padding=self.kernel // 2)[0]
+        return reduce_group(votes, len(seen.keys), self.gqa)

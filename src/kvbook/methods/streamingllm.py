@@ -1,0 +1,76 @@
+"""StreamingLLM: the first tokens and the last ones."""
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from kvbook.attach import Seen
+from kvbook.attention import rotate
+from kvbook.errors import UnsupportedError
+from kvbook.methods.base import STRICT, Budget, Method, resolve_budget
+
+
+@dataclass(frozen=True, config=STRICT)
+class StreamingLLM(Method):
+    """Keep the attention sinks at the start and a window at the end.
+
+    Parameters
+    ----------
+    budget : int or float
+        Entries a layer keeps per KV head, sinks included; or a fraction of the prompt.
+    sinks : int
+        First tokens that stay for good: attention that has nowhere to go rests on them. Four are enough in the paper.
+    rolling : bool
+        Every decoded token evicts the oldest that is not a sink. A prompt that fits the budget is never cut, nor is its
+        answer: the run is then FullKV's.
+    positions : {"cache", "original"}
+        ``"cache"``, as in the paper: RoPE by the slot in the cache, so that the window begins one step after the
+        sinks. ``"original"``, as published benchmark harnesses do: the gap stays.
+    chunk : int, optional
+        Read the prompt this many tokens at a time through the bounded cache: memory is then constant in the prompt's
+        length. None reads it whole, then evicts.
+
+    References
+    ----------
+    StreamingLLM (Xiao et al., 2024), section 3.2, "rolling KV cache with attention sinks".
+    """
+
+    budget: Budget
+    sinks: Annotated[int, Field(ge=0)] = 4
+    rolling: bool = True
+    positions: Literal["cache", "original"] = "cache"
+    chunk: Annotated[int, Field(ge=1)] | None = None
+
+    name: ClassVar[str] = "streamingllm"
+
+    def keep(self, seen: Seen) -> Tensor | None:
+        """The first ``sinks`` and the last ``budget - sinks`` entries, ``[1, budget]``."""
+        budget = resolve_budget(self.budget, seen.prompt_length)
+        if budget >= min(seen.entries, seen.input_length):
+            return None
+        sinks = min(self.sinks, budget)
+        if self.positions == "cache" and sinks:
+            self.close_gap(seen, sinks, steps=seen.tokens_seen - budget)
+        index = torch.arange(seen.entries, device=seen.keys.device)
+        return torch.cat((index[:sinks], index[seen.entries - (budget - sinks) :]))[None]
+
+    def evict(self, seen: Seen) -> Tensor | None:
+        """The same after every decoded token."""
+        return self.keep(seen) if self.rolling else None
+
+    def close_gap(self, seen: Seen, sinks: int, steps: int) -> None:
+        """Move the sinks to just before the window. Always from their first keys: rounding does not add up."""
+        first = seen.memory.setdefault("sinks", seen.keys[:, :sinks].clone())
+        seen.keys[:, :sinks] = rotate(first, steps, seen.inv_freq)
+
+    def check_model(self, model: nn.Module) -> None:
+        """Refuse RoPE whose frequencies change with the length: keys cannot be moved by one rotation."""
+        kind = (getattr(model.config, "rope_parameters", None) or {}).get("rope_type", "default")
+        if self.positions == "cache" and kind in ("dynamic", "longrope"):
+            raise UnsupportedError(
+                f'positions="cache" moves keys by a rotation, which RoPE of type {kind!r} does not allow; '
+                'use positions="original"'
+            )

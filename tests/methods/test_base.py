@@ -1,0 +1,47 @@
+"""Making methods, and what their parameters may be."""
+
+import dataclasses
+
+import pytest
+
+from kvbook import create_method
+from kvbook.errors import ParameterError
+from kvbook.methods.base import resolve_budget, resolve_window
+
+
+@pytest.mark.parametrize(
+    "name, parameters, says",
+    [
+        ("snapkw", {}, "fullkv, snapkv, streamingllm"),
+        ("snapkv", dict(budget=8, windw=2), "window"),
+        ("snapkv", {}, "budget"),
+        ("snapkv", dict(budget=0), "budget=0"),
+        ("snapkv", dict(budget=1.5), "budget=1.5"),
+        ("snapkv", dict(budget="8"), "budget='8'"),
+        ("snapkv", dict(budget=True), "budget=True"),
+        ("snapkv", dict(budget=8, kernel=4), "kernel=4"),
+        ("snapkv", dict(budget=8, pooling="median"), "'max' or 'avg'"),
+        ("streamingllm", dict(budget=8, sinks=-1), "sinks=-1"),
+        ("streamingllm", dict(budget=8, chunk=0), "chunk=0"),
+        ("fullkv", dict(budget=8), "none"),
+    ],
+)
+def test_bad_parameters_are_refused_with_what_is_valid(name, parameters, says):
+    with pytest.raises(ParameterError, match=says):
+        create_method(name, **parameters)
+
+
+def test_methods_are_frozen():
+    method = create_method("snapkv", budget=8)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        method.budget = 9
+
+
+@pytest.mark.parametrize("budget, tokens, entries", [(5, 100, 5), (0.1, 100, 10), (0.001, 100, 1), (1.0, 7, 7)])
+def test_budget(budget, tokens, entries):
+    assert resolve_budget(budget, tokens) == entries
+
+
+@pytest.mark.parametrize("window, budget, expected", [(32, 64, 32), (32, 32, 16), (32, 1, 1), (4, 3, 1)])
+def test_window_shrinks_in_a_small_budget(window, budget, expected):
+    assert resolve_window(window, budget) == expected
