@@ -1,0 +1,126 @@
+"""The needle in a haystack: one fact hidden in a long text, asked at the end.
+
+The haystack is the book's own essays (``data/haystack/essays.md``); the needle is a four-digit number. Everything is
+drawn from a seed, so two runs see the same prompts. The answer counts as found when it begins with the number.
+"""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kvbook.errors import ResultError
+
+ESSAYS = Path("haystack") / "essays.md"
+CITIES = "Lisbon Oslo Nairobi Lima Hanoi Quito Dublin Cairo Riga Porto Turin Basel Ghent Bergen Sofia Kyoto".split()
+
+
+@dataclass(frozen=True)
+class Needle:
+    """One prompt.
+
+    Attributes
+    ----------
+    prompt : str
+        Chat-formatted, up to the words that the number must follow.
+    answer : str
+        The four digits.
+    depth : float
+        Where the needle lies: 0 at the start of the haystack, 1 at its end.
+    tokens : int
+        Length of the prompt.
+    """
+
+    prompt: str
+    answer: str
+    depth: float
+    tokens: int
+
+
+def read_essays(data: Path) -> list[str]:
+    """The haystack's paragraphs.
+
+    Raises
+    ------
+    ResultError
+        ``data`` has no haystack.
+    """
+    path = Path(data) / ESSAYS
+    if not path.is_file():
+        raise ResultError(f"no haystack at {path}: give the folder that holds {ESSAYS}, in the repository it is data/")
+    blocks = [" ".join(block.split()) for block in path.read_text(encoding="utf-8").split("\n\n")]
+    return [block for block in blocks if block and not block.startswith(("#", "<!--", "---"))]
+
+
+def make_needles(tokenizer, data: Path, count: int = 20, length: int = 1000, seed: int = 0) -> list[Needle]:
+    """Draw ``count`` prompts of about ``length`` tokens, with depths spread evenly over the haystack.
+
+    Parameters
+    ----------
+    tokenizer
+        With a chat template.
+    data : Path
+        The folder of the book's data.
+    count, length, seed : int
+        How many prompts, how many tokens each, and what they are drawn from.
+    """
+    paragraphs, rng = read_essays(data), random.Random(seed)
+    needles = []
+    for i in range(count):
+        depth = (i + 0.5) / count
+        city, answer = rng.choice(CITIES), str(rng.randint(1000, 9999))
+        fact = f"The special magic number for {city} is {answer}."
+        order = rng.sample(paragraphs, len(paragraphs))
+        sentences = [s.strip().rstrip(".") + "." for paragraph in order for s in paragraph.split(". ")]
+        room = length - len(tokenizer(_chat(tokenizer, [fact], city)).input_ids)
+        hay = _cut(tokenizer, sentences, room)
+        place = round(depth * len(hay))
+        prompt = _chat(tokenizer, [*hay[:place], fact, *hay[place:]], city)
+        needles.append(Needle(prompt, answer, depth, len(tokenizer(prompt).input_ids)))
+    return needles
+
+
+def _cut(tokenizer, sentences: list[str], room: int) -> list[str]:
+    """As many sentences as fit, from the start again when they run out."""
+    sizes = [len(tokenizer(" " + sentence).input_ids) for sentence in sentences]
+    hay, used, i = [], 0, 0
+    while used + sizes[i % len(sizes)] <= room:
+        hay.append(sentences[i % len(sizes)])
+        used += sizes[i % len(sizes)]
+        i += 1
+    return hay
+
+
+def _chat(tokenizer, sentences: list[str], city: str) -> str:
+    question = f"What is the special magic number for {city} mentioned in the text?"
+    messages = [{"role": "user", "content": " ".join(sentences) + "\n\n" + question}]
+    opening = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return opening + f"The special magic number for {city} mentioned in the text is"
+
+
+def ask(lm, method, needle: Needle, new_tokens: int = 8) -> str:
+    """The model's greedy words after the prompt, with ``method`` attached."""
+    inputs = lm.tokenizer(needle.prompt, return_tensors="pt", add_special_tokens=False).to(lm.model.device)
+    with method.attach(lm.model):
+        out = lm.model.generate(**inputs, max_new_tokens=new_tokens, do_sample=False)
+    return lm.tokenizer.decode(out[0, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+
+
+def found(needle: Needle, words: str) -> bool:
+    """Whether the answer begins with the number."""
+    return words.strip().strip("*:\"' ").startswith(needle.answer)
+
+
+def bootstrap_interval(hits: Iterable[bool], seed: int = 0, draws: int = 10_000) -> tuple[float, float]:
+    """95 % interval of a hit rate, by resampling the prompts.
+
+    For a rate of exactly 0 or 1, where resampling is blind, the missing bound is the exact one of Clopper and Pearson.
+    """
+    hits = np.asarray(list(hits), dtype=float)
+    n = len(hits)
+    if hits.min() == hits.max():
+        return (0.0, 1 - 0.025 ** (1 / n)) if hits[0] == 0 else (0.025 ** (1 / n), 1.0)
+    rates = np.random.default_rng(seed).choice(hits, (draws, n)).mean(1)
+    return float(np.quantile(rates, 0.025)), float(np.quantile(rates, 0.975))
