@@ -1,0 +1,38 @@
+# `make book` and `make test`: each sets up .venv by itself. Python 3.11 and make are all that is assumed.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_WAIT_POLICY := passive
+export GOMP_SPINCOUNT := 0
+
+.PHONY: help book test bench lint lock clean
+
+help:  ## show this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/'
+
+book: $(VENV)/.ready  ## execute the chapters and build book/_build/html/index.html
+	$(BIN)/kvbook book
+
+test: $(VENV)/.ready  ## run the tests
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+lint: $(VENV)/.ready  ## check the style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lock: $(VENV)/.ready  ## write down the exact versions of this .venv
+	{ echo "# Exact versions of everything that make installs, for Python 3.11. Made by: make lock"; \
+	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -v '^-e\|@ file'; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+clean:  ## remove what was built; the embedded model stays in your cache
+	rm -rf book/_build kvbook-runs .snakemake
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "kvbook needs Python 3.11: install it, or say where it is: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -c 'from kvbook.models import fetch_embedded; fetch_embedded()'
+	touch $@

@@ -1,0 +1,242 @@
+"""The chapters: their notebooks, what their parameters may be, and the profiles that set them."""
+
+import ast
+import difflib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from kvbook.errors import ParameterError
+from kvbook.places import place
+
+Profile = Literal["smoke", "laptop", "gpu"]
+PROFILES = ("smoke", "laptop", "gpu")
+Count = Annotated[int, Field(ge=1)]
+Budget = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
+
+
+def _odd(kernel: int) -> int:
+    if kernel % 2 == 0:
+        raise ValueError("must be odd, so that pooling is centred")
+    return kernel
+
+
+Kernel = Annotated[int, Field(ge=1), AfterValidator(_odd)]
+
+
+class ChapterParameters(BaseModel):
+    """What every chapter takes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str = Field("smollm2-135m", description="smollm2-135m, tiny-random, a hub id, or a folder")
+    dtype: Literal["auto", "bfloat16", "float32"] = Field("auto", description="auto: bfloat16 where it is in hardware")
+    seed: int = Field(0, description="what is random is drawn from it")
+
+
+class Introduction(ChapterParameters):
+    """Introduction."""
+
+    contexts: list[Count] = Field([1024, 4096, 8192, 32768, 131072], description="tokens to evaluate the formula at")
+
+
+class Prompted(ChapterParameters):
+    """Chapters that look at one prompt."""
+
+    prompt: str = Field("", description="your own prompt; empty: a needle in the book's essays")
+    prompt_file: str = Field("", description="a text file with the prompt")
+
+
+class FullKV(Prompted):
+    """FullKV."""
+
+    contexts: list[Count] = Field([256, 1024, 4096], description="context lengths to time")
+    new_tokens: Annotated[int, Field(ge=4)] = Field(16, description="tokens to decode; at least 4, to take a median")
+
+
+class Needled(Prompted):
+    """Chapters that ask for needles at several budgets."""
+
+    budget: Budget = Field(256, description="entries a layer keeps (int), or a fraction of the prompt")
+    budgets: Annotated[list[Budget], Field(min_length=2)] = Field([64, 128, 256, 512], description="budgets to compare")
+    needles: Annotated[int, Field(ge=2)] = Field(20, description="prompts with a needle")
+
+
+class StreamingLLM(Needled):
+    """StreamingLLM."""
+
+    sinks: Annotated[int, Field(ge=0)] = Field(4, description="first tokens that always stay")
+    rolling: bool = Field(True, description="each decoded token evicts the oldest")
+    positions: Literal["cache", "original"] = Field("cache", description="RoPE by slot, or by original position")
+    chunk: Count | None = Field(None, description="read the prompt this many tokens at a time")
+
+
+class SnapKV(Needled):
+    """SnapKV."""
+
+    window: Count = Field(8, description="last queries, which vote")
+    kernel: Kernel = Field(7, description="odd width of the pooling")
+    pooling: Literal["max", "avg"] = Field("max", description="how neighbours share votes")
+    gqa: Literal["mean", "max", "sum"] = Field("mean", description="how a group's votes are joined")
+    windows: list[Count] = Field([4, 8, 16, 32], description="windows to compare")
+    kernels: list[Kernel] = Field([1, 3, 5, 7, 9], description="kernels to compare")
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One notebook and what it takes.
+
+    Attributes
+    ----------
+    name, title : str
+        The notebook is ``notebooks/<name>.ipynb`` and its results ``<name>.json``.
+    parameters : type of ChapterParameters
+        Names, types, defaults (the laptop profile) and meanings.
+    profiles : dict
+        What other profiles set instead.
+    """
+
+    name: str
+    title: str
+    parameters: type[ChapterParameters]
+    profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook, without outputs."""
+        return place("notebooks") / f"{self.name}.ipynb"
+
+    def defaults(self, profile: Profile = "laptop") -> dict[str, Any]:
+        """All parameters in a profile."""
+        if profile not in PROFILES:
+            raise ParameterError(f"unknown profile {profile!r}; profiles are: {', '.join(PROFILES)}")
+        return self.parameters().model_dump() | self.profiles.get(profile, {})
+
+
+_TINY = {"model": "tiny-random", "dtype": "float32"}
+_GPU = {"model": "Qwen/Qwen3-0.6B", "dtype": "bfloat16"}
+_FEW = _TINY | {"budget": 32, "budgets": [32, 64], "needles": 2}
+_MANY = _GPU | {"needles": 50}
+
+CHAPTERS: dict[str, Chapter] = {
+    chapter.name: chapter
+    for chapter in (
+        Chapter("introduction", "What a KV cache is, and what it costs", Introduction, {"smoke": _TINY, "gpu": _GPU}),
+        Chapter(
+            "fullkv",
+            "FullKV: keep everything",
+            FullKV,
+            {"smoke": _TINY | {"contexts": [64, 128]}, "gpu": _GPU | {"contexts": [8192, 32768, 131072]}},
+        ),
+        Chapter("streamingllm", "StreamingLLM: the first and the last", StreamingLLM, {"smoke": _FEW, "gpu": _MANY}),
+        Chapter(
+            "snapkv",
+            "SnapKV: the question votes",
+            SnapKV,
+            {"smoke": _FEW | {"windows": [4, 8], "kernels": [5, 7]}, "gpu": _MANY},
+        ),
+        Chapter("status", "Status: what was executed", ChapterParameters, {"smoke": _TINY, "gpu": _GPU}),
+    )
+}
+"""In the order of the book; the status page comes last and reads the others' results."""
+
+
+def get_chapter(name: str) -> Chapter:
+    """A chapter by its name.
+
+    Raises
+    ------
+    ParameterError
+        There is none; with those that there are.
+    """
+    if name in CHAPTERS:
+        return CHAPTERS[name]
+    near = difflib.get_close_matches(name, CHAPTERS, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ParameterError(f"unknown chapter {name!r}.{hint} Chapters are: {', '.join(CHAPTERS)}")
+
+
+def resolve_parameters(chapter: Chapter, profile: Profile = "laptop", overrides: dict | None = None) -> dict[str, Any]:
+    """A profile's parameters with some of your own, checked.
+
+    Parameters
+    ----------
+    overrides : dict
+        Values, or texts as from the command line: ``"128"``, ``"0.1"``, ``"[64, 128]"``, ``"true"``, ``"none"``.
+
+    Raises
+    ------
+    ParameterError
+        An unknown name, or a value of a wrong type or range; with the valid ones.
+    """
+    fields = chapter.parameters.model_fields
+    overrides = overrides or {}
+    unknown = [name for name in overrides if name not in fields]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], fields, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ParameterError(
+            f"{chapter.name} has no parameter {', '.join(map(repr, unknown))}.{hint}\n{describe_parameters(chapter)}"
+        )
+    given = {name: _literal(value, fields[name].annotation) for name, value in overrides.items()}
+    try:
+        return chapter.parameters(**chapter.defaults(profile) | given).model_dump()
+    except ValidationError as error:
+        problems = {str(one["loc"][0]): one["msg"] for one in error.errors()}
+        lines = [f"{name} = {overrides.get(name)!r}: {text}" for name, text in problems.items()]
+        raise ParameterError("\n".join([*lines, describe_parameters(chapter)])) from None
+
+
+def describe_parameters(chapter: Chapter) -> str:
+    """The parameters of a chapter, a line each: name, type, default, meaning."""
+    schema = chapter.parameters.model_json_schema()["properties"]
+    lines = [f"Parameters of {chapter.name}:"]
+    for name, info in chapter.parameters.model_fields.items():
+        lines.append(f"  {name}: {_kind(schema[name])} = {info.default!r} - {info.description}")
+    return "\n".join(lines)
+
+
+def _kind(schema: dict) -> str:
+    if "enum" in schema:
+        return " | ".join(schema["enum"])
+    if "anyOf" in schema:
+        return " | ".join(_kind(one) for one in schema["anyOf"])
+    names = {"integer": "int", "number": "float in (0, 1]", "boolean": "true | false", "string": "text", "null": "none"}
+    if schema["type"] == "array":
+        return f"list of {_kind(schema['items'])}"
+    return names[schema["type"]]
+
+
+def _literal(value: Any, annotation: Any) -> Any:
+    """A text of the command line as a value; texts stay texts where a text is wanted."""
+    if not isinstance(value, str) or annotation is str:
+        return value
+    if value.lower() in ("none", "null"):
+        return None
+    try:
+        return json.loads(value.lower() if value.lower() in ("true", "false") else value)
+    except ValueError:
+        return value
+
+
+def notebook_parameters(path: Path) -> dict[str, Any]:
+    """The assignments of a notebook's cell tagged ``parameters``; only literals are allowed there.
+
+    Raises
+    ------
+    ParameterError
+        The notebook has no such cell, or the cell does more than assign literals.
+    """
+    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise ParameterError(f"{path} needs one cell tagged 'parameters' and has {len(tagged)}")
+    values = {}
+    for line in ast.parse("".join(tagged[0]["source"])).body:
+        if not isinstance(line, ast.Assign) or not isinstance(line.targets[0], ast.Name):
+            raise ParameterError(f"{path}: the parameters cell may only assign literals")
+        values[line.targets[0].id] = ast.literal_eval(line.value)
+    return values

@@ -1,0 +1,129 @@
+"""The command line: ``kvbook list | run | book | doctor``."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from kvbook import __version__
+from kvbook.errors import KvbookError, ParameterError
+from kvbook.places import REPOSITORY, place
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="KV-cache compression methods, and the book that explains them.",
+    pretty_exceptions_enable=False,
+)
+out, err = Console(), Console(stderr=True)
+ProfileOption = Annotated[str, typer.Option(help="smoke (seconds), laptop (the book), or gpu.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"kvbook {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+    pass
+
+
+@app.command("list")
+def list_chapters() -> None:
+    """The chapters, and the parameters they take."""
+    from kvbook.chapters import CHAPTERS
+
+    table = Table("chapter", "title", "parameters")
+    for chapter in CHAPTERS.values():
+        table.add_row(chapter.name, chapter.title, ", ".join(chapter.parameters.model_fields))
+    out.print(table)
+    out.print("Run one: kvbook run snapkv -p budget=128 -p window=16   (see: kvbook run snapkv --parameters)")
+
+
+@app.command()
+def run(
+    chapter: Annotated[str, typer.Argument(help="A chapter of `kvbook list`.")],
+    parameter: Annotated[list[str], typer.Option("-p", "--parameter", help="name=value; may be repeated.")] = [],  # noqa: B006
+    profile: ProfileOption = "laptop",
+    output: Annotated[Path | None, typer.Option(help="Folder for notebook, page and results.")] = None,
+    parameters: Annotated[bool, typer.Option("--parameters", help="Only show what the chapter takes.")] = False,
+    page: Annotated[bool, typer.Option(help="Make a page to open in a browser.")] = True,
+) -> None:
+    """Re-execute one chapter with your own parameters."""
+    from kvbook.chapters import describe_parameters, get_chapter
+    from kvbook.execute import run_chapter
+
+    if parameters:
+        out.print(escape(describe_parameters(get_chapter(chapter))))
+        return
+    wrong = [one for one in parameter if "=" not in one]
+    if wrong:
+        raise ParameterError(f"-p {wrong[0]}: give name=value, for example -p budget=128")
+    done = run_chapter(
+        chapter, dict(one.split("=", 1) for one in parameter), profile=profile, output=output, page=page
+    )
+    out.print(f"[green]done[/] in {done.seconds:.0f} s")
+    for label, path in (("notebook", done.notebook), ("results", done.results), ("open", done.page)):
+        if path:
+            out.print(f"  {label:9}{path}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def book(
+    profile: ProfileOption = "laptop",
+    cores: Annotated[int, typer.Option(min=1, help="Cores to use; a chapter takes two.")] = 2,
+) -> None:
+    """Execute what has changed, and build the book."""
+    from kvbook.chapters import CHAPTERS, get_chapter
+
+    get_chapter(next(iter(CHAPTERS))).defaults(profile)  # an unknown profile is refused here
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(place("notebooks") / "Snakefile")]
+    command += ["--directory", str(REPOSITORY), "--cores", str(cores), "--config", f"profile={profile}"]
+    command += ["--rerun-incomplete", "--keep-going", "--quiet", "rules", "--nolock"]
+    if subprocess.run(command).returncode:
+        err.print("[red]The book was not built.[/] What failed is named above; chapters that were executed are kept.")
+        raise typer.Exit(1)
+    index = REPOSITORY / "book" / "_build" / ("" if profile == "laptop" else profile) / "html" / "index.html"
+    out.print(f"[green]The book:[/] {index}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def doctor() -> None:
+    """Is everything there? Python, packages, model, processor, disk, fonts."""
+    from kvbook.doctor import checks
+
+    table = Table("", "what", "found", "what to do")
+    marks = {"ok": "[green]ok[/]", "warn": "[yellow]look[/]", "fail": "[red]no[/]"}
+    results = list(checks())
+    for check in results:
+        table.add_row(marks[check.state], check.what, escape(check.found), escape(check.advice))
+    out.print(table)
+    if any(check.state == "fail" for check in results):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """The entry point: errors of ours are one message, never a traceback (``KVBOOK_DEBUG=1`` shows it)."""
+    try:
+        app()
+    except KvbookError as error:
+        if os.environ.get("KVBOOK_DEBUG"):
+            raise
+        err.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2 if isinstance(error, ParameterError) else 1)
+    except KeyboardInterrupt:
+        err.print("[yellow]interrupted[/]; what was executed so far is kept as a .partial.ipynb")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Numbers between notebooks: schema-checked JSON files that say where every number comes from."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from kvbook.errors import ResultError
+from kvbook.places import REPOSITORY
+
+PACKAGES = ("kvbook", "torch", "transformers", "papermill", "jupyter-book", "matplotlib", "numpy")
+
+
+class Provenance(BaseModel):
+    """How a result came to be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    chapter: str
+    profile: str
+    parameters: dict[str, JsonValue]
+    seed: int
+    model: str
+    started: str
+    seconds: float
+    commit: str | None
+    dirty: bool | None
+    machine: dict[str, JsonValue]
+    versions: dict[str, str]
+
+
+class ResultFile(BaseModel):
+    """One results file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = 1
+    name: str
+    kind: Literal["measured", "report", "paper"] = "measured"
+    provenance: Provenance
+    data: dict[str, JsonValue]
+
+
+def results_dir() -> Path:
+    """``$KVBOOK_RESULTS``, or ``results`` in the current folder."""
+    return Path(os.environ.get("KVBOOK_RESULTS") or "results")
+
+
+def save(name: str, data: dict, *, kind: str = "measured") -> Path:
+    """Write ``<results>/<name>.json`` with its provenance: whole, or not at all.
+
+    Raises
+    ------
+    ResultError
+        The data hold something that JSON has not (NaN, an object), or the disk is full.
+    """
+    try:
+        result = ResultFile(name=name, kind=kind, provenance=collect_provenance(), data=_plain(data))
+        text = json.dumps(result.model_dump(), indent=1, allow_nan=False, ensure_ascii=False)
+    except (ValidationError, ValueError, TypeError) as error:
+        raise ResultError(f"result {name!r} cannot be saved: {error}") from None
+    path = results_dir() / f"{name}.json"
+    write_whole(path, text)
+    return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".writing-", delete=False, encoding="utf-8") as file:
+            temporary = file.name
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise ResultError(f"cannot write {path}: {error.strerror}; what was there before is unchanged") from None
+
+
+def load(name: str, directory: Path | None = None) -> ResultFile:
+    """Read and check ``<directory>/<name>.json``.
+
+    Raises
+    ------
+    ResultError
+        It is missing, damaged, or of another schema.
+    """
+    path = Path(directory or results_dir()) / f"{name}.json"
+    try:
+        return ResultFile.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ResultError(f"no results at {path}: execute that chapter first, `kvbook run {name}`") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ResultError(f"{path} is damaged or of another schema ({where}: {first['msg']}): run it again") from None
+
+
+def _plain(value: Any) -> Any:
+    """Tensors and numpy scalars as Python's own numbers."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def collect_provenance() -> Provenance:
+    """What is known of this run: from `kvbook.execute`, or of an interactive session."""
+    run = json.loads(os.environ.get("KVBOOK_RUN") or "{}")
+    started = run.get("started") or datetime.now(UTC).isoformat(timespec="seconds")
+    parameters = run.get("parameters", {})
+    commit, dirty = _commit()
+    return Provenance(
+        chapter=run.get("chapter", "interactive"),
+        profile=run.get("profile", "interactive"),
+        parameters=parameters,
+        seed=parameters.get("seed", 0),
+        model=parameters.get("model", "unknown"),
+        started=started,
+        seconds=max(0.0, time.time() - datetime.fromisoformat(started).timestamp()),
+        commit=commit,
+        dirty=dirty,
+        machine=machine(),
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that matter for a number."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def machine() -> dict[str, JsonValue]:
+    """The processor, its cores, the memory, the system."""
+    import psutil
+
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    memory = round(psutil.virtual_memory().total / 1e9)
+    return {"cpu": name, "cores": os.cpu_count(), "memory_gb": memory, "os": f"{platform.system()} {platform.machine()}"}
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+
+    try:
+        return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain").strip())
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
