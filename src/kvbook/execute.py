@@ -151,7 +151,7 @@ def _this_interpreter() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="kvbook-kernel-") as folder:
         spec = Path(folder) / "kernels" / "python3"
         spec.mkdir(parents=True)
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"]
         kernel = {"argv": command, "display_name": "Python 3", "language": "python"}
         (spec / "kernel.json").write_text(json.dumps(kernel))
         before = os.environ.get("JUPYTER_PATH")
