@@ -1,0 +1,124 @@
+"""Chapters: notebooks and parameter models agree, and wrong parameters are refused with what is valid."""
+
+import json
+
+import pytest
+
+from kvbook.chapters import (
+    CHAPTERS,
+    PROFILES,
+    describe_parameters,
+    get_chapter,
+    notebook_parameters,
+    resolve_parameters,
+)
+from kvbook.errors import ParameterError
+
+METHOD_CHAPTERS = ["fullkv", "streamingllm", "snapkv"]
+
+
+def markdown(name):
+    cells = json.loads(get_chapter(name).notebook.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_notebook_has_the_names_types_and_defaults_of_the_model(name):
+    chapter = get_chapter(name)
+    written = notebook_parameters(chapter.notebook)
+    expected = chapter.parameters().model_dump()
+    assert written == expected
+    assert {key: type(value) for key, value in written.items()} == {key: type(v) for key, v in expected.items()}
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_notebooks_are_kept_without_outputs(name):
+    for cell in json.loads(get_chapter(name).notebook.read_text(encoding="utf-8"))["cells"]:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("name", METHOD_CHAPTERS)
+@pytest.mark.parametrize(
+    "part", ["Objectives", "Prerequisites", "Time:", "Hardware:", "## The problem", "our lines", "## What it costs",
+             "## Where it fails", "## Paper and code", "## Exercises", "{solution}", "## Summary"],
+)  # fmt: skip
+def test_method_chapters_have_their_anatomy(name, part):
+    assert part in markdown(name)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_figure_has_alt_text(name):
+    for cell in json.loads(get_chapter(name).notebook.read_text(encoding="utf-8"))["cells"]:
+        draws = "plt.subplots" in "".join(cell["source"]) or "kept_map(" in "".join(cell["source"])
+        assert not draws or cell["metadata"]["mystnb"]["image"]["alt"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_profile_is_valid(name, profile):
+    assert resolve_parameters(get_chapter(name), profile)["model"]
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ({"budget": "128"}, 128),
+        ({"budget": "0.1"}, 0.1),
+        ({"budgets": "[64, 0.5]"}, [64, 0.5]),
+        ({"rolling": "False"}, False),
+        ({"chunk": "none"}, None),
+        ({"chunk": "64"}, 64),
+        ({"prompt": "42"}, "42"),
+        ({"positions": "original"}, "original"),
+    ],
+)
+def test_texts_of_the_command_line_become_values(text, value):
+    (name,) = text
+    assert resolve_parameters(get_chapter("streamingllm"), "laptop", text)[name] == value
+
+
+@pytest.mark.parametrize(
+    "overrides, says",
+    [
+        ({"budgt": "128"}, "Did you mean 'budget'"),
+        ({"budget": "128x"}, "budget = '128x'"),
+        ({"budget": "0"}, "budget = '0'"),
+        ({"budget": "1.5"}, "budget = '1.5'"),
+        ({"budget": "true"}, "budget = 'true'"),
+        ({"needles": "2.5"}, "needles"),
+        ({"positions": "slot"}, "'cache' or 'original'"),
+        ({"budgets": "64"}, "list"),
+    ],
+)
+def test_wrong_parameters_are_refused_with_the_valid_ones(overrides, says):
+    with pytest.raises(ParameterError, match=says) as caught:
+        resolve_parameters(get_chapter("streamingllm"), "laptop", overrides)
+    assert "sinks: int = 4" in str(caught.value)
+
+
+def test_an_even_kernel_is_refused():
+    with pytest.raises(ParameterError, match="odd"):
+        resolve_parameters(get_chapter("snapkv"), "laptop", {"kernel": "4"})
+
+
+def test_an_unknown_chapter_is_refused_with_the_near_one():
+    with pytest.raises(ParameterError, match="Did you mean 'snapkv'"):
+        get_chapter("snapvk")
+
+
+def test_an_unknown_profile_is_refused():
+    with pytest.raises(ParameterError, match="smoke, laptop, gpu"):
+        resolve_parameters(get_chapter("snapkv"), "desktop")
+
+
+def test_the_description_has_types_defaults_and_meanings():
+    text = describe_parameters(get_chapter("snapkv"))
+    assert "pooling: max | avg = 'max' - how neighbours share votes" in text
+
+
+def test_a_parameters_cell_with_code_is_refused(tmp_path):
+    path = tmp_path / "x.ipynb"
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ["import os"]}
+    path.write_text(json.dumps({"cells": [cell]}))
+    with pytest.raises(ParameterError, match="only assign literals"):
+        notebook_parameters(path)

@@ -1,0 +1,85 @@
+"""Executing a chapter: a real kernel on a small notebook, and what is left when it fails."""
+
+import json
+
+import nbformat
+import pytest
+
+from kvbook.errors import ExecutionError, ParameterError
+from kvbook.execute import run_chapter
+
+PARAMETERS = 'model = "smollm2-135m"\ndtype = "auto"\nseed = 0\n'
+
+
+@pytest.fixture
+def notebook(tmp_path, monkeypatch):
+    """Put a notebook of these cells in place of the status chapter's."""
+    monkeypatch.setenv("KVBOOK_NOTEBOOKS", str(tmp_path))
+
+    def write(*sources):
+        cells = [nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})]
+        cells += [nbformat.v4.new_code_cell(source) for source in sources]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "status.ipynb")
+
+    return write
+
+
+def test_parameters_reach_the_notebook_and_results_come_back(notebook, tmp_path):
+    notebook("from kvbook import results", "results.save('status', {'seed': seed, 'model': model})")
+    done = run_chapter("status", {"seed": "7"}, profile="smoke", output=tmp_path / "out", progress=False)
+    saved = json.loads(done.results.read_text())
+    assert saved["data"] == {"seed": 7, "model": "tiny-random"}
+    assert saved["provenance"]["parameters"]["seed"] == 7
+    assert saved["provenance"]["profile"] == "smoke"
+
+
+def test_the_executed_notebook_says_where_it_comes_from(notebook, tmp_path):
+    notebook("1 + 1")
+    done = run_chapter("status", output=tmp_path / "out", progress=False)
+    assert nbformat.read(done.notebook, 4).metadata.kvbook["versions"]["torch"]
+    assert not list((tmp_path / "out").glob("*.partial*"))
+
+
+def test_the_kernel_is_this_python(notebook, tmp_path):
+    import sys
+
+    notebook("import sys; print(sys.executable)")
+    done = run_chapter("status", output=tmp_path / "out", progress=False)
+    assert sys.executable in done.notebook.read_text()
+
+
+def test_the_page_loads_nothing_from_outside(notebook, tmp_path):
+    notebook("1 + 1")
+    page = run_chapter("status", output=tmp_path / "out", progress=False).page.read_text()
+    assert 'src="http' not in page and 'href="http' not in page
+
+
+def test_a_failing_cell_is_shown_and_the_notebook_up_to_there_is_kept(notebook, tmp_path):
+    notebook("print('first')", "number = 0\n1 / number", "print('never')")
+    with pytest.raises(ExecutionError, match="ZeroDivisionError: division by zero") as caught:
+        run_chapter("status", output=tmp_path / "out", progress=False)
+    kept = tmp_path / "out" / "status.partial.ipynb"
+    assert "1 / number" in str(caught.value) and str(kept) in str(caught.value)
+    assert "first" in kept.read_text()
+    assert not (tmp_path / "out" / "status.ipynb").exists()
+
+
+def test_wrong_parameters_are_refused_before_a_kernel_starts(notebook, tmp_path):
+    notebook("1 + 1")
+    with pytest.raises(ParameterError):
+        run_chapter("status", {"seeed": "7"}, output=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_prompt_file_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match="there is no file"):
+        run_chapter("snapkv", {"prompt_file": "nowhere.txt"}, output=tmp_path, progress=False)
+
+
+def test_a_chapter_runs_in_the_smoke_profile(tmp_path):
+    """The whole of a real chapter, on the tiny random model, with the parameters of the README."""
+    done = run_chapter("snapkv", {"budget": "48", "window": "16"}, profile="smoke", output=tmp_path, progress=False)
+    saved = json.loads(done.results.read_text())
+    assert saved["provenance"]["parameters"]["window"] == 16
+    assert len(saved["data"]["needle"]["fullkv"]) == 2
+    assert done.page.stat().st_size > 100_000

@@ -1,0 +1,71 @@
+"""Results files: whole or not at all, and never without their origin."""
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from kvbook import results
+from kvbook.errors import ResultError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("KVBOOK_RESULTS", str(tmp_path))
+    monkeypatch.delenv("KVBOOK_RUN", raising=False)
+    return tmp_path
+
+
+def test_what_is_saved_is_loaded():
+    results.save("x", {"a": 1, "b": [True, None, "é"]})
+    assert results.load("x").data == {"a": 1, "b": [True, None, "é"]}
+
+
+def test_tensors_and_numpy_numbers_become_plain():
+    results.save("x", {"t": torch.tensor([1, 2]), "n": np.float64(0.5)})
+    assert results.load("x").data == {"t": [1, 2], "n": 0.5}
+
+
+def test_provenance_names_the_run(monkeypatch):
+    run = {"chapter": "snapkv", "profile": "smoke", "parameters": {"seed": 3, "model": "m"}, "started": "2026-01-02T03:04:05+00:00"}
+    monkeypatch.setenv("KVBOOK_RUN", json.dumps(run))
+    results.save("x", {})
+    p = results.load("x").provenance
+    assert (p.chapter, p.profile, p.seed, p.model, p.started) == ("snapkv", "smoke", 3, "m", run["started"])
+    assert p.versions["torch"] and p.machine["cores"] == os.cpu_count()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+def test_what_json_cannot_hold_is_refused(value, folder):
+    with pytest.raises(ResultError, match="cannot be saved"):
+        results.save("x", {"a": value})
+    assert list(folder.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_old_file(monkeypatch, folder):
+    results.save("x", {"a": 1})
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ResultError, match="No space left"):
+        results.save("x", {"a": 2})
+    assert results.load("x").data == {"a": 1}
+    assert [path.name for path in folder.iterdir()] == ["x.json"]
+
+
+def test_a_missing_file_says_how_to_make_it():
+    with pytest.raises(ResultError, match="kvbook run snapkv"):
+        results.load("snapkv")
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-20], lambda text: text.replace('"schema_version": 1', '"schema_version": 2')])
+def test_a_damaged_file_is_refused(folder, damage):
+    path = results.save("x", {"a": 1})
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(ResultError, match="damaged or of another schema"):
+        results.load("x")
