@@ -98,6 +98,7 @@ def run_chapter(
                     parameters=parameters,
                     cwd=str(output),
                     kernel_name="python3",
+                    language="python",
                     progress_bar={"desc": name, "unit": "cell"} if progress else False,
                     log_output=False,
                 )
@@ -130,6 +131,7 @@ def _environment(run: dict, output: Path) -> Iterator[None]:
         "GOMP_SPINCOUNT": "0",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONWARNINGS": "ignore:IProgress not found",  # progress bars are plain text here
     }
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
