@@ -65,7 +65,12 @@ def prompt_of(length, seed=1):
 def continue_greedily(model, ids, count=20, **kwargs):
     """The new tokens as lists, and the logits that chose them ``[count, batch, vocabulary]``."""
     out = model.generate(
-        ids, max_new_tokens=count, do_sample=False, return_dict_in_generate=True, output_logits=True, **kwargs
+        ids,
+        max_new_tokens=count,
+        do_sample=False,
+        return_dict_in_generate=True,
+        output_logits=True,
+        **kwargs,
     )
     return out.sequences[:, ids.shape[1] :].tolist(), torch.stack(out.logits)
 
@@ -73,7 +78,10 @@ def continue_greedily(model, ids, count=20, **kwargs):
 def left_pad(rows):
     """A batch ``[batch, longest]`` and its attention mask."""
     width = max(row.shape[1] for row in rows)
-    ids, mask = torch.zeros(len(rows), width, dtype=torch.long), torch.zeros(len(rows), width, dtype=torch.long)
+    ids, mask = (
+        torch.zeros(len(rows), width, dtype=torch.long),
+        torch.zeros(len(rows), width, dtype=torch.long),
+    )
     for i, row in enumerate(rows):
         ids[i, width - row.shape[1] :], mask[i, width - row.shape[1] :] = row[0], 1
     return ids, mask

@@ -31,7 +31,10 @@ class Naive:
         self.config, self.policy, self.slots = model.config, policy, slots
         self.w = {name: p.detach().double() for name, p in model.state_dict().items()}
         self.inv_freq = model.model.rotary_emb.inv_freq.double()
-        self.layers = [[[] for _ in range(self.config.num_key_value_heads)] for _ in range(self.config.num_hidden_layers)]
+        self.layers = [
+            [[] for _ in range(self.config.num_key_value_heads)]
+            for _ in range(self.config.num_hidden_layers)
+        ]
         self.read = 0
 
     def project(self, layer, name, x, heads):
@@ -62,10 +65,12 @@ class Naive:
                 visible = entries[: held + i + 1]
                 where = [j if self.slots else entry[0] for j, entry in enumerate(visible)]
                 q = rope(queries[i][h], where[-1], self.inv_freq)
-                scores = torch.stack([q @ rope(e[1], p, self.inv_freq) for e, p in zip(visible, where)])
+                scores = torch.stack(
+                    [q @ rope(e[1], p, self.inv_freq) for e, p in zip(visible, where, strict=True)]
+                )
                 row = torch.softmax(scores / math.sqrt(dim), 0)
                 weights[h, i, : held + i + 1] = row
-                out[i, h] = sum(a * e[2] for a, e in zip(row, visible))
+                out[i, h] = sum(a * e[2] for a, e in zip(row, visible, strict=True))
         return out.flatten(1) @ self.w[f"model.layers.{layer}.self_attn.o_proj.weight"].T, weights
 
     def forward(self, tokens, drop):
@@ -76,7 +81,9 @@ class Naive:
         eps = self.config.rms_norm_eps
         for layer in range(self.config.num_hidden_layers):
             p = f"model.layers.{layer}."
-            mixed, weights = self.attend(layer, rms_norm(x, self.w[p + "input_layernorm.weight"], eps), positions)
+            mixed, weights = self.attend(
+                layer, rms_norm(x, self.w[p + "input_layernorm.weight"], eps), positions
+            )
             x = x + mixed
             y = rms_norm(x, self.w[p + "post_attention_layernorm.weight"], eps)
             gate = y @ self.w[p + "mlp.gate_proj.weight"].T
@@ -84,9 +91,15 @@ class Naive:
             x = x + (gate * torch.sigmoid(gate) * up) @ self.w[p + "mlp.down_proj.weight"].T
             kept = drop(layer, weights) if drop else None
             if kept is not None:
-                self.layers[layer] = [[e[j] for j in js] for e, js in zip(self.layers[layer], kept, strict=True)]
+                self.layers[layer] = [
+                    [e[j] for j in js] for e, js in zip(self.layers[layer], kept, strict=True)
+                ]
         x = rms_norm(x, self.w["model.norm.weight"], eps)
-        head = self.w["lm_head.weight"] if "lm_head.weight" in self.w else self.w["model.embed_tokens.weight"]
+        head = (
+            self.w["lm_head.weight"]
+            if "lm_head.weight" in self.w
+            else self.w["model.embed_tokens.weight"]
+        )
         return (x[-1] @ head.T).detach()
 
     def prompt(self, tokens, chunk=None):
@@ -112,7 +125,12 @@ class Naive:
 
 class NaiveStreaming:
     def __init__(self, budget, kv_heads, sinks=4, rolling=True):
-        self.budget, self.kv_heads, self.sinks, self.rolling = budget, kv_heads, min(sinks, budget), rolling
+        self.budget, self.kv_heads, self.sinks, self.rolling = (
+            budget,
+            kv_heads,
+            min(sinks, budget),
+            rolling,
+        )
 
     def after_prompt(self, layer, weights):
         held = weights.shape[-1]
@@ -127,7 +145,13 @@ class NaiveStreaming:
 
 class NaiveSnapKV:
     def __init__(self, budget, kv_heads, window=32, kernel=7, pooling="max", gqa="mean"):
-        self.budget, self.kv_heads, self.kernel, self.pooling, self.gqa = budget, kv_heads, kernel, pooling, gqa
+        self.budget, self.kv_heads, self.kernel, self.pooling, self.gqa = (
+            budget,
+            kv_heads,
+            kernel,
+            pooling,
+            gqa,
+        )
         self.window = window if budget > window else max(1, budget // 2)
 
     def after_prompt(self, layer, weights):
@@ -148,7 +172,10 @@ class NaiveSnapKV:
         for kv in range(self.kv_heads):
             members = pooled[kv * group : (kv + 1) * group]
             column = list(zip(*members, strict=True))
-            score = [max(c) if self.gqa == "max" else sum(c) / (group if self.gqa == "mean" else 1) for c in column]
+            score = [
+                max(c) if self.gqa == "max" else sum(c) / (group if self.gqa == "mean" else 1)
+                for c in column
+            ]
             # pooling by max makes exact ties: broken as torch.topk breaks them
             top = torch.tensor(score).topk(self.budget - self.window).indices.tolist()
             kept.append(sorted(top) + list(range(prefix, n)))

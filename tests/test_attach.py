@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import pytest
 import torch
 from conftest import continue_greedily, left_pad, make_model, prompt_of
-from transformers import AttentionInterface, BertConfig, BertModel, DynamicCache, StoppingCriteriaList, TextStreamer
+from transformers import (
+    AttentionInterface,
+    BertConfig,
+    BertModel,
+    DynamicCache,
+    StoppingCriteriaList,
+    TextStreamer,
+)
 
 from kvbook import create_method
 from kvbook.attach import attach
@@ -98,7 +105,9 @@ def test_bf16_and_f32_keep_nearly_the_same(prompt):
 def test_sampling_is_the_model_alone_with_the_same_seed(llama, prompt):
     def sample():
         torch.manual_seed(3)
-        return llama.generate(prompt, max_new_tokens=20, do_sample=True, top_k=10, num_return_sequences=3)
+        return llama.generate(
+            prompt, max_new_tokens=20, do_sample=True, top_k=10, num_return_sequences=3
+        )
 
     expected = sample()
     with create_method("snapkv", budget=30).attach(llama):
@@ -126,7 +135,9 @@ def test_streamer_and_stopping_criteria(llama, prompt, method):
     streamer = Streamer()
     stop = StoppingCriteriaList([lambda ids, scores, **_: torch.tensor([ids.shape[1] >= 35])])
     with method.attach(llama):
-        out = llama.generate(prompt, max_new_tokens=50, do_sample=False, streamer=streamer, stopping_criteria=stop)
+        out = llama.generate(
+            prompt, max_new_tokens=50, do_sample=False, streamer=streamer, stopping_criteria=stop
+        )
     assert out.shape[1] == 35
     assert len(streamer.seen) == 7 and streamer.seen[-1] == "end"
 
@@ -285,7 +296,9 @@ def test_evicting_by_attention_received(model, prompt):
     assert run.kv_lengths == [30] * 3
 
 
-@pytest.mark.parametrize("toy", [HalfAfterFirst(), LastThree(), LeastAttended()], ids=lambda toy: toy.name)
+@pytest.mark.parametrize(
+    "toy", [HalfAfterFirst(), LastThree(), LeastAttended()], ids=lambda toy: toy.name
+)
 def test_cuts_work_in_padded_batches(model, toy):
     rows = [prompt_of(30, 1), prompt_of(9, 2)]
     ids, mask = left_pad(rows)
@@ -318,9 +331,18 @@ def test_what_cannot_work_is_refused_before_anything_runs(llama, prompt, kwargs,
 
 
 def test_an_unknown_architecture_is_refused_by_name():
-    shape = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=20)
+    shape = dict(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        vocab_size=20,
+    )
     model = BertModel(BertConfig(**shape))
-    with pytest.raises(UnsupportedError, match="'bert'.*llama, qwen2, qwen3, mistral"), attach(HalfAfterFirst(), model):
+    with (
+        pytest.raises(UnsupportedError, match="'bert'.*llama, qwen2, qwen3, mistral"),
+        attach(HalfAfterFirst(), model),
+    ):
         pass
 
 
@@ -333,7 +355,10 @@ def test_an_unknown_architecture_is_refused_by_name():
 )
 def test_sliding_window_layers_are_refused(family, changes):
     model = make_model(family, **changes)
-    with pytest.raises(UnsupportedError, match="sliding-window"), create_method("fullkv").attach(model):
+    with (
+        pytest.raises(UnsupportedError, match="sliding-window"),
+        create_method("fullkv").attach(model),
+    ):
         pass
 
 
@@ -352,14 +377,20 @@ def test_a_second_attach_is_refused(llama):
 
 def test_a_foreign_cache_is_refused(llama, prompt):
     cache = llama(prompt).past_key_values
-    with create_method("fullkv").attach(llama), pytest.raises(UnsupportedError, match="past_key_values"):
+    with (
+        create_method("fullkv").attach(llama),
+        pytest.raises(UnsupportedError, match="past_key_values"),
+    ):
         llama(prompt, past_key_values=cache)
 
 
 def test_rope_that_changes_with_length_cannot_be_moved():
     rope = dict(rope_type="dynamic", factor=2.0, rope_theta=10000.0)
     model = make_model("llama", rope_parameters=rope)
-    with pytest.raises(UnsupportedError, match="original"), create_method("streamingllm", budget=9).attach(model):
+    with (
+        pytest.raises(UnsupportedError, match="original"),
+        create_method("streamingllm", budget=9).attach(model),
+    ):
         pass
 
 
@@ -368,7 +399,12 @@ def test_rope_that_changes_with_length_cannot_be_moved():
 
 def traces(model):
     hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
-    return sum(hooks), model.config._attn_implementation, sorted(AttentionInterface._global_mapping), "generate" in vars(model)
+    return (
+        sum(hooks),
+        model.config._attn_implementation,
+        sorted(AttentionInterface._global_mapping),
+        "generate" in vars(model),
+    )
 
 
 @pytest.mark.parametrize("raises", [False, True])

@@ -51,7 +51,9 @@ def test_a_row_of_padding_only_stays_finite(queries):
 def test_attention_rows_are_the_last_rows_of_the_matrix():
     q, k, v = tensors(9, 9, batch=1)
     weights, _ = dense(q, k, v, torch.ones(1, 9).bool())
-    assert torch.allclose(attention_rows(q[0, :, -4:], k[0], SCALING), weights[0, :, -4:], atol=1e-6)
+    assert torch.allclose(
+        attention_rows(q[0, :, -4:], k[0], SCALING), weights[0, :, -4:], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("queries, block", [(9, 2), (9, 256), (4, 3)])
@@ -77,5 +79,8 @@ def test_rotating_keys_equals_rope_at_the_new_position(llama):
 
     x = torch.randn(1, 2, 3, 8)
     rotary = llama.model.rotary_emb
-    at = [apply_rotary_pos_emb(x, x, *rotary(x, torch.tensor([[p, p + 1, p + 2]])))[1] for p in (2, 13)]
+    at = [
+        apply_rotary_pos_emb(x, x, *rotary(x, torch.tensor([[p, p + 1, p + 2]])))[1]
+        for p in (2, 13)
+    ]
     assert torch.allclose(rotate(at[0], 11, rotary.inv_freq), at[1], atol=1e-5)

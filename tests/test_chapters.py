@@ -28,7 +28,9 @@ def test_the_notebook_has_the_names_types_and_defaults_of_the_model(name):
     written = notebook_parameters(chapter.notebook)
     expected = chapter.parameters().model_dump()
     assert written == expected
-    assert {key: type(value) for key, value in written.items()} == {key: type(v) for key, v in expected.items()}
+    assert {key: type(value) for key, value in written.items()} == {
+        key: type(v) for key, v in expected.items()
+    }
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

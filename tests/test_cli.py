@@ -7,7 +7,9 @@ import pytest
 
 
 def kvbook(*arguments, **more):
-    return subprocess.run([sys.executable, "-m", "kvbook.cli", *arguments], capture_output=True, text=True, **more)
+    return subprocess.run(
+        [sys.executable, "-m", "kvbook.cli", *arguments], capture_output=True, text=True, **more
+    )
 
 
 def test_list_names_the_chapters():

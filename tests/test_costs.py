@@ -9,7 +9,9 @@ from kvbook.costs import SHAPES, CacheShape, kv_bytes
 def test_it_equals_the_tensors(model, prompt):
     with create_method("fullkv").attach(model) as run:
         model(prompt)
-    assert run.kv_bytes == kv_bytes(CacheShape.of(model.config, torch.float32.itemsize), prompt.shape[1])
+    assert run.kv_bytes == kv_bytes(
+        CacheShape.of(model.config, torch.float32.itemsize), prompt.shape[1]
+    )
 
 
 def test_qwen3_takes_114688_bytes_a_token():

@@ -26,7 +26,9 @@ def notebook(tmp_path, monkeypatch):
 
 def test_parameters_reach_the_notebook_and_results_come_back(notebook, tmp_path):
     notebook("from kvbook import results", "results.save('status', {'seed': seed, 'model': model})")
-    done = run_chapter("status", {"seed": "7"}, profile="smoke", output=tmp_path / "out", progress=False)
+    done = run_chapter(
+        "status", {"seed": "7"}, profile="smoke", output=tmp_path / "out", progress=False
+    )
     saved = json.loads(done.results.read_text())
     assert saved["data"] == {"seed": 7, "model": "tiny-random"}
     assert saved["provenance"]["parameters"]["seed"] == 7
@@ -78,7 +80,9 @@ def test_a_missing_prompt_file_is_refused(tmp_path):
 
 def test_a_chapter_runs_in_the_smoke_profile(tmp_path):
     """The whole of a real chapter, on the tiny random model, with the parameters of the README."""
-    done = run_chapter("snapkv", {"budget": "48", "window": "16"}, profile="smoke", output=tmp_path, progress=False)
+    done = run_chapter(
+        "snapkv", {"budget": "48", "window": "16"}, profile="smoke", output=tmp_path, progress=False
+    )
     saved = json.loads(done.results.read_text())
     assert saved["provenance"]["parameters"]["window"] == 16
     assert len(saved["data"]["needle"]["fullkv"]) == 2

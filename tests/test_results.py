@@ -30,11 +30,22 @@ def test_tensors_and_numpy_numbers_become_plain():
 
 
 def test_provenance_names_the_run(monkeypatch):
-    run = {"chapter": "snapkv", "profile": "smoke", "parameters": {"seed": 3, "model": "m"}, "started": "2026-01-02T03:04:05+00:00"}
+    run = {
+        "chapter": "snapkv",
+        "profile": "smoke",
+        "parameters": {"seed": 3, "model": "m"},
+        "started": "2026-01-02T03:04:05+00:00",
+    }
     monkeypatch.setenv("KVBOOK_RUN", json.dumps(run))
     results.save("x", {})
     p = results.load("x").provenance
-    assert (p.chapter, p.profile, p.seed, p.model, p.started) == ("snapkv", "smoke", 3, "m", run["started"])
+    assert (p.chapter, p.profile, p.seed, p.model, p.started) == (
+        "snapkv",
+        "smoke",
+        3,
+        "m",
+        run["started"],
+    )
     assert p.versions["torch"] and p.machine["cores"] == os.cpu_count()
 
 
@@ -63,7 +74,13 @@ def test_a_missing_file_says_how_to_make_it():
         results.load("snapkv")
 
 
-@pytest.mark.parametrize("damage", [lambda text: text[:-20], lambda text: text.replace('"schema_version": 1', '"schema_version": 2')])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-20],
+        lambda text: text.replace('"schema_version": 1', '"schema_version": 2'),
+    ],
+)
 def test_a_damaged_file_is_refused(folder, damage):
     path = results.save("x", {"a": 1})
     path.write_text(damage(path.read_text()))

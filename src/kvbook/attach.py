@@ -1,21 +1,25 @@
 """Wire a method into a model's forward, and take it out again.
 
-``attach`` uses three public places of transformers and PyTorch, and nothing else: an attention function of
-our own under a name in ``config._attn_implementation`` (it sees queries and keys after RoPE, so nothing is
-computed twice), forward hooks, and a `Cache` subclass. All are removed when the ``with`` block ends.
+``attach`` uses three public places of transformers and PyTorch, and nothing else: an
+attention function of our own under a name in ``config._attn_implementation`` (it sees
+queries and keys after RoPE, so nothing is computed twice), forward hooks, and a `Cache`
+subclass. All are removed when the ``with`` block ends.
 
-A method is any object that defines one or more of these; each sees one sequence of one layer (`Seen`), without
+A method is any object that defines one or more of these; each sees one sequence of one
+layer (`Seen`), without
 padding, so that a row of a batch gives what it gives alone:
 
 ``keep(seen) -> LongTensor | None``
-    After a layer has read (a chunk of) the prompt: ascending indices ``[kv_heads or 1, kept]`` into its entries.
+    After a layer has read (a chunk of) the prompt: ascending indices ``[kv_heads or 1,
+    kept]`` into its entries.
 ``evict(seen) -> LongTensor | None``
     The same after every later input: a decoded token, or the next turn of a chat.
 ``pass_on(seen) -> LongTensor | None``
-    Ascending indices ``[kept]`` of the prompt's inputs that go on to the next layer, the last one included.
+    Ascending indices ``[kept]`` of the prompt's inputs that go on to the next layer, the
+    last one included.
 ``filter_layer(layers) -> int``, ``choose(seen) -> LongTensor``
-    A first pass over the prompt, through this layer only and without a cache; then the indices ``[kept]``
-    of the prompt's tokens that the model reads, the last one included.
+    A first pass over the prompt, through this layer only and without a cache; then the
+    indices ``[kept]`` of the prompt's tokens that the model reads, the last one included.
 ``chunk : int | None``
     Read the prompt this many tokens at a time.
 ``column_sums : bool``
@@ -48,7 +52,8 @@ _attached: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
 
 @dataclass
 class Seen:
-    """What one layer shows a method of one sequence, after attention and before anything is dropped.
+    """What one layer shows a method of one sequence, after attention and before anything is
+    dropped.
 
     Attributes
     ----------
@@ -101,15 +106,18 @@ class Run:
     Attributes
     ----------
     kept_positions : list of LongTensor [batch, kv_heads, kept]
-        Per layer, the prompt positions that the prefill left; -1 on the left of a row of a batch that keeps fewer.
+        Per layer, the prompt positions that the prefill left; -1 on the left of a row of a
+        batch that keeps fewer.
     kv_bytes_peak : int
         Most bytes of keys and values at any moment of the run.
     prefill_seconds, decode_seconds : float
         Time in the model's forward for inputs of several tokens, and for single decoded tokens.
     decode_tokens : int
-        Tokens decoded, per sequence. The first token of an answer comes from the prefill and is not counted.
+        Tokens decoded, per sequence. The first token of an answer comes from the prefill
+        and is not counted.
     cache : KVCache or None
-        What holds the entries: pass it as ``past_key_values`` to continue with the next turn of a chat.
+        What holds the entries: pass it as ``past_key_values`` to continue with the next
+        turn of a chat.
     """
 
     def __init__(self, method, model: nn.Module):
@@ -135,7 +143,11 @@ class Run:
     @property
     def kv_lengths(self) -> list[int]:
         """Entries that each layer holds now, per KV head (in a batch: of its fullest row)."""
-        return [layer.entries for layer in self.cache.layers] if self.cache else [0] * len(self._layers)
+        return (
+            [layer.entries for layer in self.cache.layers]
+            if self.cache
+            else [0] * len(self._layers)
+        )
 
     @property
     def kv_bytes(self) -> int:
@@ -168,7 +180,9 @@ class Run:
     def _before_base(self, base, args, kwargs):
         if self._inner:  # a chunk that we asked for ourselves
             return None
-        kwargs = dict(kwargs, **dict(zip(("input_ids", "attention_mask", "position_ids"), args, strict=False)))
+        kwargs = dict(
+            kwargs, **dict(zip(("input_ids", "attention_mask", "position_ids"), args, strict=False))
+        )
         name = "input_ids" if kwargs.get("input_ids") is not None else "inputs_embeds"
         inputs = kwargs[name]
         batch, columns = inputs.shape[:2]
@@ -184,7 +198,9 @@ class Run:
         lengths = [columns] * batch if real is None else real.sum(1).tolist()
         if fresh:
             if min(lengths) == 0:
-                raise UnsupportedError("a prompt of the batch is empty: give every row at least one token")
+                raise UnsupportedError(
+                    "a prompt of the batch is empty: give every row at least one token"
+                )
             self._begin(lengths, cache)
             self._check_positions(kwargs.get("position_ids"), real)
         else:
@@ -224,12 +240,18 @@ class Run:
 
     def _refuse_call(self, kwargs: dict) -> None:
         if kwargs.get("use_cache") is False:
-            raise UnsupportedError("use_cache=False: a method lives in the KV cache; leave use_cache at its default")
+            raise UnsupportedError(
+                "use_cache=False: a method lives in the KV cache; leave use_cache at its default"
+            )
         if kwargs.get("output_attentions"):
-            raise UnsupportedError("output_attentions=True: the attention matrix is never built whole under attach")
+            raise UnsupportedError(
+                "output_attentions=True: the attention matrix is never built whole under attach"
+            )
         mask = kwargs.get("attention_mask")
         if mask is not None and (not isinstance(mask, Tensor) or mask.ndim != 2):
-            raise UnsupportedError("attention_mask must be [batch, tokens] with 1 for tokens and 0 for padding")
+            raise UnsupportedError(
+                "attention_mask must be [batch, tokens] with 1 for tokens and 0 for padding"
+            )
 
     def _real_columns(self, mask: Tensor | None, batch: int, columns: int) -> Tensor | None:
         """Which of the new columns are tokens ``[batch, columns]``; None when all are."""
@@ -237,11 +259,15 @@ class Run:
             return None
         real = mask[:, -columns:].bool()
         if real.shape != (batch, columns):
-            raise UnsupportedError(f"attention_mask {tuple(mask.shape)} does not cover the {columns} new tokens")
+            raise UnsupportedError(
+                f"attention_mask {tuple(mask.shape)} does not cover the {columns} new tokens"
+            )
         if real.all():
             return None
         if (real[:, 1:] < real[:, :-1]).any():
-            raise UnsupportedError("padding must be on the left: set tokenizer.padding_side = 'left'")
+            raise UnsupportedError(
+                "padding must be on the left: set tokenizer.padding_side = 'left'"
+            )
         return real
 
     def _check_positions(self, given: Tensor | None, real: Tensor | None) -> None:
@@ -250,7 +276,9 @@ class Run:
             return
         gaps = given[..., 1:] - given[..., :-1] != 1
         if (gaps if real is None else gaps & real[:, :-1]).any():
-            raise UnsupportedError("position_ids of your own are not supported under attach: leave them out")
+            raise UnsupportedError(
+                "position_ids of your own are not supported under attach: leave them out"
+            )
 
     def _first_pass(self, inputs: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Run the shallow layers once without a cache, and keep the tokens that the method chooses."""
@@ -262,7 +290,9 @@ class Run:
         self._chosen: list[Tensor] = []
         for layer in self._layers[: last + 1]:
             self._scan_last = layer is self._layers[last]
-            hidden = layer(hidden, attention_mask=None, position_embeddings=embeddings, past_key_values=None)
+            hidden = layer(
+                hidden, attention_mask=None, position_embeddings=embeddings, past_key_values=None
+            )
         self._phase = "prompt"
         self._read = [0] * len(self._prompt)
         columns, missing = _stack_left([chosen[None] for chosen in self._chosen])
@@ -270,7 +300,9 @@ class Run:
         starts = torch.tensor(self._new_pads, device=inputs.device)[:, None]
         self._origin = columns
         index = (columns + starts).clamp(min=0)
-        chosen = inputs.gather(1, index if inputs.ndim == 2 else index[..., None].expand(-1, -1, inputs.shape[-1]))
+        chosen = inputs.gather(
+            1, index if inputs.ndim == 2 else index[..., None].expand(-1, -1, inputs.shape[-1])
+        )
         return chosen, None if not any(missing) else columns >= 0
 
     def _passes(self, inputs: Tensor, real: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
@@ -282,7 +314,9 @@ class Run:
             return [(inputs, real)]
         pieces = -(-lengths // chunk)
         passes = []
-        for back in range(int(pieces.max()), 0, -1):  # rows with fewer chunks join later: all end together
+        for back in range(
+            int(pieces.max()), 0, -1
+        ):  # rows with fewer chunks join later: all end together
             start = (pieces - back) * chunk
             size = (lengths - start).clamp(max=chunk).where(start >= 0, torch.tensor(0))
             width = int(size.max())
@@ -325,14 +359,20 @@ class Run:
 
     # ---- one layer -----------------------------------------------------------------------------------------
 
-    def attention(self, module, query, key, value, attention_mask=None, scaling=None, dropout=0.0, **kwargs):
+    def attention(
+        self, module, query, key, value, attention_mask=None, scaling=None, dropout=0.0, **kwargs
+    ):
         """The attention function that the model calls: attend, let the method measure, drop at once."""
         scaling = module.scaling if scaling is None else scaling
         if self._phase == "scan":
             output = attend(query, key, value, scaling, self._real)
             if self._scan_last:
                 for row, pad in enumerate(self._new_pads):
-                    self._chosen.append(self.method.choose(self._seen(module, row, query, key[row, :, pad:], scaling)))
+                    self._chosen.append(
+                        self.method.choose(
+                            self._seen(module, row, query, key[row, :, pad:], scaling)
+                        )
+                    )
             return output.transpose(1, 2), None
         layer: KVLayer = self.cache.layers[module.layer_idx]
         valid = self._valid(layer, query)
@@ -359,7 +399,9 @@ class Run:
                 self._count(layer, module.layer_idx)
         return output.transpose(1, 2), None
 
-    def _seen(self, module, row: int, query, keys, scaling: float, layer: KVLayer | None = None, sums=None) -> Seen:
+    def _seen(
+        self, module, row: int, query, keys, scaling: float, layer: KVLayer | None = None, sums=None
+    ) -> Seen:
         positions = torch.arange(keys.shape[1], device=keys.device)[None]
         if layer is not None:
             positions = layer.positions[row, :, layer.pads[row] :]
@@ -421,7 +463,11 @@ class Run:
         return args, dict(kwargs, position_embeddings=self._embeddings)
 
     def _after_layer(self, layer, args, hidden):
-        if self._phase != "prompt" or self._next is None or all(indices is None for indices in self._next):
+        if (
+            self._phase != "prompt"
+            or self._next is None
+            or all(indices is None for indices in self._next)
+        ):
             return None
         everything = torch.arange(hidden.shape[1], device=hidden.device)
         rows = [
@@ -433,7 +479,8 @@ class Run:
         index = indices.clamp(min=0)[..., None]
         batch = len(rows)
         self._embeddings = tuple(
-            part.expand(batch, -1, -1).gather(1, index.expand(-1, -1, part.shape[-1])) for part in self._embeddings
+            part.expand(batch, -1, -1).gather(1, index.expand(-1, -1, part.shape[-1]))
+            for part in self._embeddings
         )
         positions = self.cache.incoming.gather(1, indices.clamp(min=0)).masked_fill(indices < 0, -1)
         self.cache.incoming, self._new_pads = positions, pads
@@ -456,21 +503,30 @@ def check_model(model: nn.Module) -> None:
     Raises
     ------
     UnsupportedError
-        Another architecture than `ARCHITECTURES`, sliding-window layers, or an attach on top of another.
+        Another architecture than `ARCHITECTURES`, sliding-window layers, or an attach on
+        top of another.
     """
     config = getattr(model, "config", None)
     kind = getattr(config, "model_type", type(model).__name__)
     if kind not in ARCHITECTURES:
-        raise UnsupportedError(f"architecture {kind!r} is not supported; supported are {', '.join(ARCHITECTURES)}")
+        raise UnsupportedError(
+            f"architecture {kind!r} is not supported; supported are {', '.join(ARCHITECTURES)}"
+        )
     layer_types = getattr(config, "layer_types", None)
-    sliding = getattr(config, "sliding_window", None) if layer_types is None else "sliding_attention" in layer_types
+    sliding = (
+        getattr(config, "sliding_window", None)
+        if layer_types is None
+        else "sliding_attention" in layer_types
+    )
     if sliding:
         raise UnsupportedError(
             f"this {kind} model has sliding-window layers (sliding_window={config.sliding_window}), which already drop "
             "entries by themselves; load it with sliding_window=None if its weights allow full attention"
         )
     if model in _attached:
-        raise UnsupportedError("a method is attached to this model already; leave its `with` block first")
+        raise UnsupportedError(
+            "a method is attached to this model already; leave its `with` block first"
+        )
 
 
 def _check_generate(method, model, kwargs: dict) -> None:
@@ -495,7 +551,9 @@ def _check_generate(method, model, kwargs: dict) -> None:
             f"cache_implementation={config.cache_implementation!r}: the method brings its own cache; leave it out"
         )
     if config.prefill_chunk_size is not None:
-        raise UnsupportedError("prefill_chunk_size is not supported under attach; StreamingLLM has `chunk`")
+        raise UnsupportedError(
+            "prefill_chunk_size is not supported under attach; StreamingLLM has `chunk`"
+        )
 
 
 @contextmanager

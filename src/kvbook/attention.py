@@ -1,9 +1,9 @@
 """Attention as pure functions: the output, and what a method may measure on the way.
 
-Shapes: ``q [batch, heads, queries, head_dim]``, ``k`` and ``v [batch, kv_heads, entries, head_dim]``,
-all after RoPE. The queries are always the last of the entries, in order: entry ``entries - queries + i``
-is query ``i`` itself. A group is the ``g = heads // kv_heads`` query heads that share a KV head (GQA).
-Everything measured is in float32.
+Shapes: ``q [batch, heads, queries, head_dim]``, ``k`` and ``v [batch, kv_heads, entries,
+head_dim]``, all after RoPE. The queries are always the last of the entries, in order: entry
+``entries - queries + i`` is query ``i`` itself. A group is the ``g = heads // kv_heads``
+query heads that share a KV head (GQA). Everything measured is in float32.
 """
 
 import torch
@@ -11,14 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 QUERY_BLOCK = 256
-"""Queries a block when scores are built explicitly: small enough to stay in the processor's caches,
+"""Queries a block when scores are built explicitly: small enough to stay in the processor's
+caches,
 large enough for full-speed products; memory is then linear in the number of entries."""
 
 
 def fold(q: Tensor, kv_heads: int) -> Tensor:
     """Stack the queries of a group as rows of one product with their KV head.
 
-    ``[batch, heads, queries, d] -> [batch, kv_heads, g * queries, d]``: a view, so keys are never repeated.
+    ``[batch, heads, queries, d] -> [batch, kv_heads, g * queries, d]``: a view, so keys are
+    never repeated.
     """
     batch, heads, queries, dim = q.shape
     return q.reshape(batch, kv_heads, heads // kv_heads * queries, dim)
@@ -69,11 +71,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
         return out.reshape(batch, heads, queries, dim)
     grouped = heads != kv_heads
     if valid is None and queries == entries:  # a whole prompt: the fused causal kernel
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped)
+        return F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped
+        )
     if valid is None:
         valid = torch.ones(batch, entries, dtype=torch.bool, device=q.device)
     mask = visible(valid, queries)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling, enable_gqa=grouped)
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, scale=scaling, enable_gqa=grouped
+    )
 
 
 def attention_rows(q: Tensor, k: Tensor, scaling: float) -> Tensor:
@@ -102,12 +108,18 @@ def attention_rows(q: Tensor, k: Tensor, scaling: float) -> Tensor:
 
 
 def attend_and_sum(
-    q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None = None, block: int = QUERY_BLOCK
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scaling: float,
+    valid: Tensor | None = None,
+    block: int = QUERY_BLOCK,
 ) -> tuple[Tensor, Tensor]:
-    """`attend`, and how much attention each entry received: the column sums of the attention matrix.
+    """`attend`, and how much attention each entry received: the column sums of the
+    attention matrix.
 
-    The softmax is explicit, block by block of queries, so memory is O(block x entries) and never
-    queries x entries.
+    The softmax is explicit, block by block of queries, so memory is O(block x entries) and
+    never queries x entries.
 
     Returns
     -------
@@ -124,9 +136,15 @@ def attend_and_sum(
     for start in range(0, queries, block):
         stop = min(start + block, queries)
         rows, end = stop - start, past + stop
-        scores = (fold(q[:, :, start:stop], kv_heads) @ k[:, :, :end].transpose(2, 3)).float() * scaling
+        scores = (
+            fold(q[:, :, start:stop], kv_heads) @ k[:, :, :end].transpose(2, 3)
+        ).float() * scaling
         scores = scores.view(batch, kv_heads, group, rows, end)
-        seen = torch.ones(batch, end, dtype=torch.bool, device=q.device) if valid is None else valid[:, :end]
+        seen = (
+            torch.ones(batch, end, dtype=torch.bool, device=q.device)
+            if valid is None
+            else valid[:, :end]
+        )
         weights = scores.masked_fill_(~visible(seen, rows)[:, :, None], float("-inf")).softmax(-1)
         part = weights.view(batch, kv_heads, group * rows, end).to(v.dtype) @ v[:, :, :end]
         output[:, :, start:stop] = part.view(batch, heads, rows, dim)
@@ -155,4 +173,6 @@ def rotate(keys: Tensor, steps: int, inv_freq: Tensor) -> Tensor:
     angle = steps * inv_freq.double()
     cos, sin = angle.cos().float(), angle.sin().float()
     first, second = keys.float().chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(keys.dtype)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(
+        keys.dtype
+    )

@@ -45,7 +45,9 @@ class KVLayer(CacheLayerMixin):
         self.keys, self.values = key_states, value_states
         self.is_initialized = True
 
-    def update(self, key_states: Tensor, value_states: Tensor, *, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *, positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Append entries, of the given positions ``[batch, new]``, and return all keys and values."""
         positions = positions[:, None]
         if not self.is_initialized:
@@ -58,7 +60,8 @@ class KVLayer(CacheLayerMixin):
         return self.keys, self.values
 
     def _append(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Write behind the last entry; when there is no room, move once to a buffer with an eighth more.
+        """Write behind the last entry; when there is no room, move once to a buffer with an
+        eighth more.
 
         Growing by concatenation would copy the whole cache for every token.
         """
@@ -76,7 +79,8 @@ class KVLayer(CacheLayerMixin):
         self.keys, self.values = keys[:, :, : held + new], values[:, :, : held + new]
 
     def keep(self, indices: Tensor, pads: Sequence[int]) -> None:
-        """Keep only these entries; the memory of the others is free as soon as nobody else holds it.
+        """Keep only these entries; the memory of the others is free as soon as nobody else
+        holds it.
 
         Parameters
         ----------

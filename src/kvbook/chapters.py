@@ -32,15 +32,21 @@ class ChapterParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    model: str = Field("smollm2-135m", description="smollm2-135m, tiny-random, a hub id, or a folder")
-    dtype: Literal["auto", "bfloat16", "float32"] = Field("auto", description="auto: bfloat16 where it is in hardware")
+    model: str = Field(
+        "smollm2-135m", description="smollm2-135m, tiny-random, a hub id, or a folder"
+    )
+    dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="auto: bfloat16 where it is in hardware"
+    )
     seed: int = Field(0, description="what is random is drawn from it")
 
 
 class Introduction(ChapterParameters):
     """Introduction."""
 
-    contexts: list[Count] = Field([1024, 4096, 8192, 32768, 131072], description="tokens to evaluate the formula at")
+    contexts: list[Count] = Field(
+        [1024, 4096, 8192, 32768, 131072], description="tokens to evaluate the formula at"
+    )
 
 
 class Prompted(ChapterParameters):
@@ -54,14 +60,20 @@ class FullKV(Prompted):
     """FullKV."""
 
     contexts: list[Count] = Field([256, 1024, 4096], description="context lengths to time")
-    new_tokens: Annotated[int, Field(ge=4)] = Field(16, description="tokens to decode; at least 4, to take a median")
+    new_tokens: Annotated[int, Field(ge=4)] = Field(
+        16, description="tokens to decode; at least 4, to take a median"
+    )
 
 
 class Needled(Prompted):
     """Chapters that ask for needles at several budgets."""
 
-    budget: Budget = Field(256, description="entries a layer keeps (int), or a fraction of the prompt")
-    budgets: Annotated[list[Budget], Field(min_length=2)] = Field([64, 128, 256, 512], description="budgets to compare")
+    budget: Budget = Field(
+        256, description="entries a layer keeps (int), or a fraction of the prompt"
+    )
+    budgets: Annotated[list[Budget], Field(min_length=2)] = Field(
+        [64, 128, 256, 512], description="budgets to compare"
+    )
     needles: Annotated[int, Field(ge=2)] = Field(20, description="prompts with a needle")
 
 
@@ -70,7 +82,9 @@ class StreamingLLM(Needled):
 
     sinks: Annotated[int, Field(ge=0)] = Field(4, description="first tokens that always stay")
     rolling: bool = Field(True, description="each decoded token evicts the oldest")
-    positions: Literal["cache", "original"] = Field("cache", description="RoPE by slot, or by original position")
+    positions: Literal["cache", "original"] = Field(
+        "cache", description="RoPE by slot, or by original position"
+    )
     chunk: Count | None = Field(None, description="read the prompt this many tokens at a time")
 
 
@@ -112,7 +126,9 @@ class Chapter:
     def defaults(self, profile: Profile = "laptop") -> dict[str, Any]:
         """All parameters in a profile."""
         if profile not in PROFILES:
-            raise ParameterError(f"unknown profile {profile!r}; profiles are: {', '.join(PROFILES)}")
+            raise ParameterError(
+                f"unknown profile {profile!r}; profiles are: {', '.join(PROFILES)}"
+            )
         return self.parameters().model_dump() | self.profiles.get(profile, {})
 
 
@@ -124,21 +140,36 @@ _MANY = _GPU | {"needles": 50}
 CHAPTERS: dict[str, Chapter] = {
     chapter.name: chapter
     for chapter in (
-        Chapter("introduction", "What a KV cache is, and what it costs", Introduction, {"smoke": _TINY, "gpu": _GPU}),
+        Chapter(
+            "introduction",
+            "What a KV cache is, and what it costs",
+            Introduction,
+            {"smoke": _TINY, "gpu": _GPU},
+        ),
         Chapter(
             "fullkv",
             "FullKV: keep everything",
             FullKV,
-            {"smoke": _TINY | {"contexts": [64, 128]}, "gpu": _GPU | {"contexts": [8192, 32768, 131072]}},
+            {
+                "smoke": _TINY | {"contexts": [64, 128]},
+                "gpu": _GPU | {"contexts": [8192, 32768, 131072]},
+            },
         ),
-        Chapter("streamingllm", "StreamingLLM: the first and the last", StreamingLLM, {"smoke": _FEW, "gpu": _MANY}),
+        Chapter(
+            "streamingllm",
+            "StreamingLLM: the first and the last",
+            StreamingLLM,
+            {"smoke": _FEW, "gpu": _MANY},
+        ),
         Chapter(
             "snapkv",
             "SnapKV: the question votes",
             SnapKV,
             {"smoke": _FEW | {"windows": [4, 8], "kernels": [5, 7]}, "gpu": _MANY},
         ),
-        Chapter("status", "Status: what was executed", ChapterParameters, {"smoke": _TINY, "gpu": _GPU}),
+        Chapter(
+            "status", "Status: what was executed", ChapterParameters, {"smoke": _TINY, "gpu": _GPU}
+        ),
     )
 }
 """In the order of the book; the status page comes last and reads the others' results."""
@@ -159,13 +190,16 @@ def get_chapter(name: str) -> Chapter:
     raise ParameterError(f"unknown chapter {name!r}.{hint} Chapters are: {', '.join(CHAPTERS)}")
 
 
-def resolve_parameters(chapter: Chapter, profile: Profile = "laptop", overrides: dict | None = None) -> dict[str, Any]:
+def resolve_parameters(
+    chapter: Chapter, profile: Profile = "laptop", overrides: dict | None = None
+) -> dict[str, Any]:
     """A profile's parameters with some of your own, checked.
 
     Parameters
     ----------
     overrides : dict
-        Values, or texts as from the command line: ``"128"``, ``"0.1"``, ``"[64, 128]"``, ``"true"``, ``"none"``.
+        Values, or texts as from the command line: ``"128"``, ``"0.1"``, ``"[64, 128]"``,
+        ``"true"``, ``"none"``.
 
     Raises
     ------
@@ -204,7 +238,13 @@ def _kind(schema: dict) -> str:
         return " | ".join(schema["enum"])
     if "anyOf" in schema:
         return " | ".join(_kind(one) for one in schema["anyOf"])
-    names = {"integer": "int", "number": "float in (0, 1]", "boolean": "true | false", "string": "text", "null": "none"}
+    names = {
+        "integer": "int",
+        "number": "float in (0, 1]",
+        "boolean": "true | false",
+        "string": "text",
+        "null": "none",
+    }
     if schema["type"] == "array":
         return f"list of {_kind(schema['items'])}"
     return names[schema["type"]]
@@ -223,7 +263,8 @@ def _literal(value: Any, annotation: Any) -> Any:
 
 
 def notebook_parameters(path: Path) -> dict[str, Any]:
-    """The assignments of a notebook's cell tagged ``parameters``; only literals are allowed there.
+    """The assignments of a notebook's cell tagged ``parameters``; only literals are allowed
+    there.
 
     Raises
     ------

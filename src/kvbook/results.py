@@ -63,7 +63,9 @@ def save(name: str, data: dict, *, kind: str = "measured") -> Path:
         The data hold something that JSON has not (NaN, an object), or the disk is full.
     """
     try:
-        result = ResultFile(name=name, kind=kind, provenance=collect_provenance(), data=_plain(data))
+        result = ResultFile(
+            name=name, kind=kind, provenance=collect_provenance(), data=_plain(data)
+        )
         text = json.dumps(result.model_dump(), indent=1, allow_nan=False, ensure_ascii=False)
     except (ValidationError, ValueError, TypeError) as error:
         raise ResultError(f"result {name!r} cannot be saved: {error}") from None
@@ -77,7 +79,9 @@ def write_whole(path: Path, text: str) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".writing-", delete=False, encoding="utf-8") as file:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=".writing-", delete=False, encoding="utf-8"
+        ) as file:
             temporary = file.name
             file.write(text)
             file.flush()
@@ -87,7 +91,9 @@ def write_whole(path: Path, text: str) -> None:
     except OSError as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        raise ResultError(f"cannot write {path}: {error.strerror}; what was there before is unchanged") from None
+        raise ResultError(
+            f"cannot write {path}: {error.strerror}; what was there before is unchanged"
+        ) from None
 
 
 def load(name: str, directory: Path | None = None) -> ResultFile:
@@ -102,11 +108,15 @@ def load(name: str, directory: Path | None = None) -> ResultFile:
     try:
         return ResultFile.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise ResultError(f"no results at {path}: execute that chapter first, `kvbook run {name}`") from None
+        raise ResultError(
+            f"no results at {path}: execute that chapter first, `kvbook run {name}`"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise ResultError(f"{path} is damaged or of another schema ({where}: {first['msg']}): run it again") from None
+        raise ResultError(
+            f"{path} is damaged or of another schema ({where}: {first['msg']}): run it again"
+        ) from None
 
 
 def _plain(value: Any) -> Any:
@@ -157,16 +167,25 @@ def machine() -> dict[str, JsonValue]:
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        name = next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         pass
     memory = round(psutil.virtual_memory().total / 1e9)
-    return {"cpu": name, "cores": os.cpu_count(), "memory_gb": memory, "os": f"{platform.system()} {platform.machine()}"}
+    return {
+        "cpu": name,
+        "cores": os.cpu_count(),
+        "memory_gb": memory,
+        "os": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def _commit() -> tuple[str | None, bool | None]:
     def git(*arguments):
-        return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ).stdout
 
     try:
         return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain").strip())

@@ -115,7 +115,9 @@ def test_a_padded_second_turn_gives_what_it_gives_alone(model):
         ids, mask = left_pad(first)
         model(ids, attention_mask=mask)
         ids, new = left_pad(second)
-        together = model(ids, attention_mask=torch.cat((mask, new), 1), past_key_values=run.cache).logits[:, -1]
+        together = model(
+            ids, attention_mask=torch.cat((mask, new), 1), past_key_values=run.cache
+        ).logits[:, -1]
     for i in range(2):
         with method.attach(model) as run:
             model(first[i])

@@ -37,11 +37,15 @@ def test_methods_are_frozen():
         method.budget = 9
 
 
-@pytest.mark.parametrize("budget, tokens, entries", [(5, 100, 5), (0.1, 100, 10), (0.001, 100, 1), (1.0, 7, 7)])
+@pytest.mark.parametrize(
+    "budget, tokens, entries", [(5, 100, 5), (0.1, 100, 10), (0.001, 100, 1), (1.0, 7, 7)]
+)
 def test_budget(budget, tokens, entries):
     assert resolve_budget(budget, tokens) == entries
 
 
-@pytest.mark.parametrize("window, budget, expected", [(32, 64, 32), (32, 32, 16), (32, 1, 1), (4, 3, 1)])
+@pytest.mark.parametrize(
+    "window, budget, expected", [(32, 64, 32), (32, 32, 16), (32, 1, 1), (4, 3, 1)]
+)
 def test_window_shrinks_in_a_small_budget(window, budget, expected):
     assert resolve_window(window, budget) == expected

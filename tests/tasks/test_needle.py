@@ -31,7 +31,9 @@ def test_length_and_depth_are_as_asked(needles):
 
 
 def test_the_haystack_has_no_digits():
-    assert not any(letter.isdigit() for essay in needle.read_essays(place("data")) for letter in essay)
+    assert not any(
+        letter.isdigit() for essay in needle.read_essays(place("data")) for letter in essay
+    )
 
 
 def test_a_missing_haystack_says_where_it_should_be(tmp_path):
@@ -39,12 +41,17 @@ def test_a_missing_haystack_says_where_it_should_be(tmp_path):
         needle.read_essays(tmp_path)
 
 
-@pytest.mark.parametrize("words, hit", [(" 1234.", True), (' "1234"', True), (" 123", False), (" 5 1234", False)])
+@pytest.mark.parametrize(
+    "words, hit", [(" 1234.", True), (' "1234"', True), (" 123", False), (" 5 1234", False)]
+)
 def test_an_answer_counts_when_it_begins_with_the_number(words, hit):
     assert needle.found(needle.Needle("", "1234", 0.5, 0), words) is hit
 
 
-@pytest.mark.parametrize("hits, low, high", [([True] * 20, 0.8, 1.0), ([False] * 20, 0.0, 0.2), ([True, False] * 10, 0.2, 0.8)])
+@pytest.mark.parametrize(
+    "hits, low, high",
+    [([True] * 20, 0.8, 1.0), ([False] * 20, 0.0, 0.2), ([True, False] * 10, 0.2, 0.8)],
+)
 def test_intervals(hits, low, high):
     a, b = needle.bootstrap_interval(hits)
     assert low <= a <= sum(hits) / 20 <= b <= high
@@ -54,7 +61,10 @@ def test_the_real_model_finds_needles_with_all_and_with_snapkv_but_not_with_stre
     early = needles[:4]  # out of the window's reach
 
     def score(name, **parameters):
-        return sum(needle.found(one, needle.ask(lm, create_method(name, **parameters), one)) for one in early)
+        return sum(
+            needle.found(one, needle.ask(lm, create_method(name, **parameters), one))
+            for one in early
+        )
 
     assert score("fullkv") >= 3
     assert score("snapkv", budget=256, window=8) >= 2

@@ -25,9 +25,11 @@ CATALOGUE: dict[str, type["Method"]] = {}
 
 @dataclass(frozen=True, config=STRICT)
 class Method:
-    """A KV-cache compression method: a frozen set of parameters, and the hooks that `kvbook.attach` describes.
+    """A KV-cache compression method: a frozen set of parameters, and the hooks that
+    `kvbook.attach` describes.
 
-    A subclass gives a ``name`` and defines only the hooks that it needs. State of a run never lives here.
+    A subclass gives a ``name`` and defines only the hooks that it needs. State of a run
+    never lives here.
     """
 
     name: ClassVar[str] = ""
@@ -48,14 +50,16 @@ def create_method(name: str, **parameters) -> Method:
     Parameters
     ----------
     name : str
-        ``"fullkv"``, ``"streamingllm"``, ``"snapkv"``, or the ``name`` of a subclass of `Method` of your own.
+        ``"fullkv"``, ``"streamingllm"``, ``"snapkv"``, or the ``name`` of a subclass of
+        `Method` of your own.
     **parameters
         The method's own, as its class documents them.
 
     Raises
     ------
     ParameterError
-        An unknown name or parameter, a missing one, or a value out of range; with what is valid.
+        An unknown name or parameter, a missing one, or a value out of range; with what is
+        valid.
 
     Examples
     --------
@@ -63,7 +67,9 @@ def create_method(name: str, **parameters) -> Method:
     StreamingLLM(budget=256, sinks=4, rolling=True, positions='cache', chunk=None)
     """
     if name not in CATALOGUE:
-        raise ParameterError(f"unknown method {name!r}; methods are: {', '.join(sorted(CATALOGUE))}")
+        raise ParameterError(
+            f"unknown method {name!r}; methods are: {', '.join(sorted(CATALOGUE))}"
+        )
     cls = CATALOGUE[name]
     fields = {one.name: one for one in dataclasses.fields(cls)}
     unknown = sorted(set(parameters) - set(fields))
@@ -71,9 +77,13 @@ def create_method(name: str, **parameters) -> Method:
         raise ParameterError(
             f"{name} has no parameter {', '.join(map(repr, unknown))}; it has: {', '.join(fields) or 'none'}"
         )
-    missing = [n for n, one in fields.items() if one.default is dataclasses.MISSING and n not in parameters]
+    missing = [
+        n for n, one in fields.items() if one.default is dataclasses.MISSING and n not in parameters
+    ]
     if missing:
-        raise ParameterError(f"{name} needs {', '.join(map(repr, missing))}, e.g. budget=256 or budget=0.1")
+        raise ParameterError(
+            f"{name} needs {', '.join(map(repr, missing))}, e.g. budget=256 or budget=0.1"
+        )
     try:
         return cls(**parameters)
     except ValidationError as error:

@@ -26,16 +26,20 @@ from kvbook.methods.base import (
 
 @dataclass(frozen=True, config=STRICT)
 class SnapKV(Method):
-    """Keep, per KV head, the prefix positions that the last queries attend to, and those last positions.
+    """Keep, per KV head, the prefix positions that the last queries attend to, and those
+    last positions.
 
     Parameters
     ----------
     budget : int or float
-        Entries a layer keeps per KV head after the prefill, the window included; or a fraction of the prompt.
+        Entries a layer keeps per KV head after the prefill, the window included; or a
+        fraction of the prompt.
     window : int
-        The last queries, which vote. 32 is long enough to hold a question and short enough to be about it.
+        The last queries, which vote. 32 is long enough to hold a question and short enough
+        to be about it.
     kernel : int
-        Odd width of the pooling over positions, so that the neighbours of a needed token stay with it.
+        Odd width of the pooling over positions, so that the neighbours of a needed token
+        stay with it.
     pooling : {"max", "avg"}
         How a position takes on its neighbours' votes.
     gqa : {"mean", "max", "sum"}
@@ -43,8 +47,9 @@ class SnapKV(Method):
 
     References
     ----------
-    SnapKV (Li et al., 2024), section 4: observation window, voting, and clustering by pooling. The published code
-    keeps one copy of the cache a query head; here a group shares one, as the model does.
+    SnapKV (Li et al., 2024), section 4: observation window, voting, and clustering by
+    pooling. The published code keeps one copy of the cache a query head; here a group
+    shares one, as the model does.
     """
 
     budget: Budget

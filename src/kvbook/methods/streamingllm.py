@@ -22,16 +22,18 @@ class StreamingLLM(Method):
     budget : int or float
         Entries a layer keeps per KV head, sinks included; or a fraction of the prompt.
     sinks : int
-        First tokens that stay for good: attention that has nowhere to go rests on them. Four are enough in the paper.
+        First tokens that stay for good: attention that has nowhere to go rests on them.
+        Four are enough in the paper.
     rolling : bool
-        Every decoded token evicts the oldest that is not a sink. A prompt that fits the budget is never cut, nor is its
-        answer: the run is then FullKV's.
+        Every decoded token evicts the oldest that is not a sink. A prompt that fits the
+        budget is never cut, nor is its answer: the run is then FullKV's.
     positions : {"cache", "original"}
-        ``"cache"``, as in the paper: RoPE by the slot in the cache, so that the window begins one step after the
-        sinks. ``"original"``, as published benchmark harnesses do: the gap stays.
+        ``"cache"``, as in the paper: RoPE by the slot in the cache, so that the window
+        begins one step after the sinks. ``"original"``, as published benchmark harnesses
+        do: the gap stays.
     chunk : int, optional
-        Read the prompt this many tokens at a time through the bounded cache: memory is then constant in the prompt's
-        length. None reads it whole, then evicts.
+        Read the prompt this many tokens at a time through the bounded cache: memory is then
+        constant in the prompt's length. None reads it whole, then evicts.
 
     References
     ----------

@@ -1,7 +1,8 @@
 """The needle in a haystack: one fact hidden in a long text, asked at the end.
 
-The haystack is the book's own essays (``data/haystack/essays.md``); the needle is a four-digit number. Everything is
-drawn from a seed, so two runs see the same prompts. The answer counts as found when it begins with the number.
+The haystack is the book's own essays (``data/haystack/essays.md``); the needle is a
+four-digit number. Everything is drawn from a seed, so two runs see the same prompts. The
+answer counts as found when it begins with the number.
 """
 
 import random
@@ -14,7 +15,24 @@ import numpy as np
 from kvbook.errors import ResultError
 
 ESSAYS = Path("haystack") / "essays.md"
-CITIES = "Lisbon Oslo Nairobi Lima Hanoi Quito Dublin Cairo Riga Porto Turin Basel Ghent Bergen Sofia Kyoto".split()
+CITIES = [
+    "Lisbon",
+    "Oslo",
+    "Nairobi",
+    "Lima",
+    "Hanoi",
+    "Quito",
+    "Dublin",
+    "Cairo",
+    "Riga",
+    "Porto",
+    "Turin",
+    "Basel",
+    "Ghent",
+    "Bergen",
+    "Sofia",
+    "Kyoto",
+]
 
 
 @dataclass(frozen=True)
@@ -49,13 +67,18 @@ def read_essays(data: Path) -> list[str]:
     """
     path = Path(data) / ESSAYS
     if not path.is_file():
-        raise ResultError(f"no haystack at {path}: give the folder that holds {ESSAYS}, in the repository it is data/")
+        raise ResultError(
+            f"no haystack at {path}: give the folder that holds {ESSAYS}, in the repository it is data/"
+        )
     blocks = [" ".join(block.split()) for block in path.read_text(encoding="utf-8").split("\n\n")]
     return [block for block in blocks if block and not block.startswith(("#", "<!--", "---"))]
 
 
-def make_needles(tokenizer, data: Path, count: int = 20, length: int = 1000, seed: int = 0) -> list[Needle]:
-    """Draw ``count`` prompts of about ``length`` tokens, with depths spread evenly over the haystack.
+def make_needles(
+    tokenizer, data: Path, count: int = 20, length: int = 1000, seed: int = 0
+) -> list[Needle]:
+    """Draw ``count`` prompts of about ``length`` tokens, with depths spread evenly over the
+    haystack.
 
     Parameters
     ----------
@@ -73,7 +96,9 @@ def make_needles(tokenizer, data: Path, count: int = 20, length: int = 1000, see
         city, answer = rng.choice(CITIES), str(rng.randint(1000, 9999))
         fact = f"The special magic number for {city} is {answer}."
         order = rng.sample(paragraphs, len(paragraphs))
-        sentences = [s.strip().rstrip(".") + "." for paragraph in order for s in paragraph.split(". ")]
+        sentences = [
+            s.strip().rstrip(".") + "." for paragraph in order for s in paragraph.split(". ")
+        ]
         room = length - len(tokenizer(_chat(tokenizer, [fact], city)).input_ids)
         hay = _cut(tokenizer, sentences, room)
         place = round(depth * len(hay))
@@ -102,7 +127,9 @@ def _chat(tokenizer, sentences: list[str], city: str) -> str:
 
 def ask(lm, method, needle: Needle, new_tokens: int = 8) -> str:
     """The model's greedy words after the prompt, with ``method`` attached."""
-    inputs = lm.tokenizer(needle.prompt, return_tensors="pt", add_special_tokens=False).to(lm.model.device)
+    inputs = lm.tokenizer(needle.prompt, return_tensors="pt", add_special_tokens=False).to(
+        lm.model.device
+    )
     with method.attach(lm.model):
         out = lm.model.generate(**inputs, max_new_tokens=new_tokens, do_sample=False)
     return lm.tokenizer.decode(out[0, inputs.input_ids.shape[1] :], skip_special_tokens=True)
@@ -113,10 +140,13 @@ def found(needle: Needle, words: str) -> bool:
     return words.strip().strip("*:\"' ").startswith(needle.answer)
 
 
-def bootstrap_interval(hits: Iterable[bool], seed: int = 0, draws: int = 10_000) -> tuple[float, float]:
+def bootstrap_interval(
+    hits: Iterable[bool], seed: int = 0, draws: int = 10_000
+) -> tuple[float, float]:
     """95 % interval of a hit rate, by resampling the prompts.
 
-    For a rate of exactly 0 or 1, where resampling is blind, the missing bound is the exact one of Clopper and Pearson.
+    For a rate of exactly 0 or 1, where resampling is blind, the missing bound is the exact
+    one of Clopper and Pearson.
     """
     hits = np.asarray(list(hits), dtype=float)
     n = len(hits)
