@@ -78,13 +78,17 @@ def run(
     wrong = [one for one in parameter if "=" not in one]
     if wrong:
         raise ParameterError(f"-p {wrong[0]}: give name=value, for example -p budget=128")
-    done = run_chapter(
-        chapter,
-        dict(one.split("=", 1) for one in parameter),
-        profile=profile,
-        output=output,
-        page=page,
-    )
+    try:
+        done = run_chapter(
+            chapter,
+            dict(one.split("=", 1) for one in parameter),
+            profile=profile,
+            output=output,
+            page=page,
+        )
+    except KeyboardInterrupt:
+        err.print("[yellow]interrupted[/]: what was executed so far is kept as a .partial.ipynb")
+        raise typer.Exit(130) from None
     out.print(f"[green]done[/] in {done.seconds:.0f} s")
     for label, path in (
         ("notebook", done.notebook),
@@ -160,9 +164,6 @@ def main() -> None:
             raise
         err.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(2 if isinstance(error, ParameterError) else 1)
-    except KeyboardInterrupt:
-        err.print("[yellow]interrupted[/]; what was executed so far is kept as a .partial.ipynb")
-        sys.exit(130)
 
 
 if __name__ == "__main__":

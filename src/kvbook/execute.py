@@ -189,7 +189,10 @@ def _failure(name: str, error, partial: Path) -> str:
 def _page(notebook: Path) -> Path:
     """The notebook as one page that loads nothing from outside."""
     from nbconvert import HTMLExporter
+    from plotly.offline import get_plotlyjs
     from traitlets.config import Config
+
+    from kvbook.figures import PLOTLY
 
     config = Config()
     config.HTMLExporter.mathjax_url = ""
@@ -207,6 +210,11 @@ def _page(notebook: Path) -> Path:
     if style.is_file():
         body = body.replace(
             "</head>", f"<style>{style.read_text(encoding='utf-8')}</style></head>", 1
+        )
+    reference = f'<script src="{PLOTLY}"></script>'
+    if reference in body:  # a page of its own has no book beside it: the library goes into it
+        body = body.replace(reference, f"<script>{get_plotlyjs()}</script>", 1).replace(
+            reference, ""
         )
     page = notebook.with_suffix(".html")
     write_whole(page, body)

@@ -4,6 +4,7 @@ readers tell apart. Functions here only draw; they compute nothing about a metho
 
 import html
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -109,6 +110,62 @@ def kept_map(run, prompt_length: int, title: str = "") -> Figure:
         title=title,
     )
     return figure
+
+
+PLOTLY = "plotly/plotly.min.js"
+"""Where a page finds plotly: beside the book's pages, so that nothing is loaded from outside."""
+
+
+def kept_explorer(run, tokens: Sequence[str], name: str = "kept") -> HTML:
+    """`kept_map` to move through: a slider over the layers, and the token under the pointer.
+
+    Parameters
+    ----------
+    run : kvbook.attach.Run
+        After a prompt; the first row of its batch is drawn.
+    tokens : sequence of str
+        The prompt's tokens as text.
+    name : str
+        Unique on its page.
+    """
+    heads, n = run.kept_positions[0].shape[1], len(tokens)
+    grids = np.zeros((len(run.kept_positions), heads, n), dtype=int)
+    for layer, kept in enumerate(run.kept_positions):
+        for head, positions in enumerate(kept[0]):
+            grids[layer, head, positions[positions >= 0].tolist()] = 1
+    label = [f"{i}: {html.escape(repr(token))}" for i, token in enumerate(tokens)]
+    trace = {
+        "type": "heatmap",
+        "z": grids[0].tolist(),
+        "text": [label] * heads,
+        "y": [f"KV head {head}" for head in range(heads)],
+        "hovertemplate": "%{text}<br>%{y}<extra></extra>",
+        "colorscale": [[0, "rgba(128,136,144,0.15)"], [1, "#0072B2"]],
+        "zmin": 0,
+        "zmax": 1,
+        "showscale": False,
+    }
+    steps = [
+        {"label": str(layer), "method": "restyle", "args": [{"z": [grid.tolist()]}]}
+        for layer, grid in enumerate(grids)
+    ]
+    layout = {
+        "height": 280,
+        "margin": {"l": 80, "r": 10, "t": 10, "b": 40},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": INK},
+        "xaxis": {"title": {"text": "position in the prompt"}},
+        "sliders": [{"steps": steps, "currentvalue": {"prefix": "layer "}, "pad": {"t": 45}}],
+    }
+    figure = json.dumps([[trace], layout, {"responsive": True, "displaylogo": False}])
+    figure = figure.replace("</", "<\\/")  # a token must not close the script
+    return HTML(
+        f'<div id="{name}" role="img" aria-label="Kept entries of one layer, with a slider over '
+        f'the layers; the picture above shows all layers at once"></div>'
+        f'<script src="{PLOTLY}"></script><script>Plotly.newPlot("{name}", ...{figure});</script>'
+        "<noscript>This figure needs JavaScript; the picture above shows the same.</noscript>"
+    )
 
 
 def kept_text(tokens: Sequence[str], kept: Sequence[int], highlight: Sequence[int] = ()) -> HTML:
