@@ -163,7 +163,7 @@ def _this_interpreter() -> Iterator[None]:
             "ipykernel_launcher",
             "-f",
             "{connection_file}",
-            "--log-level=40",
+            "--log-level=50",
         ]
         kernel = {"argv": command, "display_name": "Python 3", "language": "python"}
         (spec / "kernel.json").write_text(json.dumps(kernel))
