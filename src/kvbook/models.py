@@ -100,7 +100,7 @@ def load_model(
         model, tokenizer = _read(path, dtype, local=True)
         source = "a local folder"
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        model, tokenizer = _read(name, dtype, local=False)
+        model, tokenizer = _read(name, dtype, local=not _hub_answers())
         source = "the model hub"
     else:
         raise ModelError(
@@ -153,13 +153,30 @@ def _read(where: Path | str, dtype: torch.dtype, local: bool):
             f"the weights in {where} are damaged or cut off ({error}): get them again"
         ) from None
     except (OSError, ValueError) as error:
-        if local:
-            raise ModelError(f"cannot read the model in {where}: {error}") from None
+        why = str(error).splitlines()[0]
+        if isinstance(where, Path):
+            raise ModelError(f"cannot read the model in {where}: {why}") from None
+        why = "it cannot be reached, and the model is not in its cache" if local else why
         raise ModelError(
-            f"cannot load {where!r} from the hub ({str(error).splitlines()[0]}): check the name and the network, or "
+            f"cannot load {where!r} from the hub ({why}): check the name and the network, or "
             "download the folder elsewhere and give its path"
         ) from None
     return model, tokenizer
+
+
+def _hub_answers() -> bool:
+    """Whether the hub can be reached; without this, each missing file is retried for a minute."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        urllib.request.urlopen(constants.ENDPOINT, timeout=10).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 class _quiet:
