@@ -74,9 +74,7 @@ def _processor() -> Check:
 
     if cpu_has_bf16():
         return Check("processor", "ok", "bfloat16 in hardware")
-    return Check(
-        "processor", "ok", "no bfloat16 in hardware: float32 is used, about 1.7 times slower"
-    )
+    return Check("processor", "ok", "no bfloat16 in hardware: float32 is used, which is slower")
 
 
 def _disk() -> Check:
