@@ -245,7 +245,7 @@ class LastThree:
 
     name = "three"
 
-    def filter_layer(self, layers):
+    def first_pass(self, layers, prompt_length):
         return 1
 
     def choose(self, seen):

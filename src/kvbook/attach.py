@@ -17,9 +17,10 @@ padding, so that a row of a batch gives what it gives alone:
 ``pass_on(seen) -> LongTensor | None``
     Ascending indices ``[kept]`` of the prompt's inputs that go on to the next layer, the
     last one included.
-``filter_layer(layers) -> int``, ``choose(seen) -> LongTensor``
-    A first pass over the prompt, through this layer only and without a cache; then the
-    indices ``[kept]`` of the prompt's tokens that the model reads, the last one included.
+``first_pass(layers, prompt_length) -> int | None``, ``choose(seen) -> LongTensor``
+    A first pass over the prompt, up to the queries and keys of this layer and without a
+    cache; then the indices ``[kept]`` of the prompt's tokens that the model reads, the last
+    one included. ``None``: no first pass is needed.
 ``chunk : int | None``
     Read the prompt this many tokens at a time.
 ``column_sums : bool``
@@ -78,7 +79,10 @@ class Seen:
     column_sums : Tensor [heads, entries] or None
         float32: attention received from the newest inputs; when the method asks for it.
     memory : dict
-        The method's own notes for this layer and sequence; empty at the start of every prompt.
+        What the method wants to remember of this layer and sequence; empty at the start of
+        every prompt.
+    notes : list of str
+        The run's notes: a place to tell the user something.
     """
 
     layer: int
@@ -93,6 +97,7 @@ class Seen:
     inv_freq: Tensor
     column_sums: Tensor | None = None
     memory: dict = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def entries(self) -> int:
@@ -108,6 +113,12 @@ class Run:
     kept_positions : list of LongTensor [batch, kv_heads, kept]
         Per layer, the prompt positions that the prefill left; -1 on the left of a row of a
         batch that keeps fewer.
+    layer_inputs : list of LongTensor [batch, read]
+        Per layer, the prompt positions that it read in the prefill; -1 for padding.
+    filter_layers : int
+        Layers that a first pass took the whole prompt through, before the prefill.
+    notes : list of str
+        What the method wants to tell, such as a parameter that it had to change.
     kv_bytes_peak : int
         Most bytes of keys and values at any moment of the run.
     prefill_seconds, decode_seconds : float
@@ -132,6 +143,9 @@ class Run:
 
     def _clear(self) -> None:
         self.kept_positions: list[Tensor] = []
+        self.layer_inputs: list[Tensor] = []
+        self.filter_layers = 0
+        self.notes: list[str] = []
         self.kv_bytes_peak = 0
         self.prefill_seconds = self.decode_seconds = 0.0
         self.decode_tokens = 0
@@ -208,7 +222,7 @@ class Run:
             if self._phase == "turn":
                 self._input = [given + new for given, new in zip(self._input, lengths, strict=True)]
         self._columns = columns
-        if fresh and hasattr(self.method, "choose"):
+        if fresh and hasattr(self.method, "first_pass"):
             inputs, real = self._first_pass(inputs, real)
         kwargs.update(past_key_values=self.cache, attention_mask=None, use_cache=True)
         *chunks, last = self._passes(inputs, real)
@@ -227,7 +241,10 @@ class Run:
             return
         self.cache.advance(self._columns)
         if self._phase == "prompt":
-            self.kept_positions = [self._original(layer.positions) for layer in self.cache.layers]
+            self.kept_positions = [
+                self._original(layer.positions).expand(-1, self._kv_heads, -1).clone()
+                for layer in self.cache.layers
+            ]
 
     def _begin(self, lengths: list[int], given) -> None:
         self._clear()
@@ -282,17 +299,23 @@ class Run:
 
     def _first_pass(self, inputs: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Run the shallow layers once without a cache, and keep the tokens that the method chooses."""
-        last = self.method.filter_layer(len(self._layers))
+        count = len(self._layers)
+        at = [self.method.first_pass(count, tokens) for tokens in self._prompt]
+        if all(layer is None for layer in at):
+            return inputs, real
+        last = max(layer for layer in at if layer is not None)
         self._phase = "scan"
         self._prepare(inputs, real)
         hidden = self._base.embed_tokens(inputs) if inputs.ndim == 2 else inputs
         embeddings = self._base.rotary_emb(hidden, self._position_ids)
         self._chosen: list[Tensor] = []
-        for layer in self._layers[: last + 1]:
-            self._scan_last = layer is self._layers[last]
-            hidden = layer(
-                hidden, attention_mask=None, position_embeddings=embeddings, past_key_values=None
-            )
+        self._scan_last = last
+        try:
+            for layer in self._layers[: last + 1]:
+                hidden = layer(hidden, position_embeddings=embeddings)
+        except _Chosen:  # the rest of the layer is not needed
+            pass
+        self.filter_layers = last + 1
         self._phase = "prompt"
         self._read = [0] * len(self._prompt)
         columns, missing = _stack_left([chosen[None] for chosen in self._chosen])
@@ -348,13 +371,12 @@ class Run:
             self.cache.incoming = positions
 
     def _original(self, positions: Tensor) -> Tensor:
-        """Cache positions as positions in the prompt, one set for each KV head."""
-        positions = positions.expand(-1, self._kv_heads, -1)
+        """Cache positions ``[batch, heads, entries]`` as positions in the prompt."""
         if self._origin is None:
-            return positions.clone()
+            return positions
         missing = (self._origin < 0).sum(1)[:, None, None]
         index = (positions + missing).clamp(min=0)
-        origin = self._origin[:, None].expand(-1, self._kv_heads, -1).gather(2, index)
+        origin = self._origin[:, None].expand(-1, positions.shape[1], -1).gather(2, index)
         return origin.masked_fill(positions < 0, -1)
 
     # ---- one layer -----------------------------------------------------------------------------------------
@@ -365,15 +387,12 @@ class Run:
         """The attention function that the model calls: attend, let the method measure, drop at once."""
         scaling = module.scaling if scaling is None else scaling
         if self._phase == "scan":
-            output = attend(query, key, value, scaling, self._real)
-            if self._scan_last:
+            if module.layer_idx == self._scan_last:
                 for row, pad in enumerate(self._new_pads):
-                    self._chosen.append(
-                        self.method.choose(
-                            self._seen(module, row, query, key[row, :, pad:], scaling)
-                        )
-                    )
-            return output.transpose(1, 2), None
+                    seen = self._seen(module, row, query, key[row, :, pad:], scaling)
+                    self._chosen.append(self.method.choose(seen))
+                raise _Chosen
+            return attend(query, key, value, scaling, self._real).transpose(1, 2), None
         layer: KVLayer = self.cache.layers[module.layer_idx]
         valid = self._valid(layer, query)
         sums = None
@@ -386,6 +405,8 @@ class Run:
         if sums is not None and valid is not None:
             sums = [sums[row][:, valid[row]] for row in range(len(sums))]
         prompt = self._phase == "prompt"
+        if prompt:
+            self._note_inputs(module.layer_idx)
         hook = getattr(self.method, "keep" if prompt else "evict", None)
         narrow = getattr(self.method, "pass_on", None) if prompt else None
         if hook or narrow:
@@ -398,6 +419,14 @@ class Run:
                 self._drop(layer, [hook(one) for one in seen])
                 self._count(layer, module.layer_idx)
         return output.transpose(1, 2), None
+
+    def _note_inputs(self, layer: int) -> None:
+        read = self._original(self.cache.incoming[:, None])[:, 0]
+        if layer < len(self.layer_inputs):  # a later chunk
+            read = torch.cat((self.layer_inputs[layer], read), dim=1)
+            self.layer_inputs[layer] = read
+        else:
+            self.layer_inputs.append(read)
 
     def _seen(
         self, module, row: int, query, keys, scaling: float, layer: KVLayer | None = None, sums=None
@@ -418,6 +447,7 @@ class Run:
             inv_freq=self._base.rotary_emb.inv_freq,
             column_sums=None if sums is None else sums[row],
             memory=self._memory.setdefault((module.layer_idx, row), {}),
+            notes=self.notes,
         )
 
     def _valid(self, layer: KVLayer, query: Tensor) -> Tensor | None:
@@ -486,6 +516,10 @@ class Run:
         self.cache.incoming, self._new_pads = positions, pads
         self._real = positions >= 0 if any(pads) else None
         return hidden.gather(1, index.expand(-1, -1, hidden.shape[-1]))
+
+
+class _Chosen(Exception):
+    """Leaves the first pass as soon as its tokens are chosen."""
 
 
 def _stack_left(rows: list[Tensor]) -> tuple[Tensor, list[int]]:

@@ -107,6 +107,39 @@ def attention_rows(q: Tensor, k: Tensor, scaling: float) -> Tensor:
     return scores.masked_fill_(future, float("-inf")).softmax(-1)
 
 
+def received(
+    q: Tensor,
+    k: Tensor,
+    scaling: float,
+    weights: Tensor | None = None,
+    block: int = QUERY_BLOCK,
+) -> Tensor:
+    """How much attention each entry receives from the last queries, block by block of rows.
+
+    Parameters
+    ----------
+    q, k, scaling
+        As for `attention_rows`.
+    weights : Tensor [rows], optional
+        What each row counts; 1 when left out.
+
+    Returns
+    -------
+    Tensor [heads, entries]
+        float32: the (weighted) sum of the rows; memory is O(block x entries).
+    """
+    rows, entries = q.shape[1], k.shape[1]
+    sums = torch.zeros(len(q), entries, dtype=torch.float32, device=q.device)
+    for start in range(0, rows, block):
+        stop = min(start + block, rows)
+        end = entries - rows + stop
+        part = attention_rows(q[:, start:stop], k[:, :end], scaling)
+        sums[:, :end] += (
+            part.sum(1) if weights is None else torch.einsum("hre,r->he", part, weights[start:stop])
+        )
+    return sums
+
+
 def attend_and_sum(
     q: Tensor,
     k: Tensor,
@@ -176,3 +209,35 @@ def rotate(keys: Tensor, steps: int, inv_freq: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(
         keys.dtype
     )
+
+
+def leaky_column_sums(
+    q: Tensor, k: Tensor, scaling: float, window: int, block: int = QUERY_BLOCK
+) -> Tensor:
+    """Column sums with a bug that a published harness has: only the last ``window`` x
+    ``window`` block of the score matrix is causal, so that all earlier queries see the future.
+
+    Parameters
+    ----------
+    q : Tensor [heads, n, head_dim]
+    k : Tensor [kv_heads, n, head_dim]
+    window : int
+        Side of the block that is masked.
+
+    Returns
+    -------
+    Tensor [heads, n]
+        float32; each head's sums add up to ``n``.
+    """
+    heads, n, dim = q.shape
+    kv_heads = len(k)
+    sums = torch.zeros(heads, n, dtype=torch.float32, device=q.device)
+    column = torch.arange(n, device=q.device)
+    for start in range(0, n, block):
+        rows = q[:, start : start + block]
+        scores = (rows.reshape(kv_heads, -1, dim).float() @ k.float().transpose(1, 2)) * scaling
+        scores = scores.view(heads, -1, n)
+        own = column[start : start + block, None]
+        hidden = (own >= n - window) & (column > own)
+        sums += scores.masked_fill_(hidden, float("-inf")).softmax(-1).sum(1)
+    return sums

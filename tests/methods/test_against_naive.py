@@ -3,7 +3,16 @@
 import pytest
 import torch
 from conftest import continue_greedily, left_pad, make_model, prompt_of
-from naive import Naive, NaiveSnapKV, NaiveStreaming
+from naive import (
+    Naive,
+    NaiveFastKV,
+    NaiveH2O,
+    NaivePublishedH2O,
+    NaivePyramid,
+    NaiveSnapKV,
+    NaiveStreaming,
+    gemfilter_choice,
+)
 
 from kvbook import create_method
 
@@ -33,21 +42,86 @@ SNAPKV = [
     dict(budget=2, window=2),
 ]
 
+H2O = [
+    dict(budget=12),
+    dict(budget=12, recent=3),
+    dict(budget=12, recent=0, gqa="sum"),
+    dict(budget=12, recent=20, gqa="max"),
+    dict(budget=0.5),
+    dict(budget=1),
+    dict(budget=12, variant="published"),
+    dict(budget=6, variant="published", gqa="max"),
+]
+PYRAMID = [
+    dict(min_length=2),
+    dict(min_length=2, decay=0.0, recent_ratio=0.1),
+    dict(min_length=0, decay=0.5, recent_ratio=0.0, sinks=0, distance_weight=1.0),
+    dict(min_length=5, decay=0.1, distance_weight=3.0),
+    dict(),
+]
+GEMFILTER = [
+    dict(budget=12),
+    dict(budget=12, kernel=1, filter_layer=2),
+    dict(budget=0.3, kernel=7, filter_layer=0),
+    dict(budget=1),
+    dict(budget=40),
+]
+FASTKV = [
+    dict(budget=8, window=3),
+    dict(budget=8, window=3, tsp_length=0.5, tsp_layer=1),
+    dict(budget=6, window=2, tsp_length=20, pooling="avg", kernel=3),
+    dict(budget=0.5, window=4, tsp_length=1),
+    dict(budget=6),
+    dict(budget=1, tsp_length=1),
+]
+
 
 def size(budget, tokens):
     return max(1, int(budget * tokens)) if isinstance(budget, float) else budget
 
 
 def naive_for(model, name, parameters, tokens):
-    own = dict(parameters, budget=size(parameters["budget"], tokens))
+    own, layers = dict(parameters), model.config.num_hidden_layers
+    if "budget" in own:
+        own["budget"] = size(own["budget"], tokens)
     own.pop("chunk", None)
     if name == "snapkv":
         return Naive(model, NaiveSnapKV(kv_heads=KV_HEADS, **own))
+    if name == "pyramidinfer":
+        return Naive(model, NaivePyramid(tokens, layers, **own))
+    if name == "fastkv":
+        own["tsp_length"] = size(own.get("tsp_length", 0.2), tokens)
+        own.setdefault("tsp_layer", layers // 2 - 1)
+        return Naive(model, NaiveFastKV(kv_heads=KV_HEADS, **own))
+    if name == "h2o":
+        naive = Naive(model)
+        if own.pop("variant", "") == "published":
+            naive.policy = NaivePublishedH2O(kv_heads=KV_HEADS, naive=naive, **own)
+        else:
+            naive.policy = NaiveH2O(kv_heads=KV_HEADS, forever=own["budget"] >= tokens, **own)
+        return naive
     slots = own.pop("positions", "cache") == "cache"
     return Naive(model, NaiveStreaming(kv_heads=KV_HEADS, **own), slots=slots)
 
 
-CASES = [("streamingllm", p) for p in STREAMING] + [("snapkv", p) for p in SNAPKV]
+CASES = [
+    (name, parameters)
+    for name, many in {
+        "streamingllm": STREAMING,
+        "snapkv": SNAPKV,
+        "h2o": H2O,
+        "pyramidinfer": PYRAMID,
+        "fastkv": FASTKV,
+    }.items()
+    for parameters in many
+]
+IN_TURNS = [
+    *[("streamingllm", STREAMING[i]) for i in (0, 2, 5)],
+    ("snapkv", SNAPKV[1]),
+    *[("h2o", H2O[i]) for i in (0, 1, 6)],
+    ("pyramidinfer", PYRAMID[0]),
+    *[("fastkv", FASTKV[i]) for i in (0, 1)],
+]
 
 
 @pytest.mark.parametrize("name, parameters", CASES, ids=lambda x: str(x).replace(" ", ""))
@@ -74,7 +148,13 @@ def test_other_families_equal_naive(family, prompt):
 
 @pytest.mark.parametrize(
     "name, parameters",
-    [("fullkv", {})] + [CASES[i] for i in (0, 1, 3, 5, 7, 8, 10, 11, 16, 17)],
+    [("fullkv", {})]
+    + [("streamingllm", STREAMING[i]) for i in (0, 1, 3, 5, 7, 8)]
+    + [("snapkv", SNAPKV[i]) for i in (0, 1, 6, 7)]
+    + [("h2o", H2O[i]) for i in (0, 1, 4, 5, 6)]
+    + [("pyramidinfer", PYRAMID[i]) for i in (0, 2, 4)]
+    + [("gemfilter", parameters) for parameters in GEMFILTER]
+    + [("fastkv", FASTKV[i]) for i in (0, 1, 3, 5)],
     ids=lambda x: str(x).replace(" ", ""),
 )
 def test_a_row_of_a_padded_batch_gives_what_it_gives_alone(model, name, parameters):
@@ -92,7 +172,22 @@ def test_a_row_of_a_padded_batch_gives_what_it_gives_alone(model, name, paramete
             assert kept[i][kept[i] >= 0].view(KV_HEADS, -1).tolist() == own[0].tolist()
 
 
-@pytest.mark.parametrize("name, parameters", [CASES[0], CASES[2], CASES[5], CASES[11]], ids=str)
+@pytest.mark.parametrize("parameters", GEMFILTER, ids=str)
+def test_gemfilter_is_full_kv_on_the_tokens_that_it_chose(model, prompt, parameters):
+    budget, own = size(parameters["budget"], 30), dict(parameters)
+    own.pop("budget")
+    own.setdefault("filter_layer", 1)
+    chosen = gemfilter_choice(model, prompt[0].tolist(), budget, **own)
+    tokens, logits = Naive(model).generate(prompt[0, chosen].tolist(), TOKENS)
+    with create_method("gemfilter", **parameters).attach(model) as run:
+        got, got_logits = continue_greedily(model, prompt, TOKENS)
+    assert all(kept[0].tolist() == [chosen] * KV_HEADS for kept in run.kept_positions)
+    assert run.filter_layers == (0 if budget >= 30 else own["filter_layer"] + 1)
+    assert torch.allclose(got_logits[:, 0].double(), logits, atol=2e-4)
+    assert got[0] == tokens
+
+
+@pytest.mark.parametrize("name, parameters", IN_TURNS, ids=str)
 def test_a_second_turn_equals_naive(model, prompt, name, parameters):
     """The next turn of a chat: several tokens at once on top of a cut cache."""
     more, naive = prompt_of(5, 9), naive_for(model, name, parameters, 30)

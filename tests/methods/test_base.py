@@ -12,7 +12,7 @@ from kvbook.methods.base import resolve_budget, resolve_window
 @pytest.mark.parametrize(
     "name, parameters, says",
     [
-        ("snapkw", {}, "fullkv, snapkv, streamingllm"),
+        ("snapkw", {}, "fastkv, fullkv, gemfilter, h2o, pyramidinfer, snapkv, streamingllm"),
         ("snapkv", dict(budget=8, windw=2), "window"),
         ("snapkv", {}, "budget"),
         ("snapkv", dict(budget=0), "budget=0"),

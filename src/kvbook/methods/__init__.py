@@ -1,8 +1,23 @@
 """The methods, one a file; importing this package fills the catalogue of `create_method`."""
 
 from kvbook.methods.base import CATALOGUE, Method, create_method
+from kvbook.methods.fastkv import FastKV
 from kvbook.methods.fullkv import FullKV
+from kvbook.methods.gemfilter import GemFilter
+from kvbook.methods.h2o import H2O
+from kvbook.methods.pyramidinfer import PyramidInfer
 from kvbook.methods.snapkv import SnapKV
 from kvbook.methods.streamingllm import StreamingLLM
 
-__all__ = ["CATALOGUE", "FullKV", "Method", "SnapKV", "StreamingLLM", "create_method"]
+__all__ = [
+    "CATALOGUE",
+    "H2O",
+    "FastKV",
+    "FullKV",
+    "GemFilter",
+    "Method",
+    "PyramidInfer",
+    "SnapKV",
+    "StreamingLLM",
+    "create_method",
+]

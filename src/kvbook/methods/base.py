@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from typing import Annotated, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
+from annotated_types import Predicate
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -16,6 +18,11 @@ from kvbook.errors import ParameterError
 Budget = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
 """An int is a number of tokens, a float in (0, 1] a fraction of the prompt."""
 
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Kernel = Annotated[int, Field(ge=1), Predicate(lambda kernel: kernel % 2 == 1)]
+"""Width of a pooling; odd, so that it is centred."""
+Pooling = Literal["max", "avg"]
 Reduction = Literal["mean", "max", "sum"]
 STRICT = ConfigDict(strict=True, extra="forbid")
 
@@ -36,7 +43,7 @@ class Method:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if cls.name:
+        if cls.__dict__.get("name"):  # a subclass without a name of its own stays out
             CATALOGUE[cls.name] = cls
 
     def attach(self, model: nn.Module) -> AbstractContextManager[Run]:
@@ -50,8 +57,8 @@ def create_method(name: str, **parameters) -> Method:
     Parameters
     ----------
     name : str
-        ``"fullkv"``, ``"streamingllm"``, ``"snapkv"``, or the ``name`` of a subclass of
-        `Method` of your own.
+        ``"fullkv"``, ``"streamingllm"``, ``"snapkv"``, ``"h2o"``, ``"pyramidinfer"``,
+        ``"gemfilter"``, ``"fastkv"``, or the ``name`` of a subclass of `Method` of your own.
     **parameters
         The method's own, as its class documents them.
 
@@ -102,6 +109,12 @@ def resolve_window(window: int, budget: int) -> int:
     return window if budget > window else max(1, budget // 2)
 
 
+def pool(scores: Tensor, kernel: int, how: Pooling) -> Tensor:
+    """Scores ``[heads, entries]`` pooled over ``kernel`` neighbours; outside there are zeros."""
+    pooling = F.max_pool1d if how == "max" else F.avg_pool1d
+    return pooling(scores[None], kernel, stride=1, padding=kernel // 2)[0]
+
+
 def reduce_group(scores: Tensor, kv_heads: int, how: Reduction) -> Tensor:
     """Scores of query heads ``[heads, entries]`` as scores of their KV heads ``[kv_heads, entries]``."""
     grouped = scores.view(kv_heads, -1, scores.shape[-1])
@@ -111,6 +124,16 @@ def reduce_group(scores: Tensor, kv_heads: int, how: Reduction) -> Tensor:
 def top_indices(scores: Tensor, count: int) -> Tensor:
     """Indices of the ``count`` highest scores of each row ``[rows, entries]``, ascending."""
     return scores.topk(count, dim=-1).indices.sort(dim=-1).values
+
+
+def check_layer(method: "Method", field: str, model: nn.Module) -> None:
+    """Refuse a parameter that names a layer which the model has not."""
+    layer, layers = getattr(method, field), model.config.num_hidden_layers
+    if layer is not None and layer >= layers:
+        raise ParameterError(
+            f"{method.name}: {field}={layer}, but this model has layers 0 to {layers - 1}; "
+            f"leave {field} out for the default"
+        )
 
 
 def last_indices(entries: int, count: int, rows: int, device: torch.device) -> Tensor:

@@ -1,22 +1,23 @@
 """SnapKV: the end of the prompt votes for what the answer will need."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
-from annotated_types import Predicate
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from kvbook.attach import Seen
-from kvbook.attention import attention_rows
+from kvbook.attention import received
 from kvbook.methods.base import (
     STRICT,
     Budget,
+    Count,
+    Kernel,
     Method,
+    Pooling,
     Reduction,
     last_indices,
+    pool,
     reduce_group,
     resolve_budget,
     resolve_window,
@@ -53,9 +54,9 @@ class SnapKV(Method):
     """
 
     budget: Budget
-    window: Annotated[int, Field(ge=1)] = 32
-    kernel: Annotated[int, Field(ge=1), Predicate(lambda kernel: kernel % 2 == 1)] = 7
-    pooling: Literal["max", "avg"] = "max"
+    window: Count = 32
+    kernel: Kernel = 7
+    pooling: Pooling = "max"
     gqa: Reduction = "mean"
 
     name: ClassVar[str] = "snapkv"
@@ -72,8 +73,5 @@ class SnapKV(Method):
 
     def score(self, seen: Seen, window: int) -> Tensor:
         """Votes for the prefix, ``[kv_heads, entries - window]``, float32."""
-        rows = attention_rows(seen.queries[:, -window:], seen.keys, seen.scaling)
-        votes = rows[:, :, :-window].sum(1)
-        pool = F.max_pool1d if self.pooling == "max" else F.avg_pool1d
-        votes = pool(votes[None], self.kernel, stride=1, padding=self.kernel // 2)[0]
-        return reduce_group(votes, len(seen.keys), self.gqa)
+        votes = received(seen.queries[:, -window:], seen.keys, seen.scaling)[:, :-window]
+        return reduce_group(pool(votes, self.kernel, self.pooling), len(seen.keys), self.gqa)

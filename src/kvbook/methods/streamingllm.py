@@ -1,16 +1,15 @@
 """StreamingLLM: the first tokens and the last ones."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from kvbook.attach import Seen
 from kvbook.attention import rotate
 from kvbook.errors import UnsupportedError
-from kvbook.methods.base import STRICT, Budget, Method, resolve_budget
+from kvbook.methods.base import STRICT, Budget, Count, Method, Natural, resolve_budget
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -41,10 +40,10 @@ class StreamingLLM(Method):
     """
 
     budget: Budget
-    sinks: Annotated[int, Field(ge=0)] = 4
+    sinks: Natural = 4
     rolling: bool = True
     positions: Literal["cache", "original"] = "cache"
-    chunk: Annotated[int, Field(ge=1)] | None = None
+    chunk: Count | None = None
 
     name: ClassVar[str] = "streamingllm"
 

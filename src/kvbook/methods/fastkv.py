@@ -1,0 +1,83 @@
+"""FastKV: shallow layers read everything, deep ones what a middle layer points at."""
+
+from typing import ClassVar
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from kvbook.attach import Seen
+from kvbook.methods.base import (
+    STRICT,
+    Budget,
+    Count,
+    Kernel,
+    Method,
+    Natural,
+    Pooling,
+    check_layer,
+    last_indices,
+    resolve_budget,
+    resolve_window,
+    top_indices,
+)
+from kvbook.methods.snapkv import SnapKV
+
+
+@dataclass(frozen=True, config=STRICT)
+class FastKV(Method):
+    """Every layer compresses its cache as SnapKV does; in the middle of the model, only the
+    tokens that its attention points at go deeper.
+
+    Parameters
+    ----------
+    budget : int or float
+        Entries a layer keeps per KV head after the prefill, the window included; or a
+        fraction of the prompt.
+    tsp_layer : int, optional
+        The layer, from 0, after which the hidden states are cut (token-selective
+        propagation). None is the last of the first half: 15 of 32, as in the paper.
+    tsp_length : int or float
+        Tokens that go deeper, never fewer than the budget; or a fraction of the prompt.
+    window, kernel, pooling
+        As for `SnapKV`; the votes of a group are summed.
+
+    References
+    ----------
+    FastKV (Jo et al., 2025), section 3: token-selective propagation, and a KV budget of its
+    own beside it.
+    """
+
+    budget: Budget
+    tsp_layer: Natural | None = None
+    tsp_length: Budget = 0.2
+    window: Count = 8
+    kernel: Kernel = 7
+    pooling: Pooling = "max"
+
+    name: ClassVar[str] = "fastkv"
+
+    @property
+    def snapkv(self) -> SnapKV:
+        """What compresses each layer's cache."""
+        return SnapKV(self.budget, self.window, self.kernel, self.pooling, gqa="sum")
+
+    def keep(self, seen: Seen) -> Tensor | None:
+        """SnapKV's choice among what this layer read, ``[kv_heads, budget]``."""
+        return self.snapkv.keep(seen)
+
+    def pass_on(self, seen: Seen) -> Tensor | None:
+        """After the TSP layer: the top of the votes summed over all heads, and the window."""
+        tsp_layer = max(0, seen.layers // 2 - 1) if self.tsp_layer is None else self.tsp_layer
+        budget = resolve_budget(self.budget, seen.prompt_length)
+        length = max(budget, resolve_budget(self.tsp_length, seen.prompt_length))
+        if seen.layer != tsp_layer or length >= seen.entries:
+            return None
+        window = resolve_window(self.window, budget)
+        score = self.snapkv.score(seen, window).sum(0, keepdim=True)
+        recent = last_indices(seen.entries, window, 1, score.device)
+        return torch.cat((top_indices(score, length - window), recent), dim=-1)[0]
+
+    def check_model(self, model: nn.Module) -> None:
+        """Refuse a layer that the model has not."""
+        check_layer(self, "tsp_layer", model)
