@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from kvbook.attention import attend, attend_and_sum, attention_rows, rotate
+from kvbook import create_method
+from kvbook.attention import QUERY_BLOCK, attend, attend_and_sum, attention_rows, received, rotate
 
 HEADS, KV_HEADS, DIM, SCALING = 6, 2, 8, 8**-0.5
 
@@ -72,6 +74,46 @@ def test_column_sums_add_up_to_the_real_queries():
     _, sums = attend_and_sum(q, k, v, SCALING, valid, block=2)
     assert torch.allclose(sums.sum(-1), torch.tensor([[9.0], [5.0]]).expand(2, HEADS), atol=1e-4)
     assert (sums[1, :, :4] == 0).all()
+
+
+def test_received_is_the_weighted_sum_of_the_last_rows():
+    q, k, _ = tensors(9, 9, batch=1)
+    rows = attention_rows(q[0, :, -5:], k[0], SCALING)
+    weights = torch.linspace(1, 2, 5)
+    assert torch.allclose(received(q[0, :, -5:], k[0], SCALING, block=2), rows.sum(1), atol=1e-5)
+    weighted = (rows * weights[None, :, None]).sum(1)
+    assert torch.allclose(received(q[0, :, -5:], k[0], SCALING, weights, 2), weighted, atol=1e-5)
+
+
+class Largest(TorchDispatchMode):
+    """Numbers in the largest tensor that was made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for one in out if isinstance(out, tuple) else (out,):
+            if isinstance(one, torch.Tensor):
+                self.numbers = max(self.numbers, one.numel())
+        return out
+
+
+@pytest.mark.parametrize(
+    "name, parameters",
+    [
+        ("h2o", dict(budget=16)),
+        ("h2o", dict(budget=16, variant="published")),
+        ("pyramidinfer", dict(recent_ratio=0.5)),
+        ("snapkv", dict(budget=300, window=256)),
+    ],
+    ids=str,
+)
+def test_no_method_builds_a_square_of_the_prompt(llama, name, parameters):
+    tokens = 500
+    ids = torch.randint(1, 97, (1, tokens), generator=torch.Generator().manual_seed(0))
+    with create_method(name, **parameters).attach(llama), Largest() as largest:
+        llama(ids)
+    assert largest.numbers <= 8 * QUERY_BLOCK * tokens < 8 * tokens * tokens / 7
 
 
 def test_rotating_keys_equals_rope_at_the_new_position(llama):

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 
 import torch
 
-from kvbook import figures
+from kvbook import explorer, figures
 
 RUN = SimpleNamespace(
-    kept_positions=[torch.tensor([[[0, 2], [-1, 1]]]), torch.tensor([[[0, 1], [1, 2]]])]
+    kept_positions=[torch.tensor([[[0, 2], [-1, 1]]]), torch.tensor([[[0, 1], [1, 2]]])],
+    layer_inputs=[torch.tensor([[0, 1, 2]]), torch.tensor([[-1, 0, 1, 2]])],
+    filter_layers=1,
 )
 
 
@@ -19,7 +21,7 @@ def test_the_map_marks_what_each_head_kept():
 
 
 def test_the_explorer_holds_the_same_for_every_layer():
-    page = figures.kept_explorer(RUN, ["a", "b", "c"]).data
+    page = explorer.kept_explorer(RUN, ["a", "b", "c"]).data
     (trace,), layout, _ = json.loads(re.search(r"\.\.\.(\[.*\])\);", page).group(1))
     steps = layout["sliders"][0]["steps"]
     assert trace["z"] == steps[0]["args"][0]["z"][0] == [[1, 0, 1], [0, 1, 0]]
@@ -28,8 +30,12 @@ def test_the_explorer_holds_the_same_for_every_layer():
 
 def test_tokens_cannot_become_code():
     token = "</script><img src=x>"
-    explorer = figures.kept_explorer(RUN, [token] * 3).data
-    assert explorer.count("</script>") == 2 and "<img" not in explorer
+    pages = [
+        explorer.kept_explorer(RUN, [token] * 3).data,
+        explorer.families_explorer({"snapkv": [RUN]}, [2], [token] * 3, [["snapkv"], []]).data,
+    ]
+    for page in pages:
+        assert page.count("</script>") == 2 and "<img src" not in page.split("DATA")[0]
     assert "<img" not in figures.kept_text([token], [0]).data
 
 
@@ -44,3 +50,21 @@ def test_shown_source_is_the_source():
 
 def test_a_table_says_what_kind_of_number_it_holds():
     assert 'class="kv-report">the report<' in figures.table([{"a": 1}], "report").data
+
+
+def test_the_journey_has_the_first_pass_then_what_was_read_and_what_was_kept():
+    run = SimpleNamespace(**vars(RUN) | {"kept_positions": [torch.tensor([[[0], [1]]])] * 2})
+    grid = figures.journey(run, 4).axes[0].images[0].get_array()
+    assert grid.tolist() == [[1, 1, 1, 1], [2, 2, 1, 0], [2, 2, 1, 0]]
+
+
+def test_the_families_explorer_counts_heads_per_layer():
+    page = explorer.families_explorer({"snapkv": [RUN]}, [2], "abc", [["snapkv"], []]).data
+    data = json.loads(re.search(r"DATA = (\{.*?\});", page).group(1))
+    assert data["kept"]["snapkv"] == [["111", "121"]]
+
+
+def test_all_methods_have_their_colour_and_mark():
+    from kvbook.methods import CATALOGUE
+
+    assert set(CATALOGUE) <= set(figures.COLOURS) and set(CATALOGUE) <= set(figures.MARKERS)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-QUERY_BLOCK = 256
+QUERY_BLOCK = 64
 """Queries a block when scores are built explicitly: small enough to stay in the processor's
 caches,
 large enough for full-speed products; memory is then linear in the number of entries."""
@@ -164,27 +164,25 @@ def attend_and_sum(
     kv_heads, entries = k.shape[1:3]
     past, group = entries - queries, heads // kv_heads
     output = torch.empty_like(q, memory_format=torch.contiguous_format)
-    sums = torch.zeros(batch, kv_heads, entries, dtype=torch.float32, device=q.device)
-    sums = sums[:, :, None].repeat(1, 1, group, 1)
+    sums = torch.zeros(batch, heads, entries, dtype=torch.float32, device=q.device)
     for start in range(0, queries, block):
-        stop = min(start + block, queries)
-        rows, end = stop - start, past + stop
-        scores = (
-            fold(q[:, :, start:stop], kv_heads) @ k[:, :, :end].transpose(2, 3)
-        ).float() * scaling
+        rows = min(block, queries - start)
+        end = past + start + rows
+        scores = fold(q[:, :, start : start + rows] * scaling, kv_heads) @ k[:, :, :end].mT
         scores = scores.view(batch, kv_heads, group, rows, end)
-        seen = (
-            torch.ones(batch, end, dtype=torch.bool, device=q.device)
-            if valid is None
-            else valid[:, :end]
-        )
-        weights = scores.masked_fill_(~visible(seen, rows)[:, :, None], float("-inf")).softmax(-1)
-        part = weights.view(batch, kv_heads, group * rows, end).to(v.dtype) @ v[:, :, :end]
-        output[:, :, start:stop] = part.view(batch, heads, rows, dim)
+        if valid is None:  # only the newest columns have a future to hide
+            future = torch.ones(rows, rows, dtype=torch.bool, device=q.device).triu(1)
+            scores[..., end - rows :].masked_fill_(future, float("-inf"))
+        else:
+            scores.masked_fill_(~visible(valid[:, :end], rows)[:, :, None], float("-inf"))
+        weights = scores.softmax(-1, dtype=torch.float32)
+        part = weights.to(v.dtype).view(batch, kv_heads, group * rows, end) @ v[:, :, :end]
+        output[:, :, start : start + rows] = part.view(batch, heads, rows, dim)
+        weights = weights.view(batch, heads, rows, end)
         if valid is not None:  # the rows of padding queries do not count
-            weights = weights * valid[:, None, None, past + start : end, None]
+            weights = weights * valid[:, None, end - rows : end, None]
         sums[..., :end] += weights.sum(-2)
-    return output, sums.view(batch, heads, entries)
+    return output, sums
 
 
 def rotate(keys: Tensor, steps: int, inv_freq: Tensor) -> Tensor:

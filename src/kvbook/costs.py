@@ -1,5 +1,6 @@
 """What a cache costs on paper: bytes from a model's configuration, with no weights loaded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -53,3 +54,33 @@ def kv_bytes(shape: CacheShape, tokens: int) -> int:
         * shape.bytes_per_number
         * tokens
     )
+
+
+def prefill_flops(
+    config, layer_inputs: Sequence[int], prompt_length: int = 0, filter_layers: int = 0
+) -> float:
+    """Floating-point operations of reading a prompt; a multiply and an add are two.
+
+    Parameters
+    ----------
+    config
+        Of transformers, for a Llama, Qwen2, Qwen3 or Mistral.
+    layer_inputs : sequence of int
+        Tokens that each layer reads.
+    prompt_length, filter_layers : int
+        A first pass that takes the whole prompt through so many layers, of which the last
+        only computes its queries, keys and values.
+    """
+    hidden, dim = config.hidden_size, config.head_dim
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    projections = 2 * hidden * (heads + 2 * kv_heads) * dim
+    rest = 2 * heads * dim * hidden + 3 * 2 * hidden * config.intermediate_size
+
+    def layer(tokens: int) -> float:
+        attention = 2 * 2 * heads * dim * tokens * (tokens + 1) / 2
+        return tokens * (projections + rest) + attention
+
+    first = 0.0
+    if filter_layers:
+        first = (filter_layers - 1) * layer(prompt_length) + prompt_length * projections
+    return first + sum(map(layer, layer_inputs)) + 2 * hidden * config.vocab_size

@@ -192,7 +192,7 @@ def _page(notebook: Path) -> Path:
     from plotly.offline import get_plotlyjs
     from traitlets.config import Config
 
-    from kvbook.figures import PLOTLY
+    from kvbook.explorer import PLOTLY
 
     config = Config()
     config.HTMLExporter.mathjax_url = ""

@@ -4,7 +4,6 @@ readers tell apart. Functions here only draw; they compute nothing about a metho
 
 import html
 import inspect
-import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -15,10 +14,25 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from kvbook.attach import Run
+from kvbook.stats import Rate
+
 INK = "#808890"
 """Text and axes: enough contrast on white and on near-black."""
-COLOURS = {"fullkv": "#56B4E9", "streamingllm": "#E69F00", "snapkv": "#009E73"}
-"""One colour a method in all chapters (Okabe and Ito's palette)."""
+KEPT = "#0072B2"
+"""What is kept, in every map."""
+COLOURS = {
+    "fullkv": "#56B4E9",
+    "streamingllm": "#E69F00",
+    "snapkv": "#009E73",
+    "h2o": "#CC79A7",
+    "pyramidinfer": "#D55E00",
+    "gemfilter": "#8B6BD6",
+    "fastkv": "#0072B2",
+}
+"""One colour a method in all chapters (Okabe and Ito's palette, and a violet)."""
+MARKERS = dict(zip(COLOURS, "os^vDPX", strict=True))
+"""And one mark, for readers and printers without colours."""
 Kind = Literal["measured", "computed", "report", "paper"]
 TAGS = {
     "measured": "measured here",
@@ -80,7 +94,7 @@ def table(rows: Sequence[Mapping], kind: Kind, caption: str = "") -> HTML:
     )
 
 
-def kept_map(run, prompt_length: int, title: str = "") -> Figure:
+def kept_map(run: Run, prompt_length: int, title: str = "") -> Figure:
     """Which prompt positions each KV head of each layer kept: a row a head, layers from top
     to bottom.
 
@@ -97,7 +111,7 @@ def kept_map(run, prompt_length: int, title: str = "") -> Figure:
         for head, positions in enumerate(kept[0]):
             grid[layer * heads + head, positions[positions >= 0].tolist()] = 1
     figure, axes = plt.subplots(figsize=(7.2, 4.2))
-    colours = ListedColormap(["#80889026", "#0072B2"])
+    colours = ListedColormap(["#80889026", KEPT])
     axes.imshow(grid, aspect="auto", cmap=colours, interpolation="nearest", vmin=0, vmax=1)
     layers = len(run.kept_positions)
     ticks = range(0, layers, max(1, layers // 6))
@@ -112,62 +126,6 @@ def kept_map(run, prompt_length: int, title: str = "") -> Figure:
     return figure
 
 
-PLOTLY = "plotly/plotly.min.js"
-"""Where a page finds plotly: beside the book's pages, so that nothing is loaded from outside."""
-
-
-def kept_explorer(run, tokens: Sequence[str], name: str = "kept") -> HTML:
-    """`kept_map` to move through: a slider over the layers, and the token under the pointer.
-
-    Parameters
-    ----------
-    run : kvbook.attach.Run
-        After a prompt; the first row of its batch is drawn.
-    tokens : sequence of str
-        The prompt's tokens as text.
-    name : str
-        Unique on its page.
-    """
-    heads, n = run.kept_positions[0].shape[1], len(tokens)
-    grids = np.zeros((len(run.kept_positions), heads, n), dtype=int)
-    for layer, kept in enumerate(run.kept_positions):
-        for head, positions in enumerate(kept[0]):
-            grids[layer, head, positions[positions >= 0].tolist()] = 1
-    label = [f"{i}: {html.escape(repr(token))}" for i, token in enumerate(tokens)]
-    trace = {
-        "type": "heatmap",
-        "z": grids[0].tolist(),
-        "text": [label] * heads,
-        "y": [f"KV head {head}" for head in range(heads)],
-        "hovertemplate": "%{text}<br>%{y}<extra></extra>",
-        "colorscale": [[0, "rgba(128,136,144,0.15)"], [1, "#0072B2"]],
-        "zmin": 0,
-        "zmax": 1,
-        "showscale": False,
-    }
-    steps = [
-        {"label": str(layer), "method": "restyle", "args": [{"z": [grid.tolist()]}]}
-        for layer, grid in enumerate(grids)
-    ]
-    layout = {
-        "height": 280,
-        "margin": {"l": 80, "r": 10, "t": 10, "b": 40},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": INK},
-        "xaxis": {"title": {"text": "position in the prompt"}},
-        "sliders": [{"steps": steps, "currentvalue": {"prefix": "layer "}, "pad": {"t": 45}}],
-    }
-    figure = json.dumps([[trace], layout, {"responsive": True, "displaylogo": False}])
-    figure = figure.replace("</", "<\\/")  # a token must not close the script
-    return HTML(
-        f'<div id="{name}" role="img" aria-label="Kept entries of one layer, with a slider over '
-        f'the layers; the picture above shows all layers at once"></div>'
-        f'<script src="{PLOTLY}"></script><script>Plotly.newPlot("{name}", ...{figure});</script>'
-        "<noscript>This figure needs JavaScript; the picture above shows the same.</noscript>"
-    )
-
-
 def kept_text(tokens: Sequence[str], kept: Sequence[int], highlight: Sequence[int] = ()) -> HTML:
     """The prompt's text: kept tokens dark on colour, dropped ones faint; ``highlight`` underlined."""
     kept, highlight, parts = set(kept), set(highlight), []
@@ -179,24 +137,63 @@ def kept_text(tokens: Sequence[str], kept: Sequence[int], highlight: Sequence[in
     return HTML(f'<div class="kv-text">{"".join(parts)}</div>')
 
 
-def rates(
-    axes: Axes,
-    x: Sequence,
-    rates: Sequence[float],
-    intervals: Sequence[tuple[float, float]],
-    method: str,
-    label=None,
-) -> None:
+def rates(axes: Axes, x: Sequence, rates: Sequence[Rate], method: str, label: str = "") -> None:
     """One method's rates with their 95 % intervals, at the places ``x``."""
-    low = [max(0.0, rate - lo) for rate, (lo, _) in zip(rates, intervals, strict=True)]
-    high = [max(0.0, hi - rate) for rate, (_, hi) in zip(rates, intervals, strict=True)]
+    shares = [rate.share for rate in rates]
+    low = [max(0.0, rate.share - rate.low) for rate in rates]
+    high = [max(0.0, rate.high - rate.share) for rate in rates]
     axes.errorbar(
         x,
-        rates,
+        shares,
         yerr=[low, high],
-        marker="o",
+        marker=MARKERS.get(method, "o"),
         capsize=3,
-        color=COLOURS[method],
+        color=COLOURS.get(method, INK),
         label=label or method,
     )
     axes.set_ylim(-0.05, 1.05)
+
+
+def found_by_budget(
+    found: Mapping[str, Sequence[Rate]], budgets: Sequence, full: Rate, xlabel: str = "budget"
+) -> Figure:
+    """Needles found by every method at every budget, with full KV as the line to compare with."""
+    figure, axes = plt.subplots()
+    axes.axhline(full.share, color=COLOURS["fullkv"], label="fullkv")
+    shift = 0.06
+    for i, (method, of_budgets) in enumerate(found.items()):
+        places = [place + shift * (i - (len(found) - 1) / 2) for place in range(len(budgets))]
+        rates(axes, places, of_budgets, method)
+    axes.set_xticks(range(len(budgets)), [str(budget) for budget in budgets])
+    axes.set(xlabel=xlabel, ylabel="share of needles found")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def journey(run: Run, prompt_length: int, title: str = "", axes: Axes | None = None) -> Figure:
+    """What becomes of every prompt token, layer by layer from top to bottom.
+
+    Nothing where a layer does not read the token, light where it reads it and then drops its
+    entry, dark where at least one of its KV heads keeps it. Layers of a first pass lie
+    above the line.
+    """
+    first = run.filter_layers
+    grid = np.zeros((first + len(run.kept_positions), prompt_length))
+    grid[:first] = 1
+    for layer, (read, kept) in enumerate(
+        zip(run.layer_inputs, run.kept_positions, strict=True), start=first
+    ):
+        for value, positions in ((1, read[0]), (2, kept[0].flatten())):
+            grid[layer, positions[positions >= 0].tolist()] = value
+    if axes is None:
+        _, axes = plt.subplots(figsize=(7.2, 3.6))
+    colours = ListedColormap(["#80889000", "#80889055", KEPT])
+    axes.imshow(grid, aspect="auto", cmap=colours, interpolation="nearest", vmin=0, vmax=2)
+    layers = len(run.kept_positions)
+    ticks = range(0, layers, max(1, layers // 6))
+    axes.set_yticks([first + layer for layer in ticks], [str(layer) for layer in ticks])
+    if first:
+        axes.axhline(first - 0.5, color=INK, linewidth=1)
+        axes.text(prompt_length / 2, first / 2 - 0.5, "first pass", ha="center", va="center")
+    axes.set(xlabel="position in the prompt", ylabel="layer", title=title)
+    return axes.figure

@@ -48,15 +48,6 @@ def test_an_answer_counts_when_it_begins_with_the_number(words, hit):
     assert needle.found(needle.Needle("", "1234", 0.5, 0), words) is hit
 
 
-@pytest.mark.parametrize(
-    "hits, low, high",
-    [([True] * 20, 0.8, 1.0), ([False] * 20, 0.0, 0.2), ([True, False] * 10, 0.2, 0.8)],
-)
-def test_intervals(hits, low, high):
-    a, b = needle.bootstrap_interval(hits)
-    assert low <= a <= sum(hits) / 20 <= b <= high
-
-
 def test_the_real_model_finds_needles_with_all_and_with_snapkv_but_not_with_streaming(lm, needles):
     early = needles[:4]  # out of the window's reach
 

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from kvbook.errors import ResultError
 
 ESSAYS = Path("haystack") / "essays.md"
@@ -140,17 +138,6 @@ def found(needle: Needle, words: str) -> bool:
     return words.strip().strip("*:\"' ").startswith(needle.answer)
 
 
-def bootstrap_interval(
-    hits: Iterable[bool], seed: int = 0, draws: int = 10_000
-) -> tuple[float, float]:
-    """95 % interval of a hit rate, by resampling the prompts.
-
-    For a rate of exactly 0 or 1, where resampling is blind, the missing bound is the exact
-    one of Clopper and Pearson.
-    """
-    hits = np.asarray(list(hits), dtype=float)
-    n = len(hits)
-    if hits.min() == hits.max():
-        return (0.0, 1 - 0.025 ** (1 / n)) if hits[0] == 0 else (0.025 ** (1 / n), 1.0)
-    rates = np.random.default_rng(seed).choice(hits, (draws, n)).mean(1)
-    return float(np.quantile(rates, 0.025)), float(np.quantile(rates, 0.975))
+def ask_all(lm, method, needles: Iterable[Needle]) -> list[bool]:
+    """Which of the needles ``method`` finds."""
+    return [found(one, ask(lm, method, one)) for one in needles]

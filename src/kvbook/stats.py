@@ -1,0 +1,65 @@
+"""Rates and means with their 95 % intervals: no point without its uncertainty."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def bootstrap_interval(
+    values: Iterable[float], seed: int = 0, draws: int = 10_000
+) -> tuple[float, float]:
+    """95 % interval of a mean, by resampling the items.
+
+    For hits that are all 0 or all 1, where resampling is blind, the missing bound is the
+    exact one of Clopper and Pearson.
+
+    Parameters
+    ----------
+    values : iterable of float or bool
+        One an item.
+    seed, draws : int
+        What is drawn, and how often.
+    """
+    values = np.asarray(list(values), dtype=float)
+    n = len(values)
+    if values.min() == values.max() and values[0] in (0.0, 1.0):
+        return (0.0, 1 - 0.025 ** (1 / n)) if values[0] == 0 else (0.025 ** (1 / n), 1.0)
+    means = np.random.default_rng(seed).choice(values, (draws, n)).mean(1)
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How many of some trials succeeded, and where the true rate may lie.
+
+    Attributes
+    ----------
+    hits, trials : int
+        Counted.
+    low, high : float
+        The 95 % interval.
+    """
+
+    hits: int
+    trials: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, hits: Iterable[bool], seed: int = 0) -> "Rate":
+        """Of one truth value a trial."""
+        hits = list(hits)
+        return cls(sum(hits), len(hits), *bootstrap_interval(hits, seed))
+
+    @property
+    def share(self) -> float:
+        """Hits over trials."""
+        return self.hits / self.trials
+
+    def row(self, **first) -> dict[str, str]:
+        """A row for `kvbook.figures.table`, after columns of your own."""
+        return first | {
+            "found": f"{self.hits} of {self.trials}",
+            "95 % interval": f"{self.low:.2f} to {self.high:.2f}",
+        }

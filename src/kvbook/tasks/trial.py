@@ -1,0 +1,132 @@
+"""One prompt through one method: what the chapters look at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import BatchEncoding
+
+from kvbook.attach import Run
+from kvbook.costs import prefill_flops
+from kvbook.errors import ParameterError
+from kvbook.methods import Method
+from kvbook.tasks import needle
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt, ready to be read by a model and by people.
+
+    Attributes
+    ----------
+    inputs : BatchEncoding
+        ``input_ids`` and ``attention_mask``, ``[1, tokens]``.
+    tokens : list of str
+        The text of every token.
+    answer : str
+        What is asked for; empty for a prompt of your own.
+    gold : list of int
+        Positions of the answer in the prompt.
+    """
+
+    inputs: BatchEncoding
+    tokens: list[str]
+    answer: str = ""
+    gold: tuple[int, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.tokens)
+
+    def __str__(self) -> str:
+        where = f"; the answer {self.answer} is at positions {list(self.gold)}" if self.gold else ""
+        return f"{self.length} tokens{where}"
+
+
+def encode(lm, text: str, answer: str = "") -> Example:
+    """A text as an example; ``answer`` is looked for in it, from its end."""
+    inputs = lm.tokenizer(
+        text, return_tensors="pt", add_special_tokens=False, return_offsets_mapping=True
+    )
+    spans = inputs.pop("offset_mapping")[0].tolist()
+    ids = inputs.input_ids[0]
+    if len(ids) == 0:
+        raise ParameterError("the prompt is empty: give it at least one word")
+    start = text.rfind(f"{answer}.") if answer else -1
+    gold = [i for i, (a, _) in enumerate(spans) if start >= 0 and start <= a < start + len(answer)]
+    tokens = [lm.tokenizer.decode([token]) for token in ids]
+    return Example(inputs.to(lm.model.device), tokens, answer, tuple(gold))
+
+
+def read_example(
+    lm, data: Path, prompt: str = "", prompt_file: str = "", seed: int = 0, length: int = 500
+) -> Example:
+    """The prompt of a chapter's parameters, or else a needle in the book's essays.
+
+    Parameters
+    ----------
+    lm : LoadedModel
+        With its tokenizer.
+    data : Path
+        The folder of the book's data.
+    prompt, prompt_file : str
+        A text, or a file that holds one; both empty: a needle.
+    seed, length : int
+        What the needle is drawn from, and about how many tokens it has.
+    """
+    if prompt_file:
+        try:
+            return encode(lm, Path(prompt_file).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ParameterError(f"prompt_file {prompt_file} cannot be read: {error}") from None
+    if prompt:
+        return encode(lm, prompt)
+    one = needle.make_needles(lm.tokenizer, data, count=3, length=length, seed=seed)[1]
+    return encode(lm, one.prompt, one.answer)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one method did with one prompt.
+
+    Attributes
+    ----------
+    method : Method
+        With its parameters.
+    run : Run
+        The record.
+    text : str
+        The new words.
+    flops : float
+        Floating-point operations of the prefill, on paper.
+    """
+
+    method: Method
+    run: Run
+    text: str
+    flops: float
+
+    def cost_row(self) -> dict[str, str]:
+        """What it cost, for `kvbook.figures.table`."""
+        run = self.run
+        read = sum(inputs.shape[1] for inputs in run.layer_inputs) / len(run.layer_inputs)
+        return {
+            "method": str(self.method),
+            "tokens a layer reads": f"{read:.0f}"
+            + (f" (+ {run.filter_layers} layers, all)" if run.filter_layers else ""),
+            "prefill GFLOP": f"{self.flops / 1e9:.0f}",
+            "prefill": f"{run.prefill_seconds:.2f} s",
+            "KV now": f"{run.kv_bytes / 2**20:.2f} MiB",
+            "KV at most": f"{run.kv_bytes_peak / 2**20:.2f} MiB",
+            "decode": f"{1000 * run.decode_seconds / max(1, run.decode_tokens):.0f} ms a token",
+        }
+
+
+def try_method(lm, method: Method, example: Example, new_tokens: int = 12) -> Trial:
+    """Generate greedily after an example's prompt, with ``method`` attached."""
+    with method.attach(lm.model) as run:
+        out = lm.model.generate(**example.inputs, max_new_tokens=new_tokens, do_sample=False)
+    text = lm.tokenizer.decode(out[0, example.length :], skip_special_tokens=True)
+    lengths = [inputs.shape[1] for inputs in run.layer_inputs]
+    flops = prefill_flops(lm.model.config, lengths, example.length, run.filter_layers)
+    return Trial(method, run, text, flops)
