@@ -27,6 +27,11 @@ def _odd(kernel: int) -> int:
 Kernel = Annotated[int, Field(ge=1), AfterValidator(_odd)]
 
 
+Budgets = Annotated[list[Budget], Field(min_length=2)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Layers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
 class ChapterParameters(BaseModel):
     """What every chapter takes."""
 
@@ -71,15 +76,17 @@ class Needled(Prompted):
     budget: Budget = Field(
         256, description="entries a layer keeps (int), or a fraction of the prompt"
     )
-    budgets: Annotated[list[Budget], Field(min_length=2)] = Field(
-        [64, 128, 256, 512], description="budgets to compare"
-    )
+    budgets: Budgets = Field([128, 256], description="budgets to compare")
     needles: Annotated[int, Field(ge=2)] = Field(20, description="prompts with a needle")
+    needle_tokens: Annotated[int, Field(ge=100)] = Field(
+        1000, description="about so many tokens has each of these prompts"
+    )
 
 
 class StreamingLLM(Needled):
     """StreamingLLM."""
 
+    budgets: Budgets = Field([128, 256, 512], description="budgets to compare")
     sinks: Annotated[int, Field(ge=0)] = Field(4, description="first tokens that always stay")
     rolling: bool = Field(True, description="each decoded token evicts the oldest")
     positions: Literal["cache", "original"] = Field(
@@ -91,12 +98,82 @@ class StreamingLLM(Needled):
 class SnapKV(Needled):
     """SnapKV."""
 
+    budgets: Budgets = Field([64, 128, 256], description="budgets to compare")
     window: Count = Field(8, description="last queries, which vote")
     kernel: Kernel = Field(7, description="odd width of the pooling")
     pooling: Literal["max", "avg"] = Field("max", description="how neighbours share votes")
     gqa: Literal["mean", "max", "sum"] = Field("mean", description="how a group's votes are joined")
-    windows: list[Count] = Field([4, 8, 16, 32], description="windows to compare")
-    kernels: list[Kernel] = Field([1, 3, 5, 7, 9], description="kernels to compare")
+    windows: list[Count] = Field([4, 8, 32], description="windows to compare")
+    kernels: list[Kernel] = Field([3, 5, 7], description="kernels to compare")
+
+
+class H2O(Needled):
+    """H2O."""
+
+    recent: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="last entries that stay; none: half the budget"
+    )
+    gqa: Literal["mean", "max", "sum"] = Field("mean", description="how a group's sums are joined")
+    variant: Literal["paper", "published"] = Field(
+        "paper", description="published: with the bug of a benchmark harness"
+    )
+
+
+class PyramidInfer(Needled):
+    """PyramidInfer."""
+
+    budget: Budget | None = Field(
+        None, description="mean entries a layer, or their share; none: by the decay"
+    )
+    budgets: Budgets = Field([0.5, 0.7, 0.9], description="mean retentions to compare")
+    decay: Share = Field(0.3, description="least share of the context that a layer passes on")
+    recent_ratio: Share = Field(0.2, description="share at the end that always goes on")
+    min_length: Annotated[int, Field(ge=0)] = Field(64, description="no cut below this context")
+    sinks: Annotated[int, Field(ge=0)] = Field(4, description="first tokens that always go on")
+    distance_weight: Annotated[float, Field(gt=0)] = Field(
+        1.2, description="what the last vote counts, the first being 1"
+    )
+
+
+class GemFilter(Needled):
+    """GemFilter."""
+
+    filter_layer: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="the layer that chooses; none: at 40 % of the depth"
+    )
+    kernel: Kernel = Field(5, description="odd width of the average pooling")
+    filter_layers: Layers = Field([8, 12, 16], description="filter layers to compare")
+
+
+class FastKV(Needled):
+    """FastKV."""
+
+    tsp_layer: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="the layer after which tokens are cut; none: the middle"
+    )
+    tsp_length: Budget = Field(0.2, description="tokens that go deeper, or their share")
+    window: Count = Field(8, description="last queries, which vote")
+    kernel: Kernel = Field(7, description="odd width of the pooling")
+    pooling: Literal["max", "avg"] = Field("max", description="how neighbours share votes")
+    tsp_layers: Layers = Field([9, 14, 19], description="TSP layers to compare")
+
+
+class Families(Prompted):
+    """Two families."""
+
+    budget: Count = Field(64, description="budget of the still pictures: the nearest of budgets")
+    budgets: Annotated[list[Count], Field(min_length=2)] = Field(
+        [16, 32, 64, 128, 192], description="budgets of the slider"
+    )
+    prompt_tokens: Annotated[int, Field(ge=100)] = Field(
+        320, description="about so many tokens has the prompt"
+    )
+
+
+class OwnMethod(Needled):
+    """Write your own method."""
+
+    needles: Annotated[int, Field(ge=2)] = Field(10, description="prompts with a needle")
 
 
 @dataclass(frozen=True)
@@ -134,7 +211,7 @@ class Chapter:
 
 _TINY = {"model": "tiny-random", "dtype": "float32"}
 _GPU = {"model": "Qwen/Qwen3-0.6B", "dtype": "bfloat16"}
-_FEW = _TINY | {"budget": 32, "budgets": [32, 64], "needles": 2}
+_FEW = _TINY | {"budget": 32, "budgets": [32, 64], "needles": 2, "needle_tokens": 200}
 _MANY = _GPU | {"needles": 50}
 
 CHAPTERS: dict[str, Chapter] = {
@@ -167,6 +244,35 @@ CHAPTERS: dict[str, Chapter] = {
             SnapKV,
             {"smoke": _FEW | {"windows": [4, 8], "kernels": [5, 7]}, "gpu": _MANY},
         ),
+        Chapter("h2o", "H2O: the heavy hitters", H2O, {"smoke": _FEW, "gpu": _MANY}),
+        Chapter(
+            "pyramidinfer",
+            "PyramidInfer: deeper layers read less",
+            PyramidInfer,
+            {"smoke": _FEW | {"min_length": 8, "budgets": [0.5, 0.8]}, "gpu": _MANY},
+        ),
+        Chapter(
+            "gemfilter",
+            "GemFilter: read the gems only",
+            GemFilter,
+            {
+                "smoke": _FEW | {"filter_layers": [0, 1]},
+                "gpu": _MANY | {"filter_layers": [8, 11, 14]},
+            },
+        ),
+        Chapter(
+            "fastkv",
+            "FastKV: shallow layers read all",
+            FastKV,
+            {"smoke": _FEW | {"tsp_layers": [0, 1]}, "gpu": _MANY | {"tsp_layers": [9, 13, 18]}},
+        ),
+        Chapter(
+            "families",
+            "Two families, side by side",
+            Families,
+            {"smoke": _TINY | {"budget": 32, "budgets": [16, 32]}, "gpu": _GPU},
+        ),
+        Chapter("own_method", "Write your own method", OwnMethod, {"smoke": _FEW, "gpu": _MANY}),
         Chapter(
             "status", "Status: what was executed", ChapterParameters, {"smoke": _TINY, "gpu": _GPU}
         ),

@@ -94,6 +94,11 @@ def table(rows: Sequence[Mapping], kind: Kind, caption: str = "") -> HTML:
     )
 
 
+def rate_table(rates: Mapping[str, Rate], caption: str = "", first: str = "method") -> HTML:
+    """Rates by their label, with intervals; measured here."""
+    return table([rate.row(**{first: label}) for label, rate in rates.items()], "measured", caption)
+
+
 def kept_map(run: Run, prompt_length: int, title: str = "") -> Figure:
     """Which prompt positions each KV head of each layer kept: a row a head, layers from top
     to bottom.

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -117,6 +118,20 @@ def load(name: str, directory: Path | None = None) -> ResultFile:
         raise ResultError(
             f"{path} is damaged or of another schema ({where}: {first['msg']}): run it again"
         ) from None
+
+
+def report_tasks(data: Path, methods: Sequence[str]) -> list[dict]:
+    """Rows of the report's figure 1, left, for `kvbook.figures.table`.
+
+    Parameters
+    ----------
+    data : Path
+        The folder of the book's data.
+    methods : sequence of str
+        Which rows; PyramidInfer has none there.
+    """
+    rows = json.loads((data / "report.json").read_text(encoding="utf-8"))["tasks"]["rows"]
+    return [{"method": method} | rows[method] for method in methods]
 
 
 def _plain(value: Any) -> Any:
