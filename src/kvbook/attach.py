@@ -26,6 +26,10 @@ padding, so that a row of a batch gives what it gives alone:
 ``column_sums : bool``
     Also measure how much attention every entry received (``seen.column_sums``).
 
+``after_forward(run)``
+    After an input (or a chunk of it) has gone through all layers. The run then knows the
+    token ids that were read; one sequence at a time.
+
 ``None`` from a hook means "all".
 """
 
@@ -78,9 +82,13 @@ class Seen:
         The model's RoPE frequencies.
     column_sums : Tensor [heads, entries] or None
         float32: attention received from the newest inputs; when the method asks for it.
+    values : Tensor [kv_heads, entries, head_dim] or None
+        Like ``keys``; a first pass has none.
     memory : dict
         What the method wants to remember of this layer and sequence; empty at the start of
         every prompt.
+    shared : dict
+        The same for all layers of the run; empty at the start of every prompt.
     notes : list of str
         The run's notes: a place to tell the user something.
     """
@@ -96,7 +104,9 @@ class Seen:
     scaling: float
     inv_freq: Tensor
     column_sums: Tensor | None = None
+    values: Tensor | None = None
     memory: dict = field(default_factory=dict)
+    shared: dict = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -126,6 +136,12 @@ class Run:
     decode_tokens : int
         Tokens decoded, per sequence. The first token of an answer comes from the prefill
         and is not counted.
+    ids : list of int
+        The tokens read so far, of a method with ``after_forward``.
+    shared : dict
+        What such a method remembers of the sequence.
+    summaries : list
+        Of SummaryKV: every `kvbook.methods.summarykv.Summary`, in order.
     cache : KVCache or None
         What holds the entries: pass it as ``past_key_values`` to continue with the next
         turn of a chat.
@@ -133,11 +149,13 @@ class Run:
 
     def __init__(self, method, model: nn.Module):
         self.method = method
+        self.model = model
         self._base = model.base_model
         self._layers = self._base.layers
         self._kv_heads = model.config.num_key_value_heads
         self._inner = False
         self._grad = True
+        self._aside_seconds = 0.0
         self.cache: KVCache | None = None
         self._clear()
 
@@ -153,6 +171,9 @@ class Run:
         self._memory: dict[tuple[int, int], dict] = {}
         self._origin: Tensor | None = None
         self._phase = "prompt"
+        self.shared: dict = {}
+        self.ids: list[int] = []
+        self.summaries: list = []
 
     @property
     def kv_lengths(self) -> list[int]:
@@ -164,6 +185,16 @@ class Run:
         )
 
     @property
+    def tokens_seen(self) -> int:
+        """Tokens that the first row has read so far."""
+        return self._read[0]
+
+    @property
+    def inv_freq(self) -> Tensor:
+        """The model's RoPE frequencies, ``[head_dim // 2]``."""
+        return self._base.rotary_emb.inv_freq
+
+    @property
     def kv_bytes(self) -> int:
         """Bytes of the keys and values held now, from the real tensors."""
         return self.cache.nbytes if self.cache else 0
@@ -173,11 +204,11 @@ class Run:
     def _before_model(self, model, args, kwargs):
         self._grad = torch.is_grad_enabled()
         torch.set_grad_enabled(False)
-        self._started = self._now()
+        self._started, self._aside_seconds = self._now(), 0.0
 
     def _after_model(self, model, args, output):
         torch.set_grad_enabled(self._grad)
-        seconds = self._now() - self._started
+        seconds = self._now() - self._started - self._aside_seconds
         if self._phase == "decode":
             self.decode_seconds += seconds
             self.decode_tokens += 1
@@ -210,6 +241,12 @@ class Run:
             )
         real = self._real_columns(kwargs.get("attention_mask"), batch, columns)
         lengths = [columns] * batch if real is None else real.sum(1).tolist()
+        if hasattr(self.method, "after_forward") and (batch > 1 or name != "input_ids"):
+            raise UnsupportedError(
+                f"{self.method.name} looks back at the words of one conversation: give it one "
+                f"sequence of input_ids at a time, not {batch}"
+                + (" of inputs_embeds" if name != "input_ids" else "")
+            )
         if fresh:
             if min(lengths) == 0:
                 raise UnsupportedError(
@@ -231,20 +268,85 @@ class Run:
             for part, part_real in chunks:
                 self._prepare(part, part_real)
                 base(**kwargs | {name: part, "position_ids": self._position_ids})
+                self._look_back(part)
         finally:
             self._inner = False
         self._prepare(*last)
+        self._last = last[0]
         return (), kwargs | {name: last[0], "position_ids": self._position_ids}
 
     def _after_base(self, base, args, output):
         if self._inner or output is None:  # a chunk, or the forward raised
             return
         self.cache.advance(self._columns)
+        self._look_back(self._last)
         if self._phase == "prompt":
             self.kept_positions = [
                 self._original(layer.positions).expand(-1, self._kv_heads, -1).clone()
                 for layer in self.cache.layers
             ]
+
+    def _look_back(self, inputs: Tensor) -> None:
+        """Let the method act on what all layers have read."""
+        if hasattr(self.method, "after_forward"):
+            self.ids += inputs[0].tolist()
+            self.method.after_forward(self)
+
+    @contextmanager
+    def aside(self, method=None) -> Iterator[None]:
+        """Within it the model runs with another method (none given: everything is kept) and no
+        state of this run; the run then goes on as if nothing had happened. Its time is not
+        the prefill's or the decode's; its memory counts for the peak."""
+        before, started = dict(vars(self)), self._now()
+        self._clear()
+        self.method, self.cache, self._inner = method or _Everything, None, False
+        try:
+            yield
+        finally:
+            peak = self.kv_bytes_peak
+            vars(self).clear()
+            vars(self).update(before)
+            self.kv_bytes_peak = max(self.kv_bytes_peak, self.kv_bytes + peak)
+            self._aside_seconds += self._now() - started
+
+    def read_aside(self, ids: list[int], before: list[tuple[Tensor, Tensor]]) -> list[KVLayer]:
+        """The layers' entries of ``ids``, read directly after given entries.
+
+        Parameters
+        ----------
+        ids : list of int
+            At least one token.
+        before : list of (Tensor, Tensor)
+            Per layer keys and values ``[1, kv_heads, entries, head_dim]`` of the entries that
+            come before, at positions 0, 1, ...; may have none.
+        """
+        device = self._base.device
+        with self.aside():
+            held = before[0][0].shape[2]
+            if held:
+                self._begin([held], None)
+                self._read = [held]
+                positions = torch.arange(held, device=device)[None]
+                for layer, (keys, values) in zip(self.cache.layers, before, strict=True):
+                    layer.update(keys, values, positions=positions)
+                    layer.pads, layer.columns = [0], held
+            self._base(input_ids=torch.tensor([ids], device=device), past_key_values=self.cache)
+            made = self.cache.layers
+            for layer in made:
+                layer.keep(torch.arange(held, layer.entries, device=device)[None, None], [0])
+        return made
+
+    def snapshot(self) -> dict:
+        """A copy of everything that this run holds, for `restore`."""
+        return deepcopy({name: one for name, one in vars(self).items() if name not in _FIXED})
+
+    def restore(self, snapshot: dict) -> None:
+        """Go back to a `snapshot`; go on with ``past_key_values=run.cache``, which is a new one."""
+        vars(self).update(deepcopy(snapshot))
+
+    def memory(self, layer: int, row: int = 0) -> dict:
+        """What the method remembers of a layer and a sequence: `Seen.memory`."""
+        return self._memory.setdefault((layer, row), {})
 
     def _begin(self, lengths: list[int], given) -> None:
         self._clear()
@@ -444,9 +546,11 @@ class Run:
             keys=keys,
             positions=positions,
             scaling=scaling,
-            inv_freq=self._base.rotary_emb.inv_freq,
+            inv_freq=self.inv_freq,
             column_sums=None if sums is None else sums[row],
-            memory=self._memory.setdefault((module.layer_idx, row), {}),
+            values=None if layer is None else layer.values[row, :, layer.pads[row] :],
+            memory=self.memory(module.layer_idx, row),
+            shared=self.shared,
             notes=self.notes,
         )
 
@@ -516,6 +620,16 @@ class Run:
         self.cache.incoming, self._new_pads = positions, pads
         self._real = positions >= 0 if any(pads) else None
         return hidden.gather(1, index.expand(-1, -1, hidden.shape[-1]))
+
+
+_FIXED = ("model", "method", "_base", "_layers", "_kv_heads")
+"""What of a run belongs to the model and the method, and not to a prompt."""
+
+
+class _Everything:
+    """No hooks: everything is kept."""
+
+    name = "fullkv"
 
 
 class _Chosen(Exception):

@@ -96,6 +96,11 @@ class KVLayer(CacheLayerMixin):
         self.pads = list(pads)
         self._room = None
 
+    def assign(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
+        """Hold exactly these entries of one sequence; shapes as of the attributes."""
+        self.keys, self.values, self.positions = keys, values, positions
+        self.pads, self._room = [0], None
+
     @property
     def entries(self) -> int:
         """Entries held now, padding of the batch included."""

@@ -29,9 +29,10 @@ COLOURS = {
     "pyramidinfer": "#D55E00",
     "gemfilter": "#8B6BD6",
     "fastkv": "#0072B2",
+    "summarykv": "#B8860B",
 }
 """One colour a method in all chapters (Okabe and Ito's palette, and a violet)."""
-MARKERS = dict(zip(COLOURS, "os^vDPX", strict=True))
+MARKERS = dict(zip(COLOURS, "os^vDPXh", strict=True))
 """And one mark, for readers and printers without colours."""
 Kind = Literal["measured", "computed", "report", "paper"]
 TAGS = {

@@ -8,6 +8,7 @@ from kvbook.methods.h2o import H2O
 from kvbook.methods.pyramidinfer import PyramidInfer
 from kvbook.methods.snapkv import SnapKV
 from kvbook.methods.streamingllm import StreamingLLM
+from kvbook.methods.summarykv import SummaryKV
 
 __all__ = [
     "CATALOGUE",
@@ -19,5 +20,6 @@ __all__ = [
     "PyramidInfer",
     "SnapKV",
     "StreamingLLM",
+    "SummaryKV",
     "create_method",
 ]

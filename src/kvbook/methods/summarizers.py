@@ -1,0 +1,158 @@
+"""How SummaryKV compresses evicted tokens: by asking the model, or by what received attention."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoTokenizer
+
+from kvbook.attach import Seen
+from kvbook.attention import received
+
+REQUEST = (
+    "Write down the facts of this conversation as short notes. Keep all names, numbers and dates. "
+    "Do not add anything.\n\n{}"
+)
+SPAN = 16
+"""Tokens of a span where there is no tokenizer that knows where a sentence ends."""
+
+QUESTION = "List all names, numbers and dates of this conversation."
+ANSWER = "Here are the names, numbers and dates:"
+SHORTEST = 4
+"""Tokens of the shortest sentence that is worth keeping; "user" and "Yes." are not."""
+ENDS = (".", "!", "?", "\n", "。", "！", "？")
+
+
+def find_tokenizer(model: nn.Module):
+    """The tokenizer in the folder that the model was loaded from; None when there is none."""
+    path = getattr(model, "name_or_path", "")
+    return _tokenizer_in(path) if path else None
+
+
+@lru_cache(maxsize=4)
+def _tokenizer_in(path: str):
+    try:
+        return AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def summarize_by_model(model: nn.Module, tokenizer, ids: list[int], most: int) -> list[int]:
+    """Ask the model for notes on what ``ids`` say, greedily, at most ``most`` tokens.
+
+    Without a tokenizer the model cannot be asked in words: it continues ``ids``.
+    """
+    if tokenizer is None:
+        prompt = torch.tensor([ids], device=model.device)
+    else:
+        request = REQUEST.format(tokenizer.decode(ids, skip_special_tokens=True).strip())
+        if tokenizer.chat_template:
+            request = tokenizer.apply_chat_template(
+                [{"role": "user", "content": request}], tokenize=False, add_generation_prompt=True
+            )
+        prompt = tokenizer(request, return_tensors="pt", add_special_tokens=False).input_ids
+        prompt = prompt.to(model.device)
+    out = model.generate(
+        prompt,
+        attention_mask=torch.ones_like(prompt),
+        max_new_tokens=most,
+        do_sample=False,
+    )
+    ends = model.generation_config.eos_token_id
+    ends = {ends} if isinstance(ends, int) else set(ends or ())
+    return [token for token in out[0, prompt.shape[1] :].tolist() if token not in ends]
+
+
+# ---- by attention ----------------------------------------------------------------------------
+
+
+class Listener:
+    """Notes what the last query pays to every entry, in the deeper half of the layers, where
+    attention has settled on what will be said next; drops nothing."""
+
+    name = "listener"
+
+    def __init__(self, every_query: bool = False):
+        self.every_query = every_query
+        self.attention: Tensor | float = 0.0
+
+    def keep(self, seen: Seen) -> None:
+        """Add this layer's attention, summed over its heads."""
+        if seen.layer >= seen.layers // 2:
+            queries = seen.queries if self.every_query else seen.queries[:, -1:]
+            self.attention = (
+                self.attention + received(queries, seen.keys, seen.scaling).sum(0).cpu()
+            )
+
+
+def extract(model: nn.Module, tokenizer, ids: list[int], most: int, listen: Callable) -> list[int]:
+    """The spans that receive most attention when the model is asked for the facts in them.
+
+    The question `QUESTION` is read after ``ids``, and so is the beginning of its answer; what
+    the model looks at then, it would write. Without a tokenizer there are no words to ask in:
+    then it is the attention of all queries among ``ids`` themselves.
+
+    Parameters
+    ----------
+    ids : list of int
+        What may be kept.
+    most : int
+        Most tokens to keep.
+    listen : callable
+        ``listen(listener)`` is a context in which the model runs with that method.
+
+    Returns
+    -------
+    list of int
+        Whole spans in their order, the ones with the highest mean first until ``most``.
+    """
+    question = []
+    if tokenizer is not None:
+        question = tokenizer(QUESTION, add_special_tokens=False).input_ids
+        if tokenizer.chat_template:
+            question = _turn(tokenizer, QUESTION, ANSWER)
+    listener = Listener(every_query=not question)
+    with listen(listener):
+        model.base_model(input_ids=torch.tensor([ids + question], device=model.device))
+    spans = split(ids, tokenizer)
+    if not spans:
+        return []
+    means = [float(listener.attention[a:b].mean()) for a, b in spans]
+    ranked = [span for _, span in sorted(zip(means, spans, strict=True), reverse=True)]
+    chosen, room = [], most
+    for start, stop in ranked:
+        if stop - start <= room:
+            chosen.append((start, stop))
+            room -= stop - start
+    if not chosen:  # not even one fits whole
+        chosen = [(ranked[0][0], ranked[0][0] + most)]
+    return [token for start, stop in sorted(chosen) for token in ids[start:stop]]
+
+
+def _turn(tokenizer, question: str, answer: str) -> list[int]:
+    """A turn of a chat, without the system's words, up to the beginning of an answer."""
+    messages = [{"role": "user", "content": "|"}, {"role": "assistant", "content": "|"}]
+    before = tokenizer.apply_chat_template(messages, tokenize=False)
+    messages += [{"role": "user", "content": question}]
+    whole = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text = whole[len(before) :] if whole.startswith(before) else question + "\n"
+    return tokenizer(text + answer, add_special_tokens=False).input_ids
+
+
+def split(ids: Sequence[int], tokenizer) -> list[tuple[int, int]]:
+    """Spans ``(start, stop)`` of ``ids``: sentences, without special tokens and without what
+    is shorter than `SHORTEST`; `SPAN` tokens each when there is no tokenizer."""
+    if tokenizer is None:
+        return [(i, min(i + SPAN, len(ids))) for i in range(0, len(ids), SPAN)]
+    special, spans, start = set(tokenizer.all_special_ids), [], 0
+    for i, token in enumerate(ids):
+        text = tokenizer.decode([token])
+        if token in special:
+            spans.append((start, i))
+            start = i + 1
+        elif text.rstrip(" \"')").endswith(ENDS):
+            spans.append((start, i + 1))
+            start = i + 1
+    spans.append((start, len(ids)))
+    return [(a, b) for a, b in spans if b - a >= SHORTEST]

@@ -1,0 +1,199 @@
+"""SummaryKV: what is evicted comes back as a summary. The report group's own method."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass as plain_dataclass
+from typing import ClassVar, Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from kvbook.attach import Run, Seen
+from kvbook.attention import rotate
+from kvbook.errors import ParameterError
+from kvbook.methods.base import STRICT, Budget, Count, Method, Natural, resolve_budget
+from kvbook.methods.streamingllm import StreamingLLM
+from kvbook.methods.summarizers import (
+    extract,
+    find_tokenizer,
+    summarize_by_model,
+)
+
+Summarizer = Literal["model", "extractive"] | Callable[[list[int], int], list[int]]
+
+
+@plain_dataclass(frozen=True)
+class Summary:
+    """One summary, as it was put into the cache.
+
+    Attributes
+    ----------
+    ids : list of int
+        Its tokens.
+    text : str
+        The same to read; empty when the model has no tokenizer beside it.
+    read : int
+        Tokens that it was made from: the evicted ones, and the summary before.
+    at : int
+        Tokens that the run had read by then.
+    seconds : float
+        What making it and reading it into the cache took.
+    """
+
+    ids: list[int]
+    text: str
+    read: int
+    at: int
+    seconds: float
+
+
+@dataclass(frozen=True, config=STRICT)
+class SummaryKV(Method):
+    """A rolling cache ``[sinks | summary | recent]``: evicted tokens collect, are compressed,
+    and come back between the sinks and the recent ones.
+
+    Parameters
+    ----------
+    budget : int or float
+        Entries a layer holds per KV head, all three parts together, at every step; or a
+        fraction of the first prompt.
+    sinks : int
+        First tokens that stay for good.
+    summary_tokens : int
+        Most tokens of the summary, and never more than half of what the sinks leave. 0 is
+        exactly `StreamingLLM`.
+    segment : int
+        Evicted tokens that collect before the summary is made anew. A prompt longer than
+        this is read so many tokens at a time.
+    summarizer : {"model", "extractive"} or callable
+        ``"model"`` asks the model itself, in a pass of its own, to keep names, numbers and
+        facts. ``"extractive"`` keeps the spans that receive most attention when the model is
+        asked for names, numbers and dates. A
+        callable ``(ids, max_tokens) -> ids`` is taken as it is; ``ids`` are the present
+        summary's tokens and then the evicted ones.
+
+    Notes
+    -----
+    Positions are slots in the cache, as in StreamingLLM. A summary is read directly after the
+    sinks, and moved with them when the window moves on: RoPE is relative, so a rotation does
+    it exactly. One sequence at a time.
+    """
+
+    budget: Budget
+    sinks: Natural = 4
+    summary_tokens: Natural = 64
+    segment: Count = 256
+    summarizer: Summarizer = "model"
+
+    name: ClassVar[str] = "summarykv"
+
+    @property
+    def chunk(self) -> int | None:
+        """Read a long prompt by segments, so that memory does not depend on its length."""
+        return self.segment if self.summary_tokens else None
+
+    # ---- in a layer: roll ----------------------------------------------------------------------
+
+    def keep(self, seen: Seen) -> Tensor | None:
+        """Sinks, summary, and as many of the last entries as the budget leaves, ``[1, budget]``."""
+        if not self.summary_tokens:
+            return StreamingLLM(self.budget, self.sinks).keep(seen)
+        budget = resolve_budget(self.budget, seen.prompt_length)
+        shared = seen.shared
+        sinks = shared.setdefault("sinks", min(self.sinks, budget))
+        head = sinks + len(shared.setdefault("summary", []))
+        shared["capacity"] = budget
+        if seen.entries <= budget or (isinstance(self.budget, float) and self.budget == 1):
+            return None  # the whole prompt as the budget: nothing is ever evicted
+        index = torch.arange(seen.entries, device=seen.keys.device)
+        move_head(seen, head, steps=seen.tokens_seen - budget)
+        return torch.cat((index[:head], index[seen.entries - (budget - head) :]))[None]
+
+    evict = keep
+
+    # ---- after all layers: summarise -------------------------------------------------------------
+
+    def after_forward(self, run: Run) -> None:
+        """When a segment has been evicted, compress it with the present summary."""
+        shared = run.shared
+        if not self.summary_tokens:
+            return
+        most = min(self.summary_tokens, (shared["capacity"] - shared["sinks"]) // 2)
+        head = shared["sinks"] + len(shared["summary"])
+        layer = run.cache.layers[0]
+        first_recent = int(layer.positions[0, 0, head]) if layer.entries > head else len(run.ids)
+        done = shared.setdefault("done", shared["sinks"])
+        evicted = run.ids[done:first_recent]
+        if len(evicted) < self.segment or most < 1:
+            return
+        started = time.perf_counter()
+        ids = self.summarize(run, evicted, most)
+        self.put_back(run, ids)
+        shared["done"] = first_recent
+        tokenizer = find_tokenizer(run.model)
+        text = tokenizer.decode(ids) if tokenizer else ""
+        read, seconds = len(evicted) + head - shared["sinks"], time.perf_counter() - started
+        run.summaries.append(Summary(ids, text, read, len(run.ids), seconds))
+
+    def summarize(self, run: Run, evicted: list[int], most: int) -> list[int]:
+        """At most ``most`` tokens for the present summary and the evicted tokens."""
+        shared, tokenizer = run.shared, find_tokenizer(run.model)
+        source = shared["summary"] + evicted
+        most = min(most, len(evicted))  # a summary is never longer than what it stands for
+        if self.summarizer == "extractive":
+            return extract(run.model, tokenizer, source, most, run.aside)
+        if self.summarizer == "model":
+            with run.aside():
+                return summarize_by_model(run.model, tokenizer, source, most)
+        ids = self.summarizer(list(source), most)
+        valid = isinstance(ids, list | tuple) and all(
+            type(i) is int and 0 <= i < run.model.config.vocab_size for i in ids
+        )
+        if not valid or len(ids) > most:
+            raise ParameterError(
+                f"summarizer must return a list of at most {most} token ids of this model, and "
+                f"returned {str(ids)[:80]}"
+            )
+        return list(ids)
+
+    def put_back(self, run: Run, ids: list[int]) -> None:
+        """Replace the present summary in every layer's cache by the entries of ``ids``."""
+        shared, cache = run.shared, run.cache
+        sinks, old = shared["sinks"], len(shared["summary"])
+        first = [run.memory(i)["head"] for i in range(len(cache.layers))]
+        heads = [(keys[:, :, :sinks], values[:, :, :sinks]) for keys, values in first]
+        made = run.read_aside(ids, heads) if ids else []
+        inv_freq = run.inv_freq
+        for i, layer in enumerate(cache.layers):
+            keys, values = heads[i]
+            if made:
+                keys = torch.cat((keys, made[i].keys), dim=2)
+                values = torch.cat((values, made[i].values), dim=2)
+            run.memory(i)["head"] = (keys, values)
+            start = sinks + old  # what is recent begins here; a longer summary takes its room
+            start += max(0, layer.entries - old + len(ids) - shared["capacity"])
+            positions = layer.positions[:, :, start:]
+            recent = layer.entries - start
+            begin = run.tokens_seen - recent - len(ids)
+            between = torch.arange(begin, begin + len(ids), device=positions.device)
+            layer.assign(
+                torch.cat((rotate(keys, begin - sinks, inv_freq), layer.keys[:, :, start:]), 2),
+                torch.cat((values, layer.values[:, :, start:]), 2),
+                torch.cat((layer.positions[:, :, :sinks], between[None, None], positions), 2),
+            )
+        shared["summary"] = list(ids)
+
+    def check_model(self, model: nn.Module) -> None:
+        """Refuse RoPE that a rotation cannot move."""
+        StreamingLLM(self.budget).check_model(model)
+
+
+def move_head(seen: Seen, head: int, steps: int) -> None:
+    """Move sinks and summary to just before the recent entries, from the keys of their first slots."""
+    if "head" not in seen.memory:
+        seen.memory["head"] = (
+            seen.keys[None, :, :head].clone(),
+            seen.values[None, :, :head].clone(),
+        )
+    seen.keys[:, :head] = rotate(seen.memory["head"][0][0], steps, seen.inv_freq)
