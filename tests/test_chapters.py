@@ -15,7 +15,7 @@ from kvbook.chapters import (
 from kvbook.errors import ParameterError
 
 METHOD_CHAPTERS = [
-    "fullkv", "streamingllm", "snapkv", "h2o", "pyramidinfer", "gemfilter", "fastkv", "own_method",
+    "fullkv", "streamingllm", "snapkv", "h2o", "pyramidinfer", "gemfilter", "fastkv", "summarykv", "own_method",
 ]  # fmt: skip
 
 

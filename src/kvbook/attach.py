@@ -171,6 +171,9 @@ class Run:
         self._memory: dict[tuple[int, int], dict] = {}
         self._origin: Tensor | None = None
         self._phase = "prompt"
+        self._prompt: list[int] = []
+        self._input: list[int] = []
+        self._read: list[int] = []
         self.shared: dict = {}
         self.ids: list[int] = []
         self.summaries: list = []

@@ -176,6 +176,27 @@ class OwnMethod(Needled):
     needles: Annotated[int, Field(ge=2)] = Field(10, description="prompts with a needle")
 
 
+class SummaryKV(ChapterParameters):
+    """SummaryKV."""
+
+    budget: Budget = Field(256, description="entries a layer holds, summary included")
+    budgets: Budgets = Field([128, 512], description="more budgets to compare")
+    sinks: Annotated[int, Field(ge=0)] = Field(4, description="first tokens that always stay")
+    summary_tokens: Annotated[int, Field(ge=0)] = Field(96, description="most tokens of a summary")
+    sizes: list[Annotated[int, Field(ge=1)]] = Field(
+        [32], description="more sizes of the summary to compare"
+    )
+    segment: Count = Field(64, description="evicted tokens that make a new summary")
+    conversations: Annotated[int, Field(ge=1, le=40)] = Field(
+        2, description="conversations to ask about"
+    )
+    turns: Annotated[int, Field(ge=2, le=20)] = Field(20, description="turns of the live session")
+    document_tokens: Annotated[int, Field(ge=200)] = Field(
+        8000, description="length of the long document"
+    )
+    document_budget: Count = Field(512, description="entries to read it through")
+
+
 @dataclass(frozen=True)
 class Chapter:
     """One notebook and what it takes.
@@ -265,6 +286,22 @@ CHAPTERS: dict[str, Chapter] = {
             "FastKV: shallow layers read all",
             FastKV,
             {"smoke": _FEW | {"tsp_layers": [0, 1]}, "gpu": _MANY | {"tsp_layers": [9, 13, 18]}},
+        ),
+        Chapter(
+            "summarykv",
+            "SummaryKV: what was evicted comes back",
+            SummaryKV,
+            {
+                "smoke": _TINY
+                | {
+                    "conversations": 1,
+                    "turns": 3,
+                    "document_tokens": 400,
+                    "document_budget": 128,
+                    "budgets": [128, 192],
+                },
+                "gpu": _GPU | {"conversations": 40, "document_tokens": 32768},
+            },
         ),
         Chapter(
             "families",

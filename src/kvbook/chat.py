@@ -21,7 +21,21 @@ from kvbook.methods.summarykv import Summary
 from kvbook.results import write_whole
 
 FORMAT = "kvbook-session-1"
-COUNTERS = ["_prompt", "_input", "_read", "_bytes", "_phase", "ids", "shared", "notes", "filter_layers", "kv_bytes_peak", "prefill_seconds", "decode_seconds", "decode_tokens"]
+COUNTERS = [
+    "_prompt",
+    "_input",
+    "_read",
+    "_bytes",
+    "_phase",
+    "ids",
+    "shared",
+    "notes",
+    "filter_layers",
+    "kv_bytes_peak",
+    "prefill_seconds",
+    "decode_seconds",
+    "decode_tokens",
+]
 """What of a run's snapshot is plain numbers and texts."""
 
 

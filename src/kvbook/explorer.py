@@ -8,6 +8,7 @@ import numpy as np
 from IPython.display import HTML
 
 from kvbook.attach import Run
+from kvbook.chat import Turn
 from kvbook.figures import INK, KEPT
 
 PLOTLY = "plotly/plotly.min.js"
@@ -195,3 +196,56 @@ def kept_by(run: Run, prompt_length: int) -> np.ndarray:
         for positions in kept[0]:
             counts[layer, positions[positions >= 0].tolist()] += 1
     return counts
+
+
+SESSION_SCRIPT = """
+(() => {
+  const page = document.getElementById(NAME), find = part => page.querySelector(".kv-" + part);
+  const slider = find("slider");
+  const update = () => {
+    const turn = TURNS[slider.value];
+    find("label").textContent = slider.value;
+    for (const part of ["user", "assistant", "sinks", "summary", "recent"])
+      find("part-" + part).textContent = turn[part] || "(nothing)";
+    find("count").textContent = turn.count;
+  };
+  slider.addEventListener("input", update);
+  slider.value = TURNS.length - 1;
+  update();
+})();
+"""
+
+
+def session_explorer(turns: Sequence[Turn], name: str = "session") -> HTML:
+    """A chat to move through: what was said in a turn, and what the cache held after it.
+
+    Parameters
+    ----------
+    turns : sequence of kvbook.chat.Turn
+        As a chat has them.
+    name : str
+        Unique on its page.
+    """
+    data = [
+        {
+            "user": turn.user,
+            "assistant": turn.assistant,
+            "sinks": turn.contents.sinks,
+            "summary": turn.contents.summary,
+            "recent": turn.contents.recent,
+            "count": f"{turn.contents.entries} entries; {turn.contents.waiting} evicted tokens wait for the next summary",
+        }
+        for turn in turns
+    ]
+    rows = "".join(
+        f'<div class="kv-row"><b>{part}</b><div class="kv-text kv-part-{part}"></div></div>'
+        for part in ("user", "assistant", "sinks", "summary", "recent")
+    )
+    constants = f"const NAME = {json.dumps(name)}, TURNS = {json.dumps(data)};"
+    script = "(() => {" + constants + SESSION_SCRIPT + "})();"
+    return HTML(
+        f'<div id="{name}" class="kv-explorer"><label>turn <input class="kv-slider" type="range" min="0" '
+        f'max="{len(turns) - 1}" step="1"> <output class="kv-label"></output></label>'
+        f'{rows}<p class="kv-count"></p></div><script>{script.replace("</", "<" + chr(92) + "/")}</script>'
+        "<noscript>This picture needs JavaScript; the figure above shows how full the cache was.</noscript>"
+    )

@@ -1,0 +1,162 @@
+"""SummaryKV: its layout at every step, its laws, and what a summary does to the cache."""
+
+import pytest
+import torch
+from conftest import VOCABULARY, continue_greedily, prompt_of
+
+from kvbook import create_method
+from kvbook.errors import ParameterError, UnsupportedError
+from kvbook.methods.summarizers import split
+
+
+def last(ids, most):
+    return ids[-most:]
+
+
+def summarykv(**parameters):
+    return create_method("summarykv", **dict(budget=16, segment=6, summary_tokens=4) | parameters)
+
+
+SUMMARIZERS = ["model", "extractive", last]
+
+
+@pytest.mark.parametrize("summarizer", SUMMARIZERS, ids=str)
+@pytest.mark.parametrize("length", [3, 16, 40])
+def test_the_cache_never_exceeds_the_budget(model, summarizer, length):
+    with summarykv(summarizer=summarizer).attach(model) as run:
+        model(prompt_of(length))
+        for step in range(40):
+            model(prompt_of(1, step), past_key_values=run.cache)
+            assert max(run.kv_lengths) <= 16
+    assert len(run.summaries) >= 2
+
+
+@pytest.mark.parametrize("sinks", [0, 4])
+def test_positions_are_sinks_then_summary_then_recent(llama, sinks):
+    with summarykv(summarizer=last, sinks=sinks).attach(llama) as run:
+        llama(prompt_of(50))
+        for step in range(10):
+            llama(prompt_of(1, step), past_key_values=run.cache)
+            for layer in run.cache.layers:
+                positions = layer.positions[0, 0].tolist()
+                assert positions == sorted(set(positions))
+                assert positions[:sinks] == list(range(sinks))
+                assert positions[-1] == run.tokens_seen - 1
+                recent = positions[sinks + len(run.shared["summary"]) :]
+                assert recent == list(range(recent[0], run.tokens_seen))
+
+
+@pytest.mark.parametrize("budget", [12, 0.5, 1, 1.0])
+def test_without_summary_tokens_it_is_streamingllm(model, prompt, budget):
+    with create_method("streamingllm", budget=budget).attach(model):
+        expected, logits = continue_greedily(model, prompt)
+    with create_method("summarykv", budget=budget, summary_tokens=0).attach(model) as run:
+        got, got_logits = continue_greedily(model, prompt)
+    assert got == expected and torch.equal(got_logits, logits) and not run.summaries
+
+
+def test_what_was_never_evicted_is_full_kv(model, prompt):
+    with create_method("fullkv").attach(model):
+        expected, _ = continue_greedily(model, prompt)
+    with summarykv(budget=60).attach(model):
+        assert continue_greedily(model, prompt)[0] == expected
+
+
+def test_the_cache_is_what_reading_its_parts_in_place_gives(model):
+    """After a summary, entries are those of [sinks, summary] read at slots 0, 1, ..., moved."""
+    from kvbook.attention import rotate
+
+    with summarykv(summarizer=last, sinks=2).attach(model) as run:
+        model(prompt_of(30))
+        ids = run.ids[:2] + run.summaries[-1].ids
+    with create_method("fullkv").attach(model) as plain:
+        model(torch.tensor([ids]))
+    for layer, expected in zip(run.cache.layers, plain.cache.layers, strict=True):
+        steps = run.tokens_seen - layer.entries
+        keys = rotate(expected.keys, steps, run.inv_freq)
+        assert torch.allclose(layer.keys[:, :, :6], keys, atol=1e-4)
+        assert torch.allclose(layer.values[:, :, :6], expected.values, atol=1e-4)
+
+
+def test_a_callable_sees_the_summary_and_all_that_was_evicted(llama):
+    seen = []
+
+    def first(ids, most):
+        seen.append((list(ids), most))
+        return ids[:most]
+
+    ids = prompt_of(30)
+    with summarykv(summarizer=first).attach(llama) as run:
+        llama(ids)
+    tokens = ids[0].tolist()
+    assert {most for _, most in seen} == {4}
+    evicted = list(seen[0][0])
+    for i, (source, _) in enumerate(seen[1:], 1):
+        assert source[:4] == run.summaries[i - 1].ids
+        evicted += source[4:]
+    assert evicted == tokens[4 : 4 + len(evicted)]  # every evicted token once, in order
+    assert [summary.read for summary in run.summaries] == [len(source) for source, _ in seen]
+
+
+@pytest.mark.parametrize("bad", [[1] * 5, [VOCABULARY], ["a"], None, [True]])
+def test_a_wrong_answer_of_a_callable_is_refused(llama, bad):
+    with (
+        summarykv(summarizer=lambda ids, most: bad).attach(llama),
+        pytest.raises(ParameterError, match="at most 4 token ids"),
+    ):
+        llama(prompt_of(30))
+
+
+@pytest.mark.parametrize("summarizer", SUMMARIZERS, ids=str)
+def test_summarising_shares_no_state_with_the_run(model, summarizer):
+    """A summarizer that also asks the model leaves the run as one that knew the answer."""
+    with summarykv(summarizer=summarizer).attach(model) as run:
+        tokens, logits = continue_greedily(model, prompt_of(30), 12)
+    answers = iter([summary.ids for summary in run.summaries])
+    with summarykv(summarizer=lambda ids, most: next(answers)).attach(model) as replay:
+        again, same = continue_greedily(model, prompt_of(30), 12)
+    assert tokens == again and torch.equal(logits, same)
+    assert run.decode_tokens == replay.decode_tokens == 11
+    assert run.kv_lengths == replay.kv_lengths
+    assert all(summary.seconds > 0 for summary in run.summaries)
+
+
+def test_sampling_works(llama):
+    torch.manual_seed(0)
+    with summarykv(summarizer="extractive").attach(llama) as run:
+        out = llama.generate(prompt_of(30), do_sample=True, max_new_tokens=30)
+    assert out.shape == (1, 60) and max(run.kv_lengths) <= 16
+
+
+@pytest.mark.parametrize("call", ["batch", "samples", "embeddings"])
+def test_more_than_one_conversation_is_refused(llama, call):
+    with (
+        summarykv().attach(llama),
+        pytest.raises(UnsupportedError, match="one sequence|one conversation"),
+    ):
+        if call == "batch":
+            llama(prompt_of(30).repeat(2, 1))
+        elif call == "samples":
+            llama.generate(prompt_of(30), do_sample=True, num_return_sequences=2, max_new_tokens=2)
+        else:
+            llama(inputs_embeds=torch.randn(1, 30, 32))
+
+
+@pytest.mark.parametrize("budget", [1, 2, 5, 6])
+def test_budgets_too_small_for_a_summary_work(llama, budget):
+    with summarykv(budget=budget).attach(llama) as run:
+        tokens, logits = continue_greedily(llama, prompt_of(20), 10)
+    assert logits.isfinite().all() and max(run.kv_lengths) <= budget
+
+
+def test_a_snapshot_brings_everything_back(llama):
+    with summarykv(summarizer=last).attach(llama) as run:
+        llama(prompt_of(30))
+        state = run.snapshot()
+        first = llama(prompt_of(9, 4), past_key_values=run.cache).logits
+        run.restore(state)
+        assert torch.equal(llama(prompt_of(9, 4), past_key_values=run.cache).logits, first)
+
+
+def test_spans_without_a_tokenizer_cover_everything():
+    assert split(list(range(40)), None) == [(0, 16), (16, 32), (32, 40)]
