@@ -58,7 +58,8 @@ def create_method(name: str, **parameters) -> Method:
     ----------
     name : str
         ``"fullkv"``, ``"streamingllm"``, ``"snapkv"``, ``"h2o"``, ``"pyramidinfer"``,
-        ``"gemfilter"``, ``"fastkv"``, or the ``name`` of a subclass of `Method` of your own.
+        ``"gemfilter"``, ``"fastkv"``, ``"summarykv"``, or the ``name`` of a subclass of
+        `Method` of your own.
     **parameters
         The method's own, as its class documents them.
 
