@@ -187,6 +187,18 @@ def test_gemfilter_is_full_kv_on_the_tokens_that_it_chose(model, prompt, paramet
     assert got[0] == tokens
 
 
+def test_a_second_turn_of_gemfilter_follows_the_tokens_that_it_chose(model, prompt):
+    more = prompt_of(5, 9)
+    with create_method("gemfilter", budget=12).attach(model) as run:
+        model(prompt)
+        chosen = run.kept_positions[0][0, 0]
+        got = model(more, past_key_values=run.cache).logits
+    with create_method("fullkv").attach(model) as run:
+        model(prompt[:, chosen])
+        expected = model(more, past_key_values=run.cache).logits
+    assert torch.allclose(got, expected, atol=2e-4)
+
+
 @pytest.mark.parametrize("name, parameters", IN_TURNS, ids=str)
 def test_a_second_turn_equals_naive(model, prompt, name, parameters):
     """The next turn of a chat: several tokens at once on top of a cut cache."""
@@ -203,9 +215,20 @@ def test_a_second_turn_equals_naive(model, prompt, name, parameters):
     assert all(torch.equal(a, b) for a, b in zip(kept, run.kept_positions, strict=True))
 
 
-def test_a_padded_second_turn_gives_what_it_gives_alone(model):
+@pytest.mark.parametrize(
+    "name, own",
+    [
+        ("streamingllm", {}),
+        ("snapkv", {"window": 3}),
+        ("h2o", {}),
+        ("pyramidinfer", {"budget": 0.8, "min_length": 2}),
+        ("gemfilter", {}),
+        ("fastkv", {"window": 3, "tsp_length": 0.5}),
+    ],
+)
+def test_a_padded_second_turn_gives_what_it_gives_alone(model, name, own):
     first, second = [prompt_of(30, 1), prompt_of(12, 2)], [prompt_of(2, 3), prompt_of(5, 4)]
-    method = create_method("streamingllm", budget=10)
+    method = create_method(name, **{"budget": 10} | own)
     with method.attach(model) as run:
         ids, mask = left_pad(first)
         model(ids, attention_mask=mask)
