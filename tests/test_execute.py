@@ -1,6 +1,7 @@
 """Executing a chapter: a real kernel on a small notebook, and what is left when it fails."""
 
 import json
+import re
 
 import nbformat
 import pytest
@@ -53,7 +54,9 @@ def test_the_kernel_is_this_python(notebook, tmp_path):
 def test_the_page_loads_nothing_from_outside(notebook, tmp_path):
     notebook("1 + 1")
     page = run_chapter("status", output=tmp_path / "out", progress=False).page.read_text()
-    assert 'src="http' not in page and 'href="http' not in page
+    loads = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=[^>]*>", page)
+    assert not [tag for tag in loads if "//" in tag]
+    assert 'src="http' not in page
 
 
 def test_a_failing_cell_is_shown_and_the_notebook_up_to_there_is_kept(notebook, tmp_path):
@@ -87,3 +90,14 @@ def test_a_chapter_runs_in_the_smoke_profile(tmp_path):
     assert saved["provenance"]["parameters"]["window"] == 16
     assert len(saved["data"]["needle"]["fullkv"]) == 2
     assert done.page.stat().st_size > 100_000
+
+
+def test_a_page_of_its_own_has_no_directives_left():
+    from kvbook.execute import plain_markdown
+
+    text = "```{admonition} Objectives\n:class: tip\n1. one\n```\n\n````{solution} ex-a\n:class: dropdown\n```python\nx\n```\n````\n"
+    text += "By Li {cite:p}`li2024`, see [SnapKV](snapkv.ipynb).\n$$\nx\n$$ (label)\n"
+    plain = plain_markdown(text)
+    assert "**Objectives**" in plain and "<summary>Solution</summary>" in plain
+    assert "```python\nx\n```" in plain and "(li2024), see SnapKV." in plain
+    assert "{" not in plain and "(label)" not in plain and plain.rstrip().endswith("$$")

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import files
 from pathlib import Path
 
 import nbformat
@@ -186,6 +188,27 @@ def _failure(name: str, error, partial: Path) -> str:
     )
 
 
+FENCE = re.compile(r"^(`{3,})\{(\w+)\} *(.*?)\n((?::\w+:[^\n]*\n)*)(.*?)^\1 *$", re.M | re.S)
+"""A directive of the book: its fence, name, title, options and text."""
+
+
+def plain_markdown(text: str) -> str:
+    """The book's markdown for a page of its own: directives as plain text and folded
+    solutions, no links to chapters that are not beside it."""
+
+    def directive(match: re.Match) -> str:
+        _, name, title, _, body = match.groups()
+        if name == "solution":
+            return f"<details><summary>Solution</summary>\n\n{body}\n</details>\n"
+        return f"**{title if name == 'admonition' else name.capitalize()}**\n\n{body}"
+
+    text = FENCE.sub(directive, text)
+    text = re.sub(r"\{cite:\w+\}`([^`]+)`", r"(\1)", text)
+    text = re.sub(r"\$\$ \([\w-]+\)$", "$$", text, flags=re.M)
+    text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.M)
+    return re.sub(r"\[([^\]]+)\]\(\w+\.(?:ipynb|md)\)", r"\1", text)
+
+
 def _page(notebook: Path) -> Path:
     """The notebook as one page that loads nothing from outside."""
     from nbconvert import HTMLExporter
@@ -195,27 +218,34 @@ def _page(notebook: Path) -> Path:
     from kvbook.explorer import PLOTLY
 
     config = Config()
-    config.HTMLExporter.mathjax_url = ""
-    config.HTMLExporter.require_js_url = ""
-    config.HTMLExporter.jquery_url = ""
-    config.HTMLExporter.mermaid_js_url = ""
-    config.HTMLExporter.widget_renderer_url = ""
+    for url in ("mathjax", "require_js", "jquery", "mermaid_js", "widget_renderer"):
+        setattr(config.HTMLExporter, f"{url}_url", "")
     config.HTMLExporter.exclude_input_prompt = True
+    config.HTMLExporter.exclude_output_prompt = True
     config.TagRemovePreprocessor.enabled = True
     config.TagRemovePreprocessor.remove_cell_tags = {"remove-cell"}
     config.TagRemovePreprocessor.remove_input_tags = {"hide-input"}
     config.HTMLExporter.preprocessors = ["nbconvert.preprocessors.TagRemovePreprocessor"]
-    body, _ = HTMLExporter(config=config).from_filename(str(notebook))
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        if cell.cell_type == "markdown":
+            cell.source = plain_markdown(cell.source)
+    body, _ = HTMLExporter(config=config).from_notebook_node(content)
     style = place("book") / "_static" / "custom.css"
-    if style.is_file():
-        body = body.replace(
-            "</head>", f"<style>{style.read_text(encoding='utf-8')}</style></head>", 1
-        )
+    head = f"<style>{style.read_text(encoding='utf-8')}</style>" if style.is_file() else ""
+    formulas = "window.MathJax = {tex: {inlineMath: [['$', '$']]}};"
+    head += f"<script>{formulas}</script><script>{mathjax().read_text(encoding='utf-8')}</script>"
+    body = body.replace("</head>", head + "</head>", 1)
     reference = f'<script src="{PLOTLY}"></script>'
     if reference in body:  # a page of its own has no book beside it: the library goes into it
-        body = body.replace(reference, f"<script>{get_plotlyjs()}</script>", 1).replace(
-            reference, ""
-        )
+        body = body.replace(reference, f"<script>{get_plotlyjs()}</script>", 1)
+        body = body.replace(reference, "")
     page = notebook.with_suffix(".html")
     write_whole(page, body)
     return page
+
+
+def mathjax() -> Path:
+    """MathJax as one file, from the package that brings it."""
+    found = next(path for path in files("sphinx-mathjax-offline") if path.name == "tex-svg.js")
+    return Path(found.locate())
