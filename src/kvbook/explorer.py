@@ -90,8 +90,8 @@ FAMILIES_SCRIPT = """
   panels.forEach(([method, column, row], i) => {
     const x = [column * 0.53, column * 0.53 + 0.47];
     const y = [1 - (row + 1) / DATA.rows + 0.06, 1 - row / DATA.rows - 0.06];
-    layout["xaxis" + (i + 1)] = {domain: x, anchor: "y" + (i + 1)};
-    layout["yaxis" + (i + 1)] = {domain: y, anchor: "x" + (i + 1), autorange: "reversed"};
+    layout["xaxis" + (i + 1)] = {domain: x, anchor: "y" + (i + 1), showgrid: false};
+    layout["yaxis" + (i + 1)] = {domain: y, anchor: "x" + (i + 1), autorange: "reversed", showgrid: false};
     layout.annotations.push({text: method, x: x[0], y: y[1], xref: "paper", yref: "paper",
       xanchor: "left", yanchor: "bottom", showarrow: false});
   });
