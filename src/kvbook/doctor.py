@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import shutil
+from pathlib import Path
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,9 +90,9 @@ def _disk() -> Check:
 def _font() -> Check:
     from matplotlib import font_manager
 
-    names = {font.name for font in font_manager.fontManager.ttflist}
-    wanted = ("CJK", "WenQuanYi", "SimHei", "PingFang", "Microsoft YaHei", "Songti", "Heiti")
-    found = [name for name in names if any(one in name for one in wanted)]
+    names = sorted(Path(path).stem for path in font_manager.findSystemFonts())  # not the cached list
+    wanted = ("cjk", "sourcehan", "wqy", "simhei", "simsun", "pingfang", "msyh", "songti", "heiti")
+    found = [name for name in names if any(one in name.lower() for one in wanted)]
     if found:
         return Check("Chinese font", "ok", found[0])
     return Check(
