@@ -3,10 +3,10 @@
 import importlib.metadata
 import platform
 import shutil
-from pathlib import Path
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from kvbook.places import REPOSITORY
@@ -90,7 +90,9 @@ def _disk() -> Check:
 def _font() -> Check:
     from matplotlib import font_manager
 
-    names = sorted(Path(path).stem for path in font_manager.findSystemFonts())  # not the cached list
+    names = sorted(
+        Path(path).stem for path in font_manager.findSystemFonts()
+    )  # not the cached list
     wanted = ("cjk", "sourcehan", "wqy", "simhei", "simsun", "pingfang", "msyh", "songti", "heiti")
     found = [name for name in names if any(one in name.lower() for one in wanted)]
     if found:
