@@ -1,4 +1,4 @@
-"""The command line: ``kvbook list | run | book | doctor``."""
+"""The command line: ``kvbook list | run | evaluate | book | doctor``."""
 
 import os
 import subprocess
@@ -100,6 +100,87 @@ def run(
 
 
 @app.command()
+def evaluate(
+    method: Annotated[
+        list[str], typer.Option("--method", help="A method, or all; may be repeated.")
+    ] = ["all"],  # noqa: B006
+    task: Annotated[
+        list[str], typer.Option("--task", help="A LongBench task, or all; may be repeated.")
+    ] = ["all"],  # noqa: B006
+    budget: Annotated[
+        list[str], typer.Option(help="Entries (256) or a fraction (0.1); may be repeated.")
+    ] = ["0.1"],  # noqa: B006
+    parameter: Annotated[
+        list[str],
+        typer.Option("-p", "--parameter", help="name=value, for the methods that have it."),
+    ] = [],  # noqa: B006
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="LongBench's folder of .jsonl files, its data.zip, or hub; "
+            "left out: the embedded items.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many items of a task.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="smollm2-135m, a hub id, or a folder.")
+    ] = "smollm2-135m",
+    dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32.")] = "auto",
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most tokens of a prompt; longer ones lose their middle.  "
+            "[default: LongBench's for the model's context]",
+            show_default=False,
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Prompts generated together.  [default: 8]", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    output: Annotated[Path, typer.Option(help="Folder for the items and the summary.")] = Path(
+        "kvbook-runs/evaluations"
+    ),
+) -> None:
+    """Methods on LongBench's tasks: scores with intervals, item by item, resumed after an
+    interruption."""
+    from kvbook.tasks.grid import evaluate_grid, make_grid
+
+    grid = make_grid(method, task, budget, parameter)
+    try:
+        done = evaluate_grid(
+            grid,
+            model=model,
+            dtype=dtype,
+            data=data,
+            limit=limit,
+            seed=seed,
+            max_length=max_length,
+            batch=batch,
+            folder=output,
+        )
+    except KeyboardInterrupt:
+        err.print(
+            "[yellow]interrupted[/]: items measured so far are kept; the same command goes on"
+        )
+        raise typer.Exit(130) from None
+    tasks = list(dict.fromkeys(cell.task for cell in done.results))
+    table = Table("method", *tasks, "KV kept, MiB", "seconds")
+    for row in done.rows():
+        table.add_row(*row)
+    out.print(table)
+    for note in done.notes:
+        err.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True, highlight=False)
+    out.print(f"  {'items':9}{output}", soft_wrap=True, highlight=False)
+    out.print(f"  {'summary':9}{done.summary}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def book(
     profile: ProfileOption = "laptop",
     cores: Annotated[int, typer.Option(min=1, help="Cores to use; a chapter takes two.")] = 2,
@@ -157,6 +238,8 @@ def doctor() -> None:
 
 def main() -> None:
     """The entry point: errors of ours are one message, never a traceback (``KVBOOK_DEBUG=1`` shows it)."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin steal shared cores
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     try:
         app()
     except KvbookError as error:

@@ -55,8 +55,13 @@ def results_dir() -> Path:
     return Path(os.environ.get("KVBOOK_RESULTS") or "results")
 
 
-def save(name: str, data: dict, *, kind: str = "measured") -> Path:
-    """Write ``<results>/<name>.json`` with its provenance: whole, or not at all.
+def save(name: str, data: dict, *, kind: str = "measured", directory: Path | None = None) -> Path:
+    """Write ``<directory>/<name>.json`` with its provenance: whole, or not at all.
+
+    Parameters
+    ----------
+    directory : Path, optional
+        `results_dir` when left out.
 
     Raises
     ------
@@ -70,7 +75,7 @@ def save(name: str, data: dict, *, kind: str = "measured") -> Path:
         text = json.dumps(result.model_dump(), indent=1, allow_nan=False, ensure_ascii=False)
     except (ValidationError, ValueError, TypeError) as error:
         raise ResultError(f"result {name!r} cannot be saved: {error}") from None
-    path = results_dir() / f"{name}.json"
+    path = Path(directory or results_dir()) / f"{name}.json"
     write_whole(path, text)
     return path
 

@@ -29,6 +29,20 @@ def bootstrap_interval(
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
+def paired_interval(
+    first: Iterable[float], second: Iterable[float], seed: int = 0, draws: int = 10_000
+) -> tuple[float, float, float]:
+    """Mean of ``first - second`` over the same items, and its 95 % interval.
+
+    Resampling the items' *differences* takes out what the items have in common: a hard item is
+    hard for both. An interval without 0 tells the two apart.
+    """
+    difference = np.asarray(list(first), dtype=float) - np.asarray(list(second), dtype=float)
+    means = np.random.default_rng(seed).choice(difference, (draws, len(difference))).mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(difference.mean()), float(low), float(high)
+
+
 @dataclass(frozen=True)
 class Rate:
     """How many of some trials succeeded, and where the true rate may lie.

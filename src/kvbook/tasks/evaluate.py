@@ -1,0 +1,362 @@
+"""One method on one task: answers, scores with their interval, bytes kept, seconds."""
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+
+import torch
+import transformers
+from transformers import StoppingCriteria, StoppingCriteriaList
+
+from kvbook.attach import Run
+from kvbook.errors import ParameterError
+from kvbook.results import results_dir
+from kvbook.stats import bootstrap_interval
+from kvbook.tasks.longbench import Benchmark, Row, official_length
+from kvbook.tasks.store import Store, digest
+
+BATCH = 8
+"""Prompts a batch: decoding reads the weights once for all of them; more pad too much."""
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """What became of one item.
+
+    Attributes
+    ----------
+    id : str
+        LongBench's ``_id``.
+    prediction : str
+        The model's words, whole.
+    score : float or None
+        From 0 to 1; None when it ran out of memory.
+    tokens : int
+        Length of the prompt, as the model read it.
+    kept_bytes : int
+        Keys and values that the prefill left of this item.
+    """
+
+    id: str
+    prediction: str
+    score: float | None
+    tokens: int
+    kept_bytes: int
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One method on one task.
+
+    Attributes
+    ----------
+    task, metric, source : str
+        LongBench's name, its metric, and ``"embedded"`` or ``"longbench"``.
+    model : str
+        As it was loaded.
+    method : Method
+        With its parameters.
+    items : tuple of ItemResult
+        In the order of the data.
+    score, low, high : float
+        Mean of the items' scores times 100, as LongBench counts, and its 95 % bootstrap
+        interval; NaN when every item ran out of memory.
+    kept_bytes : float
+        Mean of the items'.
+    seconds : float
+        What measuring all items took, whenever it was.
+    out_of_memory : int
+        Items without a score; they do not enter the mean.
+    path : Path
+        The file with all of it.
+    """
+
+    task: str
+    metric: str
+    source: str
+    model: str
+    method: object
+    items: tuple[ItemResult, ...]
+    score: float
+    low: float
+    high: float
+    kept_bytes: float
+    seconds: float
+    out_of_memory: int
+    path: Path
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Scores from 0 to 1 by item, without those that ran out of memory."""
+        return {item.id: item.score for item in self.items if item.score is not None}
+
+    def __str__(self) -> str:
+        """As in a table: the score and its interval, or OOM."""
+        if not self.scores:
+            return "OOM"
+        lost = f", {self.out_of_memory} OOM" if self.out_of_memory else ""
+        return f"{self.score:.1f} ({self.low:.1f} to {self.high:.1f}{lost})"
+
+
+def evaluate(
+    lm,
+    method,
+    task: str,
+    *,
+    data: str | Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    max_length: int | None = None,
+    batch: int | None = None,
+    folder: Path | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> TaskResult:
+    """Ask a task's items with a method attached, and score the answers.
+
+    Every item is written down as soon as it is measured: the same call after an interruption
+    goes on from there, and a second one only reads.
+
+    Parameters
+    ----------
+    lm : LoadedModel
+        From `kvbook.load_model`.
+    method : Method
+        From `kvbook.create_method`.
+    task : str
+        ``"narrativeqa"``, ``"2wikimqa"``, ``"gov_report"``, ``"trec"``, ``"passage_count"`` or
+        ``"lcc"``.
+    data : str or Path, optional
+        A folder with LongBench's own ``<task>.jsonl``, its ``data.zip``, or ``"hub"``; left
+        out, the embedded items are asked.
+    limit : int, optional
+        Only the first so many items.
+    seed : int
+        Of the bootstrap; decoding is greedy.
+    max_length : int, optional
+        Most tokens of a prompt before the chat template; `official_length` of the model's
+        context when left out.
+    batch : int, optional
+        Prompts generated together: `BATCH`, or ``limit`` if that is less. A method that looks
+        back at one conversation takes them one by one.
+    folder : Path, optional
+        Where the files are; ``<results>/evaluations`` when left out.
+    advance : callable
+        Told how many items are done, as they are.
+
+    Raises
+    ------
+    ParameterError, ResultError
+        An unknown task, missing or damaged data, a limit below 1; before the model runs.
+    """
+    for name, value in (("limit", limit), ("batch", batch), ("max_length", max_length)):
+        if value is not None and value < 1:
+            raise ParameterError(f"{name}={value}: give at least 1")
+    benchmark = Benchmark(task, data)
+    max_length = max_length or official_length(lm.model.config.max_position_embeddings)
+    batch = 1 if hasattr(method, "after_forward") else batch or min(BATCH, limit or BATCH)
+    rows = benchmark.rows[: limit and -(-limit // batch) * batch]  # whole batches, always the same
+
+    def measure(part: Sequence[Row]) -> list[dict]:
+        ids = [
+            benchmark.encode(lm.tokenizer, benchmark.prompt(lm.tokenizer, row, max_length))
+            for row in part
+        ]
+        words, kept = generate(
+            lm, method, ids, benchmark.task.new_tokens, benchmark.task.first_line
+        )
+        return [
+            {
+                "prediction": said,
+                "score": benchmark.score(row, said),
+                "tokens": len(tokens),
+                "kept_bytes": size,
+            }
+            for row, said, tokens, size in zip(part, words, ids, kept, strict=True)
+        ]
+
+    protocol = asdict(benchmark.task) | {"max_length": max_length, "batch": batch}
+    where = Path(folder or results_dir() / "evaluations") / Path(lm.name).name / task
+    store = Store(
+        where, describe_method(method), describe(lm, method) | {"task": task, "protocol": protocol}
+    )
+    records = store.complete(rows, measure, batch=batch, advance=advance)[:limit]
+    seconds = store.seconds()
+    return summarise(
+        benchmark, lm, method, records, sum(seconds[one["id"]] for one in records), store.path, seed
+    )
+
+
+def summarise(
+    benchmark: Benchmark, lm, method, records: list[dict], seconds: float, path: Path, seed: int
+) -> TaskResult:
+    """The records of a file as a result."""
+    items = tuple(
+        ItemResult(
+            one["id"],
+            one.get("prediction", ""),
+            one.get("score"),
+            one.get("tokens", 0),
+            one.get("kept_bytes", 0),
+        )
+        for one in records
+    )
+    scored = [item for item in items if item.score is not None]
+    scores = [100 * item.score for item in scored]
+    low, high = bootstrap_interval([score / 100 for score in scores], seed) if scores else (0, 0)
+    return TaskResult(
+        task=benchmark.task.name,
+        metric=benchmark.task.metric,
+        source=benchmark.source,
+        model=lm.name,
+        method=method,
+        items=items,
+        score=fmean(scores) if scores else float("nan"),
+        low=100 * low,
+        high=100 * high,
+        kept_bytes=fmean(item.kept_bytes for item in scored) if scored else 0.0,
+        seconds=seconds,
+        out_of_memory=len(items) - len(scored),
+        path=path,
+    )
+
+
+def generate(
+    lm, method, prompts: Sequence[list[int]], new_tokens: int, first_line: bool = False
+) -> tuple[list[str], list[int]]:
+    """Greedy answers to a batch of prompts, and the bytes that the prefill kept of each.
+
+    Parameters
+    ----------
+    prompts : sequence of list of int
+        Token ids; shorter ones are padded on the left.
+    new_tokens : int
+        Most tokens of an answer.
+    first_line : bool
+        Stop when every answer has its first line.
+    """
+    width = max(map(len, prompts))
+    ids = torch.full((len(prompts), width), lm.tokenizer.pad_token_id)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    device = lm.model.device
+    stop = StoppingCriteriaList([FirstLine(lm.tokenizer, width)] if first_line else [])
+    with method.attach(lm.model) as run:
+        out = lm.model.generate(
+            ids.to(device),
+            attention_mask=mask.to(device),
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            stopping_criteria=stop,
+            pad_token_id=lm.tokenizer.pad_token_id,
+        )
+    words = lm.tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
+    return words, kept_bytes(run)
+
+
+def kept_bytes(run: Run) -> list[int]:
+    """Bytes of the keys and values that the prefill left of each prompt of a batch, without
+    padding."""
+    layer = run.cache.layers[0]
+    entry = 2 * layer.keys.shape[-1] * layer.keys.element_size()
+    rows = run.kept_positions[0].shape[0]
+    return [
+        entry * sum(int((kept[row] >= 0).sum()) for kept in run.kept_positions)
+        for row in range(rows)
+    ]
+
+
+class FirstLine(StoppingCriteria):
+    """Ends an answer after its first line that is not empty: what follows would not be read."""
+
+    def __init__(self, tokenizer, start: int):
+        self.tokenizer, self.start = tokenizer, start
+
+    def __call__(self, input_ids, scores, **kwargs):
+        """Which rows are done."""
+        said = self.tokenizer.batch_decode(input_ids[:, self.start :], skip_special_tokens=True)
+        done = ["\n" in words.lstrip("\n") for words in said]
+        return torch.tensor(done, device=input_ids.device)
+
+
+# ---- what a score depends on, beside the item ---------------------------------------------------
+
+
+def describe(lm, method) -> dict:
+    """Everything of a model and a method that a measurement depends on, in JSON's types."""
+    return {
+        "model": lm.name,
+        "weights": fingerprint(lm.model),
+        "dtype": str(lm.model.dtype).removeprefix("torch."),
+        "device": lm.model.device.type,
+        "method": method.name or type(method).__name__,
+        "parameters": {name: _plain(value) for name, value in parameters_of(method).items()},
+        "code": engine_digest(type(method)),
+        "versions": {
+            "torch": torch.__version__.split("+")[0],
+            "transformers": transformers.__version__,
+        },
+    }
+
+
+def parameters_of(method) -> dict:
+    """A method's parameters by name."""
+    names = [one.name for one in fields(method)] if is_dataclass(method) else vars(method)
+    return {name: getattr(method, name) for name in names}
+
+
+def describe_method(method) -> str:
+    """A method in a few words, such as ``snapkv budget=0.1``: only what is not the default."""
+    defaults = {one.name: one.default for one in fields(method)} if is_dataclass(method) else {}
+    own = {
+        name: value
+        for name, value in parameters_of(method).items()
+        if name not in defaults or value != defaults[name]
+    }
+    said = [f"{name}={_plain(value)}" for name, value in own.items()]
+    return " ".join([method.name or type(method).__name__, *said])
+
+
+def _plain(value):
+    if callable(value):
+        return f"{value.__module__}.{value.__qualname__} {_source_digest(value)}"
+    return value
+
+
+def _source_digest(thing) -> str:
+    try:
+        return digest(inspect.getsource(thing))
+    except (OSError, TypeError):  # typed in a shell
+        return "unknown"
+
+
+def fingerprint(model: torch.nn.Module) -> str:
+    """Changes when a configuration or any weight matrix does; reads a few numbers of each."""
+    seen = hashlib.sha256(model.config.to_json_string().encode())
+    for name, weight in model.named_parameters():
+        flat = weight.detach().flatten()
+        few = flat[:: max(1, flat.numel() // 64)].float().cpu()
+        seen.update(name.encode() + few.numpy().tobytes())
+    return seen.hexdigest()[:16]
+
+
+@cache
+def engine_digest(method: type) -> str:
+    """Changes when the code that measures does: the engine's, the method's, the tasks'."""
+    from kvbook import attach, attention, cache
+    from kvbook.tasks import longbench
+
+    modules = {attach, attention, cache, longbench, sys.modules[__name__]}
+    modules |= {sys.modules[cls.__module__] for cls in method.__mro__ if cls is not object}
+    ours = sorted(
+        (module for module in modules if module.__name__.startswith("kvbook.")),
+        key=lambda module: module.__name__,
+    )
+    own = [] if method.__module__.startswith("kvbook.") else [_source_digest(method)]
+    return digest(*[inspect.getsource(module) for module in ours], *own)

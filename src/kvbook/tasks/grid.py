@@ -1,0 +1,201 @@
+"""Many cells of a table at once: methods x budgets x tasks, with one line of progress."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from kvbook.errors import ParameterError
+from kvbook.methods import CATALOGUE, Method, create_method
+from kvbook.models import load_model
+from kvbook.results import save
+from kvbook.tasks.evaluate import TaskResult, describe_method, evaluate
+from kvbook.tasks.longbench import TASKS, Benchmark, task_named
+
+METHODS = (
+    "fullkv", "streamingllm", "snapkv", "h2o", "pyramidinfer", "gemfilter", "fastkv", "summarykv",
+)  # fmt: skip
+"""The book's methods, in its order."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is to be measured: every method on every task.
+
+    Attributes
+    ----------
+    methods : tuple of Method
+        With their parameters; a method at two budgets is two.
+    tasks : tuple of str
+        Names of LongBench's tasks.
+    """
+
+    methods: tuple[Method, ...]
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What was measured.
+
+    Attributes
+    ----------
+    results : list of TaskResult
+        A cell each, by method, then by task.
+    notes : list of str
+        What a user should know, such as items that ran out of memory.
+    summary : Path
+        A results file with all scores and where they come from.
+    """
+
+    results: list[TaskResult]
+    notes: list[str]
+    summary: Path
+
+    def rows(self) -> list[list[str]]:
+        """Method, score on every task, MiB kept, seconds: texts of a table."""
+        methods = list(dict.fromkeys(describe_method(cell.method) for cell in self.results))
+        rows = []
+        for method in methods:
+            own = [cell for cell in self.results if describe_method(cell.method) == method]
+            kept = sum(cell.kept_bytes for cell in own) / len(own) / 2**20
+            seconds = sum(cell.seconds for cell in own)
+            cells = [str(cell).replace(" (", "\n(") for cell in own]
+            rows.append([method, *cells, f"{kept:.2f}", f"{seconds:.0f}"])
+        return rows
+
+
+def make_grid(
+    methods: Sequence[str],
+    tasks: Sequence[str] = ("all",),
+    budgets: Sequence[str] = ("0.1",),
+    parameters: Sequence[str] = (),
+) -> Grid:
+    """A grid from the words of a command line.
+
+    Parameters
+    ----------
+    methods, tasks : sequence of str
+        Names, or ``"all"``.
+    budgets : sequence of str
+        Such as ``"256"`` or ``"0.1"``; a method without a budget appears once.
+    parameters : sequence of str
+        ``name=value``; each goes to the methods that have it.
+
+    Raises
+    ------
+    ParameterError
+        An unknown name, or a value that a method refuses; before anything is loaded.
+    """
+    names = METHODS if "all" in methods else tuple(dict.fromkeys(methods))
+    chosen = tuple(TASKS) if "all" in tasks else tuple(dict.fromkeys(tasks))
+    for task in chosen:
+        task_named(task)
+    wrong = [one for one in parameters if "=" not in one]
+    if wrong:
+        raise ParameterError(f"-p {wrong[0]}: give name=value, for example -p window=16")
+    given = {name: _value(text) for name, text in (one.split("=", 1) for one in parameters)}
+    made, used = [], set()
+    for name in names:
+        has = (
+            {one.name for one in dataclasses.fields(CATALOGUE[name])}
+            if name in CATALOGUE
+            else set()
+        )
+        own = {key: value for key, value in given.items() if key in has}
+        used |= set(own)
+        sizes = [{"budget": _value(size)} for size in budgets] if "budget" in has else [{}]
+        made += [create_method(name, **size, **own) for size in sizes]
+    unused = sorted(set(given) - used)
+    if unused:
+        raise ParameterError(
+            f"none of {', '.join(names)} has a parameter {', '.join(map(repr, unused))}"
+        )
+    return Grid(tuple(made), chosen)
+
+
+def _value(text: str):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def evaluate_grid(
+    grid: Grid,
+    *,
+    model: str,
+    dtype: str = "auto",
+    data: str | Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    max_length: int | None = None,
+    batch: int | None = None,
+    folder: Path,
+) -> Evaluated:
+    """Measure a grid's cells, one after the other; parameters as of `evaluate`.
+
+    All data are read before the model is loaded, so that a missing file costs no time. The
+    progress line counts items of all cells and says how much time is left.
+    """
+    sizes = {task: len(Benchmark(task, data).rows) for task in grid.tasks}
+    total = sum(min(limit or size, size) for size in sizes.values()) * len(grid.methods)
+    lm = load_model(model, dtype=dtype)
+    results, notes = [], []
+    with tqdm(total=total, unit="item", file=sys.stderr, dynamic_ncols=True) as bar:
+        for method in grid.methods:
+            for task in grid.tasks:
+                name = describe_method(method)
+                bar.set_description(f"{name} {task}")
+                room = min(limit or sizes[task], sizes[task])
+                before = bar.n
+
+                def advance(count, end=before + room):
+                    bar.update(min(count, end - bar.n))
+
+                cell = evaluate(
+                    lm,
+                    method,
+                    task,
+                    data=data,
+                    limit=limit,
+                    seed=seed,
+                    max_length=max_length,
+                    batch=batch,
+                    folder=folder,
+                    advance=advance,
+                )
+                results.append(cell)
+                if cell.out_of_memory:
+                    notes.append(
+                        f"{name} on {task}: {cell.out_of_memory} of {len(cell.items)} items ran "
+                        "out of memory; they are not in the score, and the next run tries them again"
+                    )
+    return Evaluated(results, notes, save_summary(results, Path(folder)))
+
+
+def save_summary(results: Sequence[TaskResult], folder: Path) -> Path:
+    """All cells as one results file with its provenance."""
+    cells = [
+        {
+            "method": cell.method.name,
+            "label": describe_method(cell.method),
+            "task": cell.task,
+            "metric": cell.metric,
+            "source": cell.source,
+            "model": cell.model,
+            "items": len(cell.items),
+            "out_of_memory": cell.out_of_memory,
+            "score": cell.score if cell.scores else None,
+            "interval": [cell.low, cell.high],
+            "kept_bytes": cell.kept_bytes,
+            "seconds": cell.seconds,
+            "file": str(cell.path.relative_to(folder)),
+        }
+        for cell in results
+    ]
+    return save("summary", {"cells": cells}, directory=folder)

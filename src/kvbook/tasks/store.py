@@ -1,0 +1,220 @@
+"""Measurements kept item by item: interrupted runs resume, and nothing stale is used again.
+
+A file is one line of JSON that says what was measured with what (the *header*), then one
+line an item. Its name ends with a hash of the header, so another parameter is another file;
+a line holds a hash of its item, so a changed item is measured again. Times differ from run
+to run and would make equal runs look different: they are in a file of their own beside it.
+"""
+
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from filelock import FileLock, Timeout
+
+from kvbook.errors import ResultError
+from kvbook.results import write_whole
+
+OUT_OF_MEMORY = "out of memory"
+
+
+class Item(Protocol):
+    """What is measured: anything with a name, and a digest that changes with its content."""
+
+    id: str
+    digest: str
+
+
+def digest(*parts: Any) -> str:
+    """Sixteen hexadecimal digits that change when any part does."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in said or "not enough memory" in said
+    )
+
+
+@dataclass
+class Store:
+    """One file of measurements.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it lies.
+    name : str
+        What its name begins with, to be read by people.
+    header : dict
+        Everything that a measurement depends on, beside the item.
+    """
+
+    folder: Path
+    name: str
+    header: dict
+
+    @property
+    def path(self) -> Path:
+        """``<name>-<hash of the header>.jsonl``"""
+        readable = re.sub(r"[^\w.=,-]+", "_", self.name)[:80]
+        return Path(self.folder) / f"{readable}-{digest(self.header)[:10]}.jsonl"
+
+    @property
+    def times(self) -> Path:
+        """Seconds of every measurement, a line each."""
+        return self.path.with_suffix(".seconds")
+
+    def complete(
+        self,
+        items: Sequence[Item],
+        measure: Callable[[Sequence[Item]], list[dict]],
+        *,
+        batch: int = 1,
+        advance: Callable[[int], None] = lambda count: None,
+    ) -> list[dict]:
+        """Measure what is missing, and return all items' records in order.
+
+        Parameters
+        ----------
+        items : sequence of Item
+            Cut into batches from the first one on, so that a resumed run forms the same
+            batches as an uninterrupted one.
+        measure : callable
+            Takes a batch, returns a record (of JSON's types) for each of its items. A batch
+            that runs out of memory is tried item by item; an item that does so alone is
+            recorded as such, and the next run tries it again.
+        batch : int
+            Items a batch.
+        advance : callable
+            Told how many items are done, as they are: for a progress line.
+
+        Raises
+        ------
+        ResultError
+            The file cannot be written, or is damaged in its middle.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultError(f"cannot write to {self.path.parent}: {error.strerror}") from None
+        with self._alone():
+            _cut_torn(self.path)
+            _cut_torn(self.times)
+            known = self._read(items)
+            for start in range(0, len(items), batch):
+                part = items[start : start + batch]
+                missing = [one for one in part if one.id not in known]
+                if missing:
+                    started = time.perf_counter()
+                    found = dict(
+                        zip((one.id for one in part), _measure(part, measure), strict=True)
+                    )
+                    seconds = (time.perf_counter() - started) / len(part)
+                    new = [{"id": one.id, "digest": one.digest} | found[one.id] for one in missing]
+                    self._append(self.path, new)
+                    self._append(self.times, [{"id": one.id, "seconds": seconds} for one in part])
+                    known |= {record["id"]: record for record in new}
+                advance(len(part))
+        return [known[one.id] for one in items]
+
+    def seconds(self) -> dict[str, float]:
+        """What each item took when it was measured last, its share of the batch."""
+        return {row["id"]: row["seconds"] for row in _lines(self.times)}
+
+    def _alone(self) -> FileLock:
+        """Only one process works on a file; the others wait, and then find it done."""
+        lock = FileLock(self.path.with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"waiting for another process that writes {self.path.name}", file=sys.stderr)
+            lock.acquire()
+        return lock
+
+    def _read(self, items: Sequence[Item]) -> dict[str, dict]:
+        """The records that still hold, by item; what does not is taken out of the file."""
+        rows = _lines(self.path)
+        if not rows:
+            write_whole(self.path, json.dumps(self.header, ensure_ascii=False) + "\n")
+            return {}
+        if rows[0] != self.header:
+            raise ResultError(
+                f"{self.path} does not begin with what it was measured with: move it away, "
+                "and it is measured again"
+            )
+        now = {one.id: one.digest for one in items}
+        good = [
+            row
+            for row in rows[1:]
+            if now.get(row["id"], row["digest"]) == row["digest"] and "error" not in row
+        ]
+        order = {one.id: place for place, one in enumerate(items)}
+        good.sort(key=lambda row: order.get(row["id"], len(order)))  # others stay behind, in order
+        if good != rows[1:]:
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in [rows[0], *good])
+            write_whole(self.path, text)
+        return {row["id"]: row for row in good}
+
+    def _append(self, path: Path, rows: list[dict]) -> None:
+        """Whole lines, or none: a full disk leaves what was there before."""
+        text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        before = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("ab") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            os.truncate(path, before)
+            raise ResultError(
+                f"cannot write {path}: {error.strerror}; what was measured before is kept, and "
+                "the same command goes on from there"
+            ) from None
+
+
+def _measure(part: Sequence[Item], measure: Callable) -> list[dict]:
+    try:
+        return measure(part)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if len(part) == 1:
+        return [{"error": OUT_OF_MEMORY}]
+    return [_measure([one], measure)[0] for one in part]
+
+
+def _cut_torn(path: Path) -> None:
+    """Take out a last line that an interruption left unfinished."""
+    if path.exists():
+        content = path.read_bytes()
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
+def _lines(path: Path) -> list[dict]:
+    """The rows of a file; none when there is no file."""
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise ResultError(
+                f"{path}, line {number} is damaged: take that line out (its item is measured "
+                "again), or move the file away"
+            ) from None
+    return rows
