@@ -6,11 +6,12 @@ answer counts as found when it begins with the number.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvbook.errors import ResultError
+from kvbook.tasks.evaluate import generate
 
 ESSAYS = Path("haystack") / "essays.md"
 CITIES = [
@@ -141,3 +142,32 @@ def found(needle: Needle, words: str) -> bool:
 def ask_all(lm, method, needles: Iterable[Needle]) -> list[bool]:
     """Which of the needles ``method`` finds."""
     return [found(one, ask(lm, method, one)) for one in needles]
+
+
+def ask_grid(
+    lm, method, data: Path, lengths: Sequence[int], depths: int, seed: int = 0
+) -> list[list[bool]]:
+    """Which needles are found, by depth and by length: the field's picture of a long context.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        About so many tokens has a prompt.
+    depths : int
+        Needles a length, at depths spread evenly.
+
+    Returns
+    -------
+    list of list of bool
+        ``[depths][lengths]``; the first row is the shallowest depth.
+    """
+    columns = []
+    for length in lengths:
+        needles = make_needles(lm.tokenizer, data, depths, length, seed)
+        prompts = [lm.tokenizer(one.prompt, add_special_tokens=False).input_ids for one in needles]
+        size = 1 if hasattr(method, "after_forward") else len(prompts)
+        words = []
+        for start in range(0, len(prompts), size):
+            words += generate(lm, method, prompts[start : start + size], new_tokens=8)[0]
+        columns.append([found(one, said) for one, said in zip(needles, words, strict=True)])
+    return [list(row) for row in zip(*columns, strict=True)]

@@ -1,0 +1,172 @@
+"""How far a compressed cache moves a model from itself: what a small model can show surely.
+
+A score needs a model that can do the task. This needs only a model: every method reads the
+same prompt and then the same continuation, the one that full KV wrote, and is asked at each
+token how far its next-token distribution is from full KV's.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kvbook.attach import Run
+from kvbook.methods import create_method
+from kvbook.results import results_dir
+from kvbook.tasks.evaluate import describe, describe_method, kept_bytes
+from kvbook.tasks.longbench import TASKS, Benchmark, official_length
+from kvbook.tasks.store import Store, digest
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A prompt, what full KV says after it, and what it should have said.
+
+    Attributes
+    ----------
+    id, digest : str
+        For `kvbook.tasks.store.Store`.
+    prompt, continuation, answer : list of int
+        Token ids: what is read, full KV's greedy words, and the task's own answer.
+    reference : Tensor [continuation, vocabulary]
+        float32 log-probabilities of full KV before each token of the continuation.
+    """
+
+    id: str
+    digest: str
+    prompt: list[int]
+    continuation: list[int]
+    answer: list[int]
+    reference: Tensor
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How one method read one probe.
+
+    Attributes
+    ----------
+    id : str
+        The probe's.
+    kl : float
+        Kullback-Leibler divergence from full KV's next-token distribution to this one's, mean
+        over the continuation, in nats. 0: the same.
+    agreement : float
+        Share of the continuation's tokens at which both would say the same.
+    nll : float
+        Negative log-likelihood of the task's answer, in nats a token.
+    tokens, kept_bytes : int
+        Length of the prompt; bytes that the prefill kept.
+    """
+
+    id: str
+    kl: float
+    agreement: float
+    nll: float
+    tokens: int
+    kept_bytes: int
+
+
+def make_probes(
+    lm,
+    count: int,
+    *,
+    data: str | Path | None = None,
+    tasks: Sequence[str] = tuple(TASKS),
+    new_tokens: int = 16,
+    max_length: int | None = None,
+) -> list[Probe]:
+    """Take items of the tasks in turn, and let full KV continue them.
+
+    Parameters
+    ----------
+    count : int
+        How many probes.
+    data, tasks, max_length
+        As of `kvbook.tasks.evaluate.evaluate`.
+    new_tokens : int
+        The most of a continuation, and of an answer.
+    """
+    benchmarks = [Benchmark(task, data) for task in tasks]
+    max_length = max_length or official_length(lm.model.config.max_position_embeddings)
+    probes = []
+    for i in range(count):
+        benchmark, place = benchmarks[i % len(benchmarks)], i // len(benchmarks)
+        row = benchmark.rows[place % len(benchmark.rows)]
+        text = benchmark.prompt(lm.tokenizer, row, max_length)
+        answer = row.answers[0] if text.endswith(("\n", " ")) else " " + row.answers[0]
+        prompt = benchmark.encode(lm.tokenizer, text)
+        gold = lm.tokenizer(answer, add_special_tokens=False).input_ids[:new_tokens]
+        said, reference = _continue(lm, prompt, new_tokens)
+        key = digest(prompt, said, gold)
+        probes.append(Probe(f"{benchmark.task.name}/{row.id}", key, prompt, said, gold, reference))
+    return probes
+
+
+def measure_fidelity(
+    lm,
+    method,
+    probes: Sequence[Probe],
+    *,
+    folder: Path | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> list[Fidelity]:
+    """Read every probe with a method attached, and compare.
+
+    Probes are written down as they are measured, as of `kvbook.tasks.evaluate.evaluate`.
+    """
+    where = Path(folder or results_dir() / "evaluations") / Path(lm.name).name / "fidelity"
+    store = Store(where, describe_method(method), describe(lm, method) | {"task": "fidelity"})
+    records = store.complete(probes, lambda part: [compare(lm, method, part[0])], advance=advance)
+    return [
+        Fidelity(**{name: one[name] for name in Fidelity.__dataclass_fields__})
+        for one in records
+        if "error" not in one
+    ]
+
+
+def compare(lm, method, probe: Probe) -> dict:
+    """One probe through one method; the fields of `Fidelity`."""
+    with method.attach(lm.model) as run, torch.no_grad():
+        first = _read(lm, run, probe.prompt)
+        kept = kept_bytes(run)[0]
+        state = run.snapshot()
+        ours = _follow(lm, run, first, probe.continuation)
+        run.restore(state)
+        answer = _follow(lm, run, first, probe.answer)
+    theirs = probe.reference
+    gold = torch.tensor(probe.answer, device=answer.device)[:, None]
+    return {
+        "kl": max(0.0, float((theirs.exp() * (theirs - ours)).sum(-1).mean())),
+        "agreement": float((theirs.argmax(-1) == ours.argmax(-1)).float().mean()),
+        "nll": float(-answer.gather(1, gold).mean()),
+        "tokens": len(probe.prompt),
+        "kept_bytes": kept,
+    }
+
+
+def _read(lm, run: Run, ids: Sequence[int]) -> Tensor:
+    """Log-probabilities of the next token ``[vocabulary]`` after reading more tokens."""
+    new = torch.tensor([list(ids)], device=lm.model.device)
+    logits = lm.model(new, past_key_values=run.cache, logits_to_keep=1).logits
+    return logits[0, -1].float().log_softmax(-1)
+
+
+def _follow(lm, run: Run, first: Tensor, ids: Sequence[int]) -> Tensor:
+    """Log-probabilities before each of ``ids``, which are read one by one: ``[ids, vocabulary]``."""
+    return torch.stack([first, *(_read(lm, run, [token]) for token in ids[:-1])])
+
+
+def _continue(lm, prompt: Sequence[int], count: int) -> tuple[list[int], Tensor]:
+    """Full KV's greedy words, to the end of its turn, and the log-probabilities that chose them."""
+    ends = lm.model.generation_config.eos_token_id
+    ends = set(ends if isinstance(ends, list) else [ends])
+    with create_method("fullkv").attach(lm.model) as run, torch.no_grad():
+        steps = [_read(lm, run, prompt)]
+        said = [int(steps[0].argmax())]
+        while len(said) < count and said[-1] not in ends:
+            steps.append(_read(lm, run, said[-1:]))
+            said.append(int(steps[-1].argmax()))
+    return said, torch.stack(steps)
