@@ -158,6 +158,47 @@ class FastKV(Needled):
     tsp_layers: Layers = Field([9, 14, 19], description="TSP layers to compare")
 
 
+Names = Annotated[list[str], Field(min_length=1)]
+
+
+class Evaluation(ChapterParameters):
+    """Task evaluation."""
+
+    methods: Names = Field(
+        [
+            "fullkv",
+            "streamingllm",
+            "snapkv",
+            "h2o",
+            "pyramidinfer",
+            "gemfilter",
+            "fastkv",
+            "summarykv",
+        ],
+        description="methods to compare; fullkv is always among them",
+    )
+    tasks: Names = Field(
+        ["narrativeqa", "2wikimqa", "gov_report", "trec", "passage_count", "lcc"],
+        description="LongBench's tasks",
+    )
+    budget: Budget = Field(0.1, description="entries a layer keeps in the task scores, or a share")
+    limit: Count | None = Field(3, description="items of a task; none: all")
+    data: str = Field(
+        "", description="LongBench's folder, data.zip, or hub; empty: the embedded items"
+    )
+    probes: Count = Field(4, description="items whose continuation is compared with full KV's")
+    budgets: Annotated[list[Count], Field(min_length=2)] = Field(
+        [64, 256], description="budgets of that comparison"
+    )
+    needle_budgets: Annotated[list[Budget], Field(min_length=1)] = Field(
+        [64, 0.1], description="budgets of the needle's maps"
+    )
+    needle_lengths: list[Annotated[int, Field(ge=100)]] = Field(
+        [300, 900], description="tokens of the needle's prompts"
+    )
+    needle_depths: Count = Field(3, description="depths of the needle, evenly spread")
+
+
 class Families(Prompted):
     """Two families."""
 
@@ -308,6 +349,32 @@ CHAPTERS: dict[str, Chapter] = {
             "Two families, side by side",
             Families,
             {"smoke": _TINY | {"budget": 32, "budgets": [16, 32]}, "gpu": _GPU},
+        ),
+        Chapter(
+            "evaluation",
+            "Task evaluation: figure 1, left",
+            Evaluation,
+            {
+                "smoke": _TINY
+                | {
+                    "limit": 1,
+                    "probes": 1,
+                    "budgets": [32, 64],
+                    "needle_budgets": [32],
+                    "needle_lengths": [200],
+                    "needle_depths": 1,
+                },
+                "gpu": _GPU
+                | {
+                    "data": "hub",
+                    "limit": None,
+                    "probes": 60,
+                    "budgets": [64, 128, 256, 512, 1024, 2048],
+                    "needle_budgets": [512, 0.1],
+                    "needle_lengths": [1000, 4000, 16000, 32000],
+                    "needle_depths": 10,
+                },
+            },
         ),
         Chapter("own_method", "Write your own method", OwnMethod, {"smoke": _FEW, "gpu": _MANY}),
         Chapter(

@@ -15,7 +15,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from kvbook.attach import Run
-from kvbook.stats import Rate
+from kvbook.stats import Rate, mean_and_interval
 
 INK = "#808890"
 """Text and axes: enough contrast on white and on near-black."""
@@ -203,3 +203,154 @@ def journey(run: Run, prompt_length: int, title: str = "", axes: Axes | None = N
         axes.text(prompt_length / 2, first / 2 - 0.5, "first pass", ha="center", va="center")
     axes.set(xlabel="position in the prompt", ylabel="layer", title=title)
     return axes.figure
+
+
+def score_panels(
+    measured: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    report: Mapping[str, Mapping[str, float]],
+    tasks: Sequence[str],
+) -> Figure:
+    """Scores as shares of FullKV's, a panel a task: measured with intervals, the report's beside.
+
+    Parameters
+    ----------
+    measured : mapping
+        By method, by task: score and its 95 % interval; with ``"fullkv"``.
+    report : mapping
+        By method, by task: the report's score; with ``"fullkv"``, methods may be missing.
+    tasks : sequence of str
+        The panels, in order.
+    """
+    rows = -(-len(tasks) // 3)
+    columns = min(3, len(tasks))
+    size = (7.2, 0.6 + rows * (0.5 + 0.21 * len(measured)))
+    figure, panels = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    methods = list(measured)
+    for axes, task in zip(panels.flat, tasks, strict=False):
+        full = measured["fullkv"][task][0]
+        theirs = report["fullkv"].get(task)
+        for place, method in enumerate(methods):
+            colour = COLOURS.get(method, INK)
+            if full:
+                score, low, high = (value / full for value in measured[method][task])
+                bars = [[max(0, score - low)], [max(0, high - score)]]
+                axes.errorbar(
+                    score,
+                    place,
+                    xerr=bars,
+                    color=colour,
+                    marker=MARKERS.get(method, "o"),
+                    capsize=2,
+                )
+            if theirs and task in report.get(method, {}):
+                axes.plot(
+                    report[method][task] / theirs,
+                    place + 0.28,
+                    marker="D",
+                    markersize=4.5,
+                    markerfacecolor="none",
+                    color="#d55e00",
+                    linestyle="none",
+                )
+        axes.axvline(1, color=INK, linewidth=0.8)
+        axes.set_title(task, fontsize=9)
+        axes.set_xlim(-0.05, 1.6)
+    panels[0, 0].set_yticks(range(len(methods)), methods, fontsize=8)
+    panels[0, 0].invert_yaxis()
+    for axes in panels.flat[len(tasks) :]:
+        axes.set_visible(False)
+    for axes in panels[-1]:
+        axes.set_xlabel("share of FullKV")
+    figure.tight_layout()
+    return figure
+
+
+def fidelity_curves(
+    curves: Mapping[str, Mapping[int, Sequence[Mapping]]], full_nll: float
+) -> Figure:
+    """Three measures of distance from full KV over the budget, a line a method.
+
+    Parameters
+    ----------
+    curves : mapping
+        By method, by budget: a list of `kvbook.tasks.fidelity.Fidelity`'s fields.
+    full_nll : float
+        FullKV's mean of ``nll``: the line to compare with.
+    """
+    figure, panels = plt.subplots(1, 3, figsize=(7.4, 3.4))
+    titles = {
+        "kl": "KL from full KV, nats",
+        "agreement": "same next token, share",
+        "nll": "NLL of the answer, nats",
+    }
+    budgets = sorted({budget for of_budgets in curves.values() for budget in of_budgets})
+    for axes, (measure, title) in zip(panels, titles.items(), strict=True):
+        for i, (method, of_budgets) in enumerate(curves.items()):
+            shift = 2 ** (0.05 * (i - len(curves) / 2))  # so that bars do not hide each other
+            points = [
+                (budget * shift, mean_and_interval([one[measure] for one in items]))
+                for budget, items in sorted(of_budgets.items())
+            ]
+            middle = [point[1][0] for point in points]
+            low = [point[1][0] - point[1][1] for point in points]
+            high = [point[1][2] - point[1][0] for point in points]
+            axes.errorbar(
+                [point[0] for point in points],
+                middle,
+                yerr=[low, high],
+                color=COLOURS.get(method, INK),
+                marker=MARKERS.get(method, "o"),
+                markersize=4,
+                linewidth=1.2,
+                elinewidth=0.6,
+                label=method,
+            )
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(budgets, [str(budget) for budget in budgets], fontsize=8)
+        axes.set_xticks([], minor=True)
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("budget, entries")
+    panels[2].axhline(full_nll, color=COLOURS["fullkv"], linestyle="--")
+    panels[0].set_ylim(bottom=0)
+    panels[1].set_ylim(0, 1.05)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=4, loc="lower center", fontsize=8)
+    figure.tight_layout(rect=(0, 0.13, 1, 1))
+    return figure
+
+
+def needle_maps(
+    found: Mapping[str, Sequence[Sequence[float]]], lengths: Sequence[int], columns: int = 3
+) -> Figure:
+    """Needles found by depth (top to bottom) and length (left to right), a panel a method.
+
+    Parameters
+    ----------
+    found : mapping
+        By title: ``[depths][lengths]``, 0 to 1.
+    lengths : sequence of int
+        Tokens, as labels.
+    """
+    rows = -(-len(found) // columns)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=(7.2, 0.5 + 1.45 * rows), squeeze=False, sharex=True, sharey=True
+    )
+    for axes, (title, grid) in zip(panels.flat, found.items(), strict=False):
+        grid = np.asarray(grid, dtype=float)
+        colours = ListedColormap(["#d55e00", "#cc9a60", "#9aa0a6", "#5a94b8", KEPT])
+        axes.imshow(grid, aspect="auto", cmap=colours, vmin=0, vmax=1)
+        for (depth, length), share in np.ndenumerate(grid):
+            mark = "✓" if share == 1 else "·" if share == 0 else f"{share:.1f}"
+            axes.text(length, depth, mark, ha="center", va="center", color="white", fontsize=8)
+        axes.set_title(title, fontsize=9)
+        axes.set_xticks(range(len(lengths)), [str(length) for length in lengths])
+        depths = len(grid)
+        axes.set_yticks(
+            [0, depths - 1], [f"{0.5 / depths:.0%}", f"{1 - 0.5 / depths:.0%}"], fontsize=8
+        )
+    for axes in panels.flat[len(found) :]:
+        axes.set_visible(False)
+    figure.supxlabel("tokens of the prompt", fontsize=9, color=INK)
+    figure.supylabel("depth of the needle", fontsize=9, color=INK)
+    figure.tight_layout()
+    return figure

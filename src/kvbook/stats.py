@@ -29,6 +29,12 @@ def bootstrap_interval(
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
+def mean_and_interval(values: Iterable[float], seed: int = 0) -> tuple[float, float, float]:
+    """A mean and its 95 % bootstrap interval."""
+    values = list(values)
+    return (float(np.mean(values)), *bootstrap_interval(values, seed, draws=2000))
+
+
 def paired_interval(
     first: Iterable[float], second: Iterable[float], seed: int = 0, draws: int = 10_000
 ) -> tuple[float, float, float]:

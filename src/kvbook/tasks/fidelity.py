@@ -96,9 +96,9 @@ def make_probes(
         benchmark, place = benchmarks[i % len(benchmarks)], i // len(benchmarks)
         row = benchmark.rows[place % len(benchmark.rows)]
         text = benchmark.prompt(lm.tokenizer, row, max_length)
-        answer = row.answers[0] if text.endswith(("\n", " ")) else " " + row.answers[0]
+        gap = "" if text[-1].isspace() else "\n" if benchmark.task.name == "lcc" else " "
         prompt = benchmark.encode(lm.tokenizer, text)
-        gold = lm.tokenizer(answer, add_special_tokens=False).input_ids[:new_tokens]
+        gold = lm.tokenizer(gap + row.answers[0], add_special_tokens=False).input_ids[:new_tokens]
         said, reference = _continue(lm, prompt, new_tokens)
         key = digest(prompt, said, gold)
         probes.append(Probe(f"{benchmark.task.name}/{row.id}", key, prompt, said, gold, reference))

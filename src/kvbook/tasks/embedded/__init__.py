@@ -1,0 +1,88 @@
+"""Six tasks in LongBench's format, small enough for the embedded model.
+
+LongBench's own texts (Bai et al., 2024) are longer than a model of 135 million parameters can
+read. These are of the same six kinds and 500 to 1200 tokens long; their text was written for
+this book, or comes from Python's standard library. Everything is drawn from a seed:
+``python -m kvbook.tasks.embedded`` writes the same files again.
+"""
+
+import json
+import random
+from pathlib import Path
+
+FOLDER = Path("tasks")
+KINDS = {
+    "narrativeqa": "stories",
+    "2wikimqa": "passages",
+    "gov_report": "reports",
+    "trec": "questions",
+    "passage_count": "counting",
+    "lcc": "completion",
+}
+"""By task: the module that makes its items."""
+
+
+def row(
+    task: str,
+    number: int | str,
+    context: str,
+    answers: list[str],
+    *,
+    question: str = "",
+    opening: str = "",
+    classes: list[str] | None = None,
+    language: str = "en",
+) -> dict:
+    """One item with LongBench's fields, and ``opening``.
+
+    Parameters
+    ----------
+    task : str
+        LongBench's name of the task.
+    number : int or str
+        What tells the item from the others of its task.
+    context, question : str
+        What is read, and what is asked about it.
+    answers : list of str
+        Any of them is right.
+    opening : str
+        How the model's answer is begun for it; a small model answers what a large one would
+        when its first words are given.
+    classes : list of str, optional
+        What a classification chooses from.
+    language : str
+        ``"en"`` or ``"python"``.
+    """
+    return {
+        "input": question,
+        "context": context,
+        "answers": answers,
+        "length": len(context.split()),
+        "dataset": task,
+        "language": language,
+        "all_classes": classes,
+        "_id": f"embedded_{task}_{number if isinstance(number, str) else f'{number:02}'}",
+        "opening": opening,
+    }
+
+
+def build(seed: int = 0, count: int = 30) -> dict[str, list[dict]]:
+    """The items of all six tasks, by task.
+
+    Parameters
+    ----------
+    seed, count : int
+        What they are drawn from, and how many of each.
+    """
+    from importlib import import_module
+
+    made = {}
+    for task, kind in KINDS.items():
+        module = import_module(f"kvbook.tasks.embedded.{kind}")
+        made[task] = module.make(count, random.Random(f"{task} {seed}"))
+    return made
+
+
+def lines(rows: list[dict]) -> str:
+    """The rows as they stand in a file: one JSON object a line."""
+    return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows)

@@ -1,0 +1,9 @@
+"""Write the files of the embedded tasks: ``python -m kvbook.tasks.embedded``."""
+
+from kvbook.places import place
+from kvbook.results import write_whole
+from kvbook.tasks.embedded import FOLDER, build, lines
+
+if __name__ == "__main__":
+    for task, rows in build().items():
+        write_whole(place("data") / FOLDER / f"{task}.jsonl", lines(rows))
