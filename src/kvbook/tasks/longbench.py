@@ -9,6 +9,7 @@ answer only the first line counts.
 import logging
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -228,7 +229,8 @@ def cut_middle(tokenizer, text: str, max_length: int) -> str:
         return text
     half = max_length // 2
     return "".join(
-        tokenizer.decode(part, skip_special_tokens=True) for part in (ids[:half], ids[-half:])
+        tokenizer.decode(part, skip_special_tokens=True)
+        for part in (ids[:half], ids[len(ids) - half :])
     )
 
 
@@ -239,7 +241,7 @@ def read_rows(name: str, data: str | Path | None = None) -> list[Row]:
     elif str(data) == HUB:
         data = _fetch_from_hub()
     where, rows = f"{data}/{name}.jsonl", []
-    for number, line in enumerate(_open_lines(Path(data), name), 1):
+    for number, line in _open_lines(Path(data), name):
         try:
             rows.append(Row.model_validate_json(line))
         except ValidationError as error:
@@ -257,7 +259,7 @@ def read_rows(name: str, data: str | Path | None = None) -> list[Row]:
     return rows
 
 
-def _open_lines(data: Path, name: str) -> Iterator[str]:
+def _open_lines(data: Path, name: str) -> Iterator[tuple[int, str]]:
     try:
         if data.is_file():
             with zipfile.ZipFile(data) as archive:
@@ -270,9 +272,17 @@ def _open_lines(data: Path, name: str) -> Iterator[str]:
             f"no {name}.jsonl in {data} (there: {there}): give the folder of LongBench's unpacked "
             "data.zip, or leave --data out for the embedded items"
         ) from None
-    except (zipfile.BadZipFile, KeyError, OSError, UnicodeDecodeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        KeyError,
+        OSError,
+        UnicodeDecodeError,
+    ) as error:
         raise ResultError(f"cannot read {name}.jsonl from {data}: {error}") from None
-    return (line for line in text.split("\n") if line.strip())  # a text may hold other line ends
+    lines = enumerate(text.split("\n"), 1)  # a text may hold other line ends
+    return ((number, line) for number, line in lines if line.strip())
 
 
 def _fetch_from_hub() -> Path:

@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -125,8 +126,9 @@ class Store:
                     )
                     seconds = (time.perf_counter() - started) / len(part)
                     new = [{"id": one.id, "digest": one.digest} | found[one.id] for one in missing]
-                    self._append(self.path, new)
+                    # times first: whatever interrupts, a record never lacks its time
                     self._append(self.times, [{"id": one.id, "seconds": seconds} for one in part])
+                    self._append(self.path, new)
                     known |= {record["id"]: record for record in new}
                 advance(len(part))
         return [known[one.id] for one in items]
@@ -135,15 +137,16 @@ class Store:
         """What each item took when it was measured last, its share of the batch."""
         return {row["id"]: row["seconds"] for row in _lines(self.times)}
 
-    def _alone(self) -> FileLock:
+    def _alone(self) -> AbstractContextManager:
         """Only one process works on a file; the others wait, and then find it done."""
         lock = FileLock(self.path.with_suffix(".lock"))
         try:
-            lock.acquire(timeout=0)
+            return lock.acquire(timeout=0)
         except Timeout:
             print(f"waiting for another process that writes {self.path.name}", file=sys.stderr)
-            lock.acquire()
-        return lock
+            return lock.acquire()
+        except OSError as error:
+            raise ResultError(f"cannot write to {self.path.parent}: {error.strerror}") from None
 
     def _read(self, items: Sequence[Item]) -> dict[str, dict]:
         """The records that still hold, by item; what does not is taken out of the file."""
@@ -151,7 +154,7 @@ class Store:
         if not rows:
             write_whole(self.path, json.dumps(self.header, ensure_ascii=False) + "\n")
             return {}
-        if rows[0] != self.header:
+        if rows[0] != json.loads(json.dumps(self.header)):  # a tuple comes back as a list
             raise ResultError(
                 f"{self.path} does not begin with what it was measured with: move it away, "
                 "and it is measured again"
@@ -179,7 +182,8 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            os.truncate(path, before)
+            if path.exists():
+                os.truncate(path, before)
             raise ResultError(
                 f"cannot write {path}: {error.strerror}; what was measured before is kept, and "
                 "the same command goes on from there"
@@ -211,8 +215,8 @@ def _lines(path: Path) -> list[dict]:
     rows = []
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            rows.append(dict(json.loads(line)))
+        except (ValueError, TypeError):
             raise ResultError(
                 f"{path}, line {number} is damaged: take that line out (its item is measured "
                 "again), or move the file away"
