@@ -16,6 +16,7 @@ from kvbook.errors import ParameterError
 
 METHOD_CHAPTERS = [
     "fullkv", "streamingllm", "snapkv", "h2o", "pyramidinfer", "gemfilter", "fastkv", "summarykv", "own_method",
+    "evaluation",
 ]  # fmt: skip
 
 
@@ -55,7 +56,11 @@ def test_every_figure_has_alt_text(name):
     for cell in json.loads(get_chapter(name).notebook.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         draws = any(
-            f in source for f in ("plt.subplots", "kept_map(", "journey(", "found_by_budget(")
+            f in source
+            for f in (
+                "plt.subplots", "kept_map(", "journey(", "found_by_budget(", "score_panels(",
+                "fidelity_curves(", "needle_maps(",
+            )
         )
         draws &= cell["cell_type"] == "code"
         assert not draws or cell["metadata"]["mystnb"]["image"]["alt"]

@@ -133,19 +133,30 @@ def evaluate(
         int | None,
         typer.Option(
             min=1,
-            help="Most tokens of a prompt; longer ones lose their middle.  "
-            "[default: LongBench's for the model's context]",
+            help="Most tokens of a prompt; longer ones lose their middle. "
+            "Left out: LongBench's for the model's context.",
             show_default=False,
         ),
     ] = None,
     batch: Annotated[
         int | None,
-        typer.Option(min=1, help="Prompts generated together.  [default: 8]", show_default=False),
+        typer.Option(
+            min=1,
+            help="Prompts generated together. Left out: 8 embedded ones, 1 of LongBench.",
+            show_default=False,
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     output: Annotated[Path, typer.Option(help="Folder for the items and the summary.")] = Path(
         "kvbook-runs/evaluations"
     ),
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the summary.  [default: summary.json in the output folder]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Methods on LongBench's tasks: scores with intervals, item by item, resumed after an
     interruption."""
@@ -163,6 +174,7 @@ def evaluate(
             max_length=max_length,
             batch=batch,
             folder=output,
+            summary=summary,
         )
     except KeyboardInterrupt:
         err.print(

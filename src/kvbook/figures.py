@@ -255,8 +255,10 @@ def score_panels(
         axes.axvline(1, color=INK, linewidth=0.8)
         axes.set_title(task, fontsize=9)
         axes.set_xlim(-0.05, 1.6)
-    panels[0, 0].set_yticks(range(len(methods)), methods, fontsize=8)
+    panels[0, 0].set_yticks(range(len(methods)), methods)
     panels[0, 0].invert_yaxis()
+    for axes in panels.flat:
+        axes.tick_params(labelsize=8)
     for axes in panels.flat[len(tasks) :]:
         axes.set_visible(False)
     for axes in panels[-1]:

@@ -5,7 +5,6 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from functools import cache
 from pathlib import Path
 from statistics import fmean
 
@@ -13,10 +12,12 @@ import torch
 import transformers
 from transformers import StoppingCriteria, StoppingCriteriaList
 
+from kvbook import attach, attention, cache, methods
 from kvbook.attach import Run
 from kvbook.errors import ParameterError
 from kvbook.results import results_dir
 from kvbook.stats import bootstrap_interval
+from kvbook.tasks import longbench
 from kvbook.tasks.longbench import Benchmark, Row, official_length
 from kvbook.tasks.store import Store, digest
 
@@ -141,8 +142,9 @@ def evaluate(
         Most tokens of a prompt before the chat template; `official_length` of the model's
         context when left out.
     batch : int, optional
-        Prompts generated together: `BATCH`, or ``limit`` if that is less. A method that looks
-        back at one conversation takes them one by one.
+        Prompts generated together. Left out: `BATCH` of the embedded items, or ``limit`` if that
+        is less; LongBench's own one by one, since they are long and of all lengths. A method
+        that looks back at one conversation takes them one by one in any case.
     folder : Path, optional
         Where the files are; ``<results>/evaluations`` when left out.
     advance : callable
@@ -158,7 +160,10 @@ def evaluate(
             raise ParameterError(f"{name}={value}: give at least 1")
     benchmark = Benchmark(task, data)
     max_length = max_length or official_length(lm.model.config.max_position_embeddings)
-    batch = 1 if hasattr(method, "after_forward") else batch or min(BATCH, limit or BATCH)
+    if hasattr(method, "after_forward"):
+        batch = 1
+    elif batch is None:
+        batch = min(BATCH, limit or BATCH) if data is None else 1
     rows = benchmark.rows[: limit and -(-limit // batch) * batch]  # whole batches, always the same
 
     def measure(part: Sequence[Row]) -> list[dict]:
@@ -346,17 +351,14 @@ def fingerprint(model: torch.nn.Module) -> str:
     return seen.hexdigest()[:16]
 
 
-@cache
-def engine_digest(method: type) -> str:
-    """Changes when the code that measures does: the engine's, the method's, the tasks'."""
-    from kvbook import attach, attention, cache
-    from kvbook.tasks import longbench
+_METHODS = [sys.modules[name] for name in sys.modules if name.startswith(f"{methods.__name__}.")]
+_SOURCES = {  # as they were loaded: an edit during a run does not count
+    module.__name__: inspect.getsource(module)
+    for module in (attach, attention, cache, longbench, *_METHODS, sys.modules[__name__])
+}
 
-    modules = {attach, attention, cache, longbench, sys.modules[__name__]}
-    modules |= {sys.modules[cls.__module__] for cls in method.__mro__ if cls is not object}
-    ours = sorted(
-        (module for module in modules if module.__name__.startswith("kvbook.")),
-        key=lambda module: module.__name__,
-    )
-    own = [] if method.__module__.startswith("kvbook.") else [_source_digest(method)]
-    return digest(*[inspect.getsource(module) for module in ours], *own)
+
+def engine_digest(method: type) -> str:
+    """Changes when the code that measures does: the engine's, the methods', the tasks'."""
+    own = [] if method.__module__ in _SOURCES else [_source_digest(method)]
+    return digest(_SOURCES, *own)

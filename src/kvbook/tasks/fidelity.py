@@ -5,6 +5,8 @@ same prompt and then the same continuation, the one that full KV wrote, and is a
 token how far its next-token distribution is from full KV's.
 """
 
+import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +120,9 @@ def measure_fidelity(
     Probes are written down as they are measured, as of `kvbook.tasks.evaluate.evaluate`.
     """
     where = Path(folder or results_dir() / "evaluations") / Path(lm.name).name / "fidelity"
-    store = Store(where, describe_method(method), describe(lm, method) | {"task": "fidelity"})
+    reading = digest(inspect.getsource(sys.modules[__name__]))
+    header = describe(lm, method) | {"task": "fidelity", "reading": reading}
+    store = Store(where, describe_method(method), header)
     records = store.complete(probes, lambda part: [compare(lm, method, part[0])], advance=advance)
     return [
         Fidelity(**{name: one[name] for name in Fidelity.__dataclass_fields__})

@@ -136,12 +136,19 @@ def evaluate_grid(
     max_length: int | None = None,
     batch: int | None = None,
     folder: Path,
+    summary: Path | None = None,
 ) -> Evaluated:
     """Measure a grid's cells, one after the other; parameters as of `evaluate`.
+
+    ``summary`` is where the scores of all cells go, ``<folder>/summary.json`` when left out:
+    processes that share a folder of items take a file each.
 
     All data are read before the model is loaded, so that a missing file costs no time. The
     progress line counts items of all cells and says how much time is left.
     """
+    summary = Path(summary or Path(folder) / "summary.json")
+    if summary.suffix != ".json":
+        raise ParameterError(f"the summary is JSON, and {summary} does not end with .json")
     sizes = {task: len(Benchmark(task, data).rows) for task in grid.tasks}
     total = sum(min(limit or size, size) for size in sizes.values()) * len(grid.methods)
     lm = load_model(model, dtype=dtype)
@@ -175,11 +182,11 @@ def evaluate_grid(
                         f"{name} on {task}: {cell.out_of_memory} of {len(cell.items)} items ran "
                         "out of memory; they are not in the score, and the next run tries them again"
                     )
-    return Evaluated(results, notes, save_summary(results, Path(folder)))
+    return Evaluated(results, notes, save_summary(results, Path(folder), summary))
 
 
-def save_summary(results: Sequence[TaskResult], folder: Path) -> Path:
-    """All cells as one results file with its provenance."""
+def save_summary(results: Sequence[TaskResult], folder: Path, path: Path) -> Path:
+    """All cells as one results file with its provenance; items' files relative to ``folder``."""
     cells = [
         {
             "method": cell.method.name,
@@ -198,4 +205,4 @@ def save_summary(results: Sequence[TaskResult], folder: Path) -> Path:
         }
         for cell in results
     ]
-    return save("summary", {"cells": cells}, directory=folder)
+    return save(path.stem, {"cells": cells}, directory=path.parent)
