@@ -58,8 +58,13 @@ def test_every_figure_has_alt_text(name):
         draws = any(
             f in source
             for f in (
-                "plt.subplots", "kept_map(", "journey(", "found_by_budget(", "score_panels(",
-                "fidelity_curves(", "needle_maps(",
+                "plt.subplots",
+                "kept_map(",
+                "journey(",
+                "found_by_budget(",
+                "score_panels(",
+                "fidelity_curves(",
+                "needle_maps(",
             )
         )
         draws &= cell["cell_type"] == "code"
@@ -107,6 +112,16 @@ def test_wrong_parameters_are_refused_with_the_valid_ones(overrides, says):
     with pytest.raises(ParameterError, match=says) as caught:
         resolve_parameters(get_chapter("streamingllm"), "laptop", overrides)
     assert "sinks: int = 4" in str(caught.value)
+
+
+def test_the_evaluation_knows_all_methods_and_tasks():
+    from kvbook.tasks.grid import METHODS
+    from kvbook.tasks.longbench import TASKS
+
+    defaults = get_chapter("evaluation").defaults()
+    assert tuple(defaults["methods"]) == METHODS and defaults["tasks"] == list(TASKS)
+    with pytest.raises(ParameterError, match="methods"):
+        resolve_parameters(get_chapter("evaluation"), "laptop", {"methods": '["snapkvx"]'})
 
 
 def test_an_even_kernel_is_refused():

@@ -5,7 +5,7 @@ import difflib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -158,28 +158,20 @@ class FastKV(Needled):
     tsp_layers: Layers = Field([9, 14, 19], description="TSP layers to compare")
 
 
-Names = Annotated[list[str], Field(min_length=1)]
+MethodName = Literal[
+    "fullkv", "streamingllm", "snapkv", "h2o", "pyramidinfer", "gemfilter", "fastkv", "summarykv"
+]
+TaskName = Literal["narrativeqa", "2wikimqa", "gov_report", "trec", "passage_count", "lcc"]
 
 
 class Evaluation(ChapterParameters):
     """Task evaluation."""
 
-    methods: Names = Field(
-        [
-            "fullkv",
-            "streamingllm",
-            "snapkv",
-            "h2o",
-            "pyramidinfer",
-            "gemfilter",
-            "fastkv",
-            "summarykv",
-        ],
-        description="methods to compare; fullkv is always among them",
+    methods: Annotated[list[MethodName], Field(min_length=1)] = Field(
+        list(get_args(MethodName)), description="methods to compare; fullkv is always among them"
     )
-    tasks: Names = Field(
-        ["narrativeqa", "2wikimqa", "gov_report", "trec", "passage_count", "lcc"],
-        description="LongBench's tasks",
+    tasks: Annotated[list[TaskName], Field(min_length=1)] = Field(
+        list(get_args(TaskName)), description="LongBench's tasks"
     )
     budget: Budget = Field(0.1, description="entries a layer keeps in the task scores, or a share")
     limit: Count | None = Field(3, description="items of a task; none: all")

@@ -88,10 +88,11 @@ def run_chapter(
             f"cannot write to {output} ({error.strerror}): give another --output"
         ) from None
     partial, final = output / f"{name}.partial.ipynb", output / f"{name}.ipynb"
-    if parameters.get("prompt_file"):  # the notebook runs in its output folder
-        parameters["prompt_file"] = str(Path(parameters["prompt_file"]).resolve())
-        if not Path(parameters["prompt_file"]).is_file():
-            raise ParameterError(f"prompt_file: there is no file {parameters['prompt_file']}")
+    for path in ("prompt_file", "data"):  # the notebook runs in its output folder
+        if parameters.get(path) and parameters[path] != "hub":
+            parameters[path] = str(Path(parameters[path]).resolve())
+            if not Path(parameters[path]).exists():
+                raise ParameterError(f"{path}: there is no file {parameters[path]}")
     started = datetime.now(UTC).isoformat(timespec="seconds")
     run = {"chapter": name, "profile": profile, "parameters": parameters, "started": started}
     begin = time.perf_counter()
