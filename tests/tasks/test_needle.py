@@ -36,6 +36,12 @@ def test_the_haystack_has_no_digits():
     )
 
 
+def test_a_grid_has_a_row_a_depth_and_a_column_a_length(lm):
+    found = needle.ask_grid(lm, create_method("fullkv"), place("data"), [300], depths=3)
+    assert [len(row) for row in found] == [1, 1, 1]
+    assert sum(row[0] for row in found) >= 2
+
+
 def test_a_missing_haystack_says_where_it_should_be(tmp_path):
     with pytest.raises(ResultError, match="haystack"):
         needle.read_essays(tmp_path)

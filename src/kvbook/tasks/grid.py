@@ -99,6 +99,8 @@ def make_grid(
     if wrong:
         raise ParameterError(f"-p {wrong[0]}: give name=value, for example -p window=16")
     given = {name: _value(text) for name, text in (one.split("=", 1) for one in parameters)}
+    if "budget" in given:
+        raise ParameterError("-p budget: give --budget instead, which may be repeated")
     made, used = [], set()
     for name in names:
         has = (

@@ -1,0 +1,270 @@
+"""Scores on tasks, with the tiny random model: what a naive loop gives, resumed and never stale."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from kvbook import create_method, load_model
+from kvbook.errors import ParameterError
+from kvbook.methods import Method
+from kvbook.tasks.evaluate import evaluate, generate
+from kvbook.tasks.grid import METHODS, evaluate_grid, make_grid
+
+CODE = "Please complete the code given below. \n{}Next line of code:\n"
+CONTEXTS = ["def f(x):\n", "import os\n\nfor name in os.listdir():\n    ", "x = [1,\n", "y\n" * 20]
+TASK = "lcc"  # no chat template, and a score that even random words can have
+ANSWER = "8 * V"  # letters that the random model happens to say
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Two would only wait for each other on so small a model."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return load_model("tiny-random", dtype="float32")
+
+
+def write(folder, contexts=CONTEXTS, answers=(ANSWER,)):
+    """Items of `TASK` in LongBench's format."""
+    rows = [
+        {"_id": f"a{i}", "input": "", "context": context, "answers": list(answers)}
+        for i, context in enumerate(contexts)
+    ]
+    folder.mkdir(exist_ok=True)
+    (folder / f"{TASK}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write(tmp_path / "data")
+
+
+@pytest.fixture
+def measure(lm, data, tmp_path):
+    """`evaluate` on the items of this test, into its folder."""
+
+    def run(method=None, folder="out", **more):
+        method = method or create_method("fullkv")
+        return evaluate(lm, method, TASK, data=data, folder=tmp_path / folder, **more)
+
+    return run
+
+
+def predictions(result):
+    return [item.prediction for item in result.items]
+
+
+def records(result):
+    return {row["id"]: row for row in map(json.loads, result.path.read_text().splitlines()[1:])}
+
+
+ASKED = []
+
+
+class Counting(Method):
+    """Full KV that writes down the length of every prompt it reads."""
+
+    def keep(self, seen):
+        if seen.layer == 0:
+            ASKED.append(seen.prompt_length)
+
+
+class Huge(Method):
+    """Full KV that needs a petabyte for the prompt of one item."""
+
+    def keep(self, seen):
+        if seen.prompt_length == len(CODE.format(CONTEXTS[1])):
+            torch.empty(10**15)
+
+
+@pytest.fixture
+def asked():
+    ASKED.clear()
+    return ASKED
+
+
+# ---- what is measured ---------------------------------------------------------------------------
+
+
+def test_items_are_those_of_a_naive_loop(lm, measure):
+    result = measure()
+    from lm_eval.tasks.longbench import metrics
+
+    for context, item in zip(CONTEXTS, result.items, strict=True):
+        ids = lm.tokenizer(CODE.format(context), return_tensors="pt").input_ids
+        out = lm.model.generate(ids, max_new_tokens=64, do_sample=False)
+        words = lm.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+        assert item.prediction == words
+        assert item.score == metrics.code_sim_score(words, ANSWER)
+        assert item.tokens == ids.shape[1]
+    assert result.score == pytest.approx(100 * sum(item.score for item in result.items) / 4)
+    assert 0 < result.low <= result.score <= result.high
+
+
+def test_a_batch_says_what_its_rows_say_alone(measure):
+    together, alone = measure(batch=4), measure(batch=1, folder="alone")
+    assert predictions(together) == predictions(alone)
+    assert len(set(predictions(together))) == 4
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_kept_bytes_are_those_of_the_entries_without_padding(batch, measure, lm):
+    result = measure(create_method("snapkv", budget=16, window=8), batch=batch)
+    config = lm.model.config
+    entry = config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 2 * 4
+    assert [item.kept_bytes for item in result.items] == [16 * entry] * 4
+    full = measure(batch=batch)
+    assert [item.kept_bytes for item in full.items] == [item.tokens * entry for item in full.items]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_whole_prompt_as_the_budget_is_full_kv(name, measure):
+    [method] = make_grid([name], budgets=["1.0"]).methods
+    assert predictions(measure(method)) == predictions(measure())
+
+
+def test_a_first_line_ends_an_answer(lm):
+    prompt = lm.tokenizer("Question: ").input_ids
+    [whole], _ = generate(lm, create_method("fullkv"), [prompt], 64)
+    [line], _ = generate(lm, create_method("fullkv"), [prompt], 64, first_line=True)
+    assert whole.startswith(line)
+    assert line == whole or "\n" in line.lstrip("\n")
+
+
+# ---- resumed, and never stale -------------------------------------------------------------------
+
+
+def test_a_second_call_measures_nothing(measure, asked):
+    first = measure(Counting())
+    assert len(asked) == 4
+    assert measure(Counting()).items == first.items and len(asked) == 4
+
+
+def test_a_limit_asks_only_the_first(measure, asked):
+    result = measure(Counting(), limit=2)
+    assert [item.id for item in result.items] == ["a0", "a1"]
+    assert asked == [len(CODE.format(context)) for context in CONTEXTS[:2]]
+
+
+def test_the_rest_after_a_limit_is_added(measure, asked):
+    measure(Counting(), limit=2, batch=2)
+    assert len(measure(Counting(), batch=2).items) == 4
+    assert len(asked) == 4
+
+
+def test_a_changed_item_changes_only_its_score(measure, data):
+    before = records(measure())
+    lines = (data / f"{TASK}.jsonl").read_text().splitlines(keepends=True)
+    lines[1] = lines[1].replace(ANSWER, "8" * 20)
+    (data / f"{TASK}.jsonl").write_text("".join(lines))
+    after = records(measure())
+    changed = {
+        (id, field)
+        for id, row in before.items()
+        for field, value in row.items()
+        if after[id][field] != value
+    }
+    assert changed == {("a1", "score"), ("a1", "digest")}
+
+
+@pytest.mark.parametrize("other", [{"budget": 17}, {"budget": 16, "kernel": 5}])
+def test_another_parameter_is_another_file(other, measure):
+    one = measure(create_method("snapkv", budget=16), limit=1)
+    assert measure(create_method("snapkv", **other), limit=1).path != one.path
+
+
+def test_another_length_or_batch_is_another_file(measure):
+    paths = {measure(limit=2, **more).path for more in ({}, {"max_length": 40}, {"batch": 2})}
+    assert len(paths) == 3
+
+
+def test_another_seed_only_draws_another_interval(measure, asked):
+    one, other = measure(Counting()), measure(Counting(), seed=1)
+    assert other.items == one.items and len(asked) == 4
+
+
+# ---- out of memory ------------------------------------------------------------------------------
+
+
+def test_an_item_that_runs_out_of_memory_is_recorded_and_the_others_are_scored(measure):
+    result, full = measure(Huge()), measure()
+    assert [item.score is None for item in result.items] == [False, True, False, False]
+    assert result.out_of_memory == 1 and "1 OOM" in str(result)
+    assert result.scores == {id: full.scores[id] for id in ("a0", "a2", "a3")}
+    assert result.score == pytest.approx(100 * sum(result.scores.values()) / 3)
+
+
+def test_when_nothing_fits_the_score_says_so(lm, tmp_path):
+    data = write(tmp_path / "data", CONTEXTS[1:2])
+    result = evaluate(lm, Huge(), TASK, data=data, folder=tmp_path)
+    assert str(result) == "OOM" and result.scores == {} and result.score != result.score
+
+
+# ---- killed -------------------------------------------------------------------------------------
+
+
+def test_killed_and_run_again_gives_the_file_of_an_uninterrupted_run(tmp_path):
+    """The command line, ended by ``kill -9`` while it measures."""
+    data = write(tmp_path / "data", [f"{i}\n" for i in range(16)])
+    more = ["--task", TASK, "--method", "fullkv", "--data", data, "--output", tmp_path / "killed"]
+    more += ["--model", "tiny-random", "--dtype", "float32", "--batch", "1"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "kvbook.cli", "evaluate", *map(str, more)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    lines = wait_for_items(tmp_path / "killed")
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    files = []
+    for folder in ("killed", "whole"):
+        grid = make_grid(["fullkv"], [TASK])
+        done = evaluate_grid(
+            grid,
+            model="tiny-random",
+            dtype="float32",
+            data=data,
+            batch=1,
+            folder=tmp_path / folder,
+        )
+        files.append(done.results[0].path.read_bytes())
+    assert 1 < lines < 17 and files[0] == files[1]
+
+
+def wait_for_items(folder, seconds=120):
+    """Lines of the first file that has an item, as soon as there is one."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        counts = [path.read_bytes().count(b"\n") for path in folder.rglob("*.jsonl")]
+        if max(counts, default=0) > 1:
+            return max(counts)
+        time.sleep(0.02)
+    raise AssertionError("nothing was measured")
+
+
+# ---- refused before the model runs --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["limit", "batch", "max_length"])
+def test_less_than_one_is_refused(name, measure):
+    with pytest.raises(ParameterError, match=f"{name}=0: give at least 1"):
+        measure(**{name: 0})
+
+
+def test_an_unknown_task_is_refused(lm):
+    with pytest.raises(ParameterError, match="unknown task 'squad'"):
+        evaluate(lm, create_method("fullkv"), "squad")
