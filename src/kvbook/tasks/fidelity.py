@@ -17,7 +17,7 @@ from torch import Tensor
 from kvbook.attach import Run
 from kvbook.methods import create_method
 from kvbook.results import results_dir
-from kvbook.tasks.evaluate import describe, describe_method, kept_bytes
+from kvbook.tasks.evaluation import describe, describe_method, kept_bytes
 from kvbook.tasks.longbench import TASKS, Benchmark, official_length
 from kvbook.tasks.store import Store, digest
 
@@ -87,7 +87,7 @@ def make_probes(
     count : int
         How many probes.
     data, tasks, max_length
-        As of `kvbook.tasks.evaluate.evaluate`.
+        As of `kvbook.tasks.evaluation.evaluate`.
     new_tokens : int
         The most of a continuation, and of an answer.
     """
@@ -117,7 +117,7 @@ def measure_fidelity(
 ) -> list[Fidelity]:
     """Read every probe with a method attached, and compare.
 
-    Probes are written down as they are measured, as of `kvbook.tasks.evaluate.evaluate`.
+    Probes are written down as they are measured, as of `kvbook.tasks.evaluation.evaluate`.
     """
     where = Path(folder or results_dir() / "evaluations") / Path(lm.name).name / "fidelity"
     reading = digest(inspect.getsource(sys.modules[__name__]))

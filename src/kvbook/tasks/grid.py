@@ -13,7 +13,7 @@ from kvbook.errors import ParameterError
 from kvbook.methods import CATALOGUE, Method, create_method
 from kvbook.models import load_model
 from kvbook.results import save
-from kvbook.tasks.evaluate import TaskResult, describe_method, evaluate
+from kvbook.tasks.evaluation import TaskResult, describe_method, evaluate
 from kvbook.tasks.longbench import TASKS, Benchmark, task_named
 
 METHODS = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvbook.errors import ResultError
-from kvbook.tasks.evaluate import generate
+from kvbook.tasks.evaluation import generate
 
 ESSAYS = Path("haystack") / "essays.md"
 CITIES = [

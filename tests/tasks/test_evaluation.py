@@ -13,7 +13,7 @@ import torch
 from kvbook import create_method, load_model
 from kvbook.errors import ParameterError
 from kvbook.methods import Method
-from kvbook.tasks.evaluate import evaluate, generate
+from kvbook.tasks.evaluation import evaluate, generate
 from kvbook.tasks.grid import METHODS, evaluate_grid, make_grid
 
 CODE = "Please complete the code given below. \n{}Next line of code:\n"
