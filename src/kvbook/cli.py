@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -182,7 +183,9 @@ def evaluate(
         )
         raise typer.Exit(130) from None
     tasks = list(dict.fromkeys(cell.task for cell in done.results))
-    table = Table("method", *tasks, "KV kept, MiB", "seconds")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("method", *tasks, "KV kept, MiB", "seconds"):
+        table.add_column(column, overflow="fold")
     for row in done.rows():
         table.add_row(*row)
     out.print(table)

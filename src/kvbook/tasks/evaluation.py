@@ -101,7 +101,7 @@ class TaskResult:
         if not self.scores:
             return "OOM"
         lost = f", {self.out_of_memory} OOM" if self.out_of_memory else ""
-        return f"{self.score:.1f} ({self.low:.1f} to {self.high:.1f}{lost})"
+        return f"{self.score:.1f} ({self.low:.0f}–{self.high:.0f}{lost})"
 
 
 def evaluate(

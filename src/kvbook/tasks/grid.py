@@ -65,7 +65,8 @@ class Evaluated:
             kept = sum(cell.kept_bytes for cell in own) / len(own) / 2**20
             seconds = sum(cell.seconds for cell in own)
             cells = [str(cell).replace(" (", "\n(") for cell in own]
-            rows.append([method, *cells, f"{kept:.2f}", f"{seconds:.0f}"])
+            label = method.replace(" ", "\n")
+            rows.append([label, *cells, f"{kept:.2f}", f"{seconds:.0f}"])
         return rows
 
 
