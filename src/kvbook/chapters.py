@@ -174,21 +174,21 @@ class Evaluation(ChapterParameters):
         list(get_args(TaskName)), description="LongBench's tasks"
     )
     budget: Budget = Field(0.1, description="entries a layer keeps in the task scores, or a share")
-    limit: Count | None = Field(3, description="items of a task; none: all")
+    limit: Count | None = Field(2, description="items of a task; none: all")
     data: str = Field(
         "", description="LongBench's folder, data.zip, or hub; empty: the embedded items"
     )
-    probes: Count = Field(4, description="items whose continuation is compared with full KV's")
+    probes: Count = Field(2, description="items whose continuation is compared with full KV's")
     budgets: Annotated[list[Count], Field(min_length=2)] = Field(
         [64, 256], description="budgets of that comparison"
     )
     needle_budgets: Annotated[list[Budget], Field(min_length=1)] = Field(
-        [64, 0.1], description="budgets of the needle's maps"
+        [64], description="budgets of the needle's maps"
     )
     needle_lengths: list[Annotated[int, Field(ge=100)]] = Field(
-        [300, 900], description="tokens of the needle's prompts"
+        [300, 600], description="tokens of the needle's prompts"
     )
-    needle_depths: Count = Field(3, description="depths of the needle, evenly spread")
+    needle_depths: Count = Field(2, description="depths of the needle, evenly spread")
 
 
 class Families(Prompted):
