@@ -186,7 +186,7 @@ class Evaluation(ChapterParameters):
         [64], description="budgets of the needle's maps"
     )
     needle_lengths: list[Annotated[int, Field(ge=100)]] = Field(
-        [300, 600], description="tokens of the needle's prompts"
+        [200, 400], description="tokens of the needle's prompts"
     )
     needle_depths: Count = Field(2, description="depths of the needle, evenly spread")
 
