@@ -119,7 +119,8 @@ def test_the_evaluation_knows_all_methods_and_tasks():
     from kvbook.tasks.longbench import TASKS
 
     defaults = get_chapter("evaluation").defaults()
-    assert tuple(defaults["methods"]) == METHODS and defaults["tasks"] == list(TASKS)
+    assert (*defaults["methods"], "summarykv") == METHODS and defaults["tasks"] == list(TASKS)
+    assert resolve_parameters(get_chapter("evaluation"), "laptop", {"methods": '["summarykv"]'})
     with pytest.raises(ParameterError, match="methods"):
         resolve_parameters(get_chapter("evaluation"), "laptop", {"methods": '["snapkvx"]'})
 
