@@ -154,14 +154,14 @@ def evaluate(
     summary: Annotated[
         Path | None,
         typer.Option(
-            help="File for the summary.  [default: summary.json in the output folder]",
+            help="File for the summary. Left out: summary.json in the output folder.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Methods on LongBench's tasks: scores with intervals, item by item, resumed after an
     interruption."""
-    from kvbook.tasks.grid import evaluate_grid, make_grid
+    from kvbook.tasks.grid import evaluate_grid, make_grid, table_rows
 
     grid = make_grid(method, task, budget, parameter)
     try:
@@ -186,7 +186,7 @@ def evaluate(
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("method", *tasks, "KV kept, MiB", "seconds"):
         table.add_column(column, overflow="fold")
-    for row in done.rows():
+    for row in table_rows([cell.cell for cell in done.results]):
         table.add_row(*row)
     out.print(table)
     for note in done.notes:

@@ -32,7 +32,7 @@ def bootstrap_interval(
 def mean_and_interval(values: Iterable[float], seed: int = 0) -> tuple[float, float, float]:
     """A mean and its 95 % bootstrap interval."""
     values = list(values)
-    return (float(np.mean(values)), *bootstrap_interval(values, seed, draws=2000))
+    return (float(np.mean(values)), *bootstrap_interval(values, seed))
 
 
 def paired_interval(

@@ -5,6 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from math import nan
 from pathlib import Path
 from statistics import fmean
 
@@ -16,7 +17,7 @@ from kvbook import attach, attention, cache, methods
 from kvbook.attach import Run
 from kvbook.errors import ParameterError
 from kvbook.results import results_dir
-from kvbook.stats import bootstrap_interval
+from kvbook.stats import mean_and_interval
 from kvbook.tasks import longbench
 from kvbook.tasks.longbench import Benchmark, Row, official_length
 from kvbook.tasks.store import Store, digest
@@ -92,16 +93,32 @@ class TaskResult:
     path: Path
 
     @property
+    def cell(self) -> dict:
+        """All but the items, in JSON's types: a cell of a table; None is not measured."""
+        measured = bool(self.scores)
+        return {
+            "method": self.method.name,
+            "label": describe_method(self.method),
+            "task": self.task,
+            "metric": self.metric,
+            "source": self.source,
+            "model": self.model,
+            "items": len(self.items),
+            "out_of_memory": self.out_of_memory,
+            "score": self.score if measured else None,
+            "interval": [self.low, self.high] if measured else None,
+            "kept_bytes": self.kept_bytes,
+            "seconds": self.seconds,
+        }
+
+    @property
     def scores(self) -> dict[str, float]:
         """Scores from 0 to 1 by item, without those that ran out of memory."""
         return {item.id: item.score for item in self.items if item.score is not None}
 
     def __str__(self) -> str:
         """As in a table: the score and its interval, or OOM."""
-        if not self.scores:
-            return "OOM"
-        lost = f", {self.out_of_memory} OOM" if self.out_of_memory else ""
-        return f"{self.score:.1f} ({self.low:.0f}–{self.high:.0f}{lost})"
+        return say(self.cell)
 
 
 def evaluate(
@@ -211,8 +228,8 @@ def summarise(
         for one in records
     )
     scored = [item for item in items if item.score is not None]
-    scores = [100 * item.score for item in scored]
-    low, high = bootstrap_interval([score / 100 for score in scores], seed) if scores else (0, 0)
+    values = [item.score for item in scored]
+    score, low, high = mean_and_interval(values, seed) if values else (nan, nan, nan)
     return TaskResult(
         task=benchmark.task.name,
         metric=benchmark.task.metric,
@@ -220,7 +237,7 @@ def summarise(
         model=lm.name,
         method=method,
         items=items,
-        score=fmean(scores) if scores else float("nan"),
+        score=100 * score,
         low=100 * low,
         high=100 * high,
         kept_bytes=fmean(item.kept_bytes for item in scored) if scored else 0.0,
@@ -228,6 +245,14 @@ def summarise(
         out_of_memory=len(items) - len(scored),
         path=path,
     )
+
+
+def say(cell: dict) -> str:
+    """The score of a `TaskResult.cell` and its interval, or OOM."""
+    if cell["score"] is None:
+        return "OOM"
+    lost = f", {cell['out_of_memory']} OOM" if cell["out_of_memory"] else ""
+    return "{:.1f} ({:.0f}–{:.0f}{})".format(cell["score"], *cell["interval"], lost)
 
 
 def generate(

@@ -13,7 +13,7 @@ from kvbook.errors import ParameterError
 from kvbook.methods import CATALOGUE, Method, create_method
 from kvbook.models import load_model
 from kvbook.results import save
-from kvbook.tasks.evaluation import TaskResult, describe_method, evaluate
+from kvbook.tasks.evaluation import TaskResult, describe_method, evaluate, say
 from kvbook.tasks.longbench import TASKS, Benchmark, task_named
 
 METHODS = (
@@ -56,18 +56,23 @@ class Evaluated:
     notes: list[str]
     summary: Path
 
-    def rows(self) -> list[list[str]]:
-        """Method, score on every task, MiB kept, seconds: texts of a table."""
-        methods = list(dict.fromkeys(describe_method(cell.method) for cell in self.results))
-        rows = []
-        for method in methods:
-            own = [cell for cell in self.results if describe_method(cell.method) == method]
-            kept = sum(cell.kept_bytes for cell in own) / len(own) / 2**20
-            seconds = sum(cell.seconds for cell in own)
-            cells = [str(cell).replace(" (", "\n(") for cell in own]
-            label = method.replace(" ", "\n")
-            rows.append([label, *cells, f"{kept:.2f}", f"{seconds:.0f}"])
-        return rows
+
+def table_rows(cells: Sequence[dict]) -> list[list[str]]:
+    """Method, score on every task, MiB kept, seconds: texts of a table, a row a method.
+
+    Parameters
+    ----------
+    cells : sequence of dict
+        `TaskResult.cell`, of one model.
+    """
+    rows = []
+    for label in dict.fromkeys(cell["label"] for cell in cells):
+        own = [cell for cell in cells if cell["label"] == label]
+        scores = [say(cell).replace(" (", "\n(") for cell in own]
+        kept = sum(cell["kept_bytes"] for cell in own) / len(own) / 2**20
+        seconds = sum(cell["seconds"] for cell in own)
+        rows.append([label.replace(" ", "\n"), *scores, f"{kept:.2f}", f"{seconds:.0f}"])
+    return rows
 
 
 def make_grid(
@@ -190,22 +195,5 @@ def evaluate_grid(
 
 def save_summary(results: Sequence[TaskResult], folder: Path, path: Path) -> Path:
     """All cells as one results file with its provenance; items' files relative to ``folder``."""
-    cells = [
-        {
-            "method": cell.method.name,
-            "label": describe_method(cell.method),
-            "task": cell.task,
-            "metric": cell.metric,
-            "source": cell.source,
-            "model": cell.model,
-            "items": len(cell.items),
-            "out_of_memory": cell.out_of_memory,
-            "score": cell.score if cell.scores else None,
-            "interval": [cell.low, cell.high],
-            "kept_bytes": cell.kept_bytes,
-            "seconds": cell.seconds,
-            "file": str(cell.path.relative_to(folder)),
-        }
-        for cell in results
-    ]
+    cells = [cell.cell | {"file": str(cell.path.relative_to(folder))} for cell in results]
     return save(path.stem, {"cells": cells}, directory=path.parent)

@@ -19,11 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvbook.errors import ParameterError, ResultError
 from kvbook.places import place
+from kvbook.tasks.embedded import FOLDER as EMBEDDED
 from kvbook.tasks.store import digest
 
 HUB = "hub"
 REPOSITORY = "THUDM/LongBench"
-EMBEDDED = Path("tasks")
 
 
 @dataclass(frozen=True)
