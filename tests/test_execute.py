@@ -81,6 +81,16 @@ def test_a_missing_prompt_file_is_refused(tmp_path):
         run_chapter("snapkv", {"prompt_file": "nowhere.txt"}, output=tmp_path, progress=False)
 
 
+def test_a_folder_is_no_prompt_file(tmp_path):
+    with pytest.raises(ParameterError, match="there is no file"):
+        run_chapter("snapkv", {"prompt_file": str(tmp_path)}, output=tmp_path, progress=False)
+
+
+def test_missing_data_are_refused_before_a_kernel_starts(tmp_path):
+    with pytest.raises(ParameterError, match="there is no file or folder"):
+        run_chapter("evaluation", {"data": "nowhere"}, output=tmp_path, progress=False)
+
+
 def test_a_chapter_runs_in_the_smoke_profile(tmp_path):
     """The whole of a real chapter, on the tiny random model, with the parameters of the README."""
     done = run_chapter(

@@ -88,11 +88,13 @@ def run_chapter(
             f"cannot write to {output} ({error.strerror}): give another --output"
         ) from None
     partial, final = output / f"{name}.partial.ipynb", output / f"{name}.ipynb"
-    for path in ("prompt_file", "data"):  # the notebook runs in its output folder
-        if parameters.get(path) and parameters[path] != "hub":
-            parameters[path] = str(Path(parameters[path]).resolve())
-            if not Path(parameters[path]).exists():
-                raise ParameterError(f"{path}: there is no file {parameters[path]}")
+    for key, given in (("prompt_file", "file"), ("data", "file or folder")):
+        where = parameters.get(key)
+        if where and where != "hub":
+            path = Path(where).resolve()  # the notebook runs in its output folder
+            if not (path.is_file() or (path.is_dir() and key == "data")):
+                raise ParameterError(f"{key}: there is no {given} {path}")
+            parameters[key] = str(path)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     run = {"chapter": name, "profile": profile, "parameters": parameters, "started": started}
     begin = time.perf_counter()
