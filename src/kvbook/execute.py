@@ -90,7 +90,7 @@ def run_chapter(
     partial, final = output / f"{name}.partial.ipynb", output / f"{name}.ipynb"
     for key, given in (("prompt_file", "file"), ("data", "file or folder")):
         where = parameters.get(key)
-        if where and where != "hub":
+        if where and (key, where) != ("data", "hub"):
             path = Path(where).resolve()  # the notebook runs in its output folder
             if not (path.is_file() or (path.is_dir() and key == "data")):
                 raise ParameterError(f"{key}: there is no {given} {path}")
