@@ -2,10 +2,11 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+KVPRESS := .venv-kvpress
 export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
 
-.PHONY: help book test lint lock clean
+.PHONY: help book test bench kvpress lint lock clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/'
@@ -15,6 +16,16 @@ book: $(VENV)/.ready  ## execute the chapters and build book/_build/html/index.h
 
 test: $(VENV)/.ready  ## run the tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+bench: $(VENV)/.ready $(KVPRESS)/.ready  ## print the promised ratios of speed and memory, and which hold (a quarter of an hour)
+	KVBOOK_KVPRESS=$(KVPRESS)/bin/python $(BIN)/kvbook bench
+
+kvpress: $(KVPRESS)/.ready  ## set up kvpress in an environment of its own, to compare with
+
+$(KVPRESS)/.ready: src/kvbook/profiling/kvpress.lock
+	$(PYTHON) -m venv $(KVPRESS)
+	$(KVPRESS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 lint: $(VENV)/.ready  ## check the style
 	$(BIN)/ruff check .

@@ -5,14 +5,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from kvbook import create_method
-from kvbook.costs import SHAPES, CacheShape, kv_bytes, prefill_flops
+from kvbook.costs import SHAPES, ModelShape, kv_bytes, prefill_flops
 
 
 def test_it_equals_the_tensors(model, prompt):
     with create_method("fullkv").attach(model) as run:
         model(prompt)
     assert run.kv_bytes == kv_bytes(
-        CacheShape.of(model.config, torch.float32.itemsize), prompt.shape[1]
+        ModelShape.of(model.config), prompt.shape[1], torch.float32.itemsize
     )
 
 
@@ -26,7 +26,7 @@ def test_smollm2_is_the_embedded_model():
     lm = load_model()
     shape = SHAPES["SmolLM2-135M"]
     assert shape.parameters == sum(p.numel() for p in lm.model.parameters())
-    assert kv_bytes(CacheShape.of(lm.model.config), 7) == kv_bytes(shape, 7)
+    assert kv_bytes(ModelShape.of(lm.model.config), 7) == kv_bytes(shape, 7)
 
 
 @pytest.mark.parametrize("name, parameters", [("fullkv", {}), ("gemfilter", dict(budget=9))])

@@ -162,23 +162,24 @@ def attend_and_sum(
     """
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
-    past, group = entries - queries, heads // kv_heads
-    output = torch.empty_like(q, memory_format=torch.contiguous_format)
+    past = entries - queries
+    q = q * scaling
+    output = torch.empty(batch, queries, heads, dim, dtype=q.dtype, device=q.device).transpose(1, 2)
     sums = torch.zeros(batch, heads, entries, dtype=torch.float32, device=q.device)
+    future = torch.ones(block, block, dtype=torch.bool, device=q.device).triu(1)
     for start in range(0, queries, block):
         rows = min(block, queries - start)
         end = past + start + rows
-        scores = fold(q[:, :, start : start + rows] * scaling, kv_heads) @ k[:, :, :end].mT
-        scores = scores.view(batch, kv_heads, group, rows, end)
+        scores = fold(q[:, :, start : start + rows], kv_heads) @ k[:, :, :end].mT
+        scores = scores.view(batch, heads, rows, end)
         if valid is None:  # only the newest columns have a future to hide
-            future = torch.ones(rows, rows, dtype=torch.bool, device=q.device).triu(1)
-            scores[..., end - rows :].masked_fill_(future, float("-inf"))
+            scores[..., end - rows :].masked_fill_(future[:rows, :rows], float("-inf"))
         else:
-            scores.masked_fill_(~visible(valid[:, :end], rows)[:, :, None], float("-inf"))
-        weights = scores.softmax(-1, dtype=torch.float32)
-        part = weights.to(v.dtype).view(batch, kv_heads, group * rows, end) @ v[:, :, :end]
-        output[:, :, start : start + rows] = part.view(batch, heads, rows, dim)
-        weights = weights.view(batch, heads, rows, end)
+            scores.masked_fill_(~visible(valid[:, :end], rows), float("-inf"))
+        weights = scores.float()
+        torch.softmax(weights, dim=-1, out=weights)
+        folded = weights.to(v.dtype).view(batch, kv_heads, -1, end)
+        output[:, :, start : start + rows] = (folded @ v[:, :, :end]).view(batch, heads, rows, dim)
         if valid is not None:  # the rows of padding queries do not count
             weights = weights * valid[:, None, end - rows : end, None]
         sums[..., :end] += weights.sum(-2)

@@ -41,8 +41,9 @@ class KVLayer(CacheLayerMixin):
         self._room: tuple[Tensor, Tensor] | None = None
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Take the prompt's keys and values as they are: no copy."""
-        self.keys, self.values = key_states, value_states
+        """Take the prompt's keys and values, each head's in one piece: attention reads them many
+        times."""
+        self.keys, self.values = key_states.contiguous(), value_states.contiguous()
         self.is_initialized = True
 
     def update(

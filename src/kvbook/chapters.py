@@ -231,6 +231,21 @@ class SummaryKV(ChapterParameters):
     document_budget: Count = Field(512, description="entries to read it through")
 
 
+class Profiling(ChapterParameters):
+    """System profiling."""
+
+    methods: Annotated[list[MethodName], Field(min_length=1)] = Field(
+        [name for name in get_args(MethodName) if name != "summarykv"],  # several times as slow
+        description="methods to compare; fullkv is always among them",
+    )
+    contexts: Annotated[list[Count], Field(min_length=2)] = Field(
+        [1024, 2048, 4096], description="prompt lengths, rising"
+    )
+    budget: Budget = Field(0.1, description="a fraction of the prompt, or entries")
+    new_tokens: Annotated[int, Field(ge=2)] = Field(8, description="tokens to generate")
+    repeats: Count = Field(2, description="runs of each; the median counts")
+
+
 @dataclass(frozen=True)
 class Chapter:
     """One notebook and what it takes.
@@ -367,6 +382,15 @@ CHAPTERS: dict[str, Chapter] = {
                     "needle_lengths": [1000, 4000, 16000, 32000],
                     "needle_depths": 10,
                 },
+            },
+        ),
+        Chapter(
+            "profiling",
+            "System profiling: figure 1, right",
+            Profiling,
+            {
+                "smoke": _TINY | {"contexts": [128, 256], "budget": 0.25, "new_tokens": 4},
+                "gpu": _GPU | {"contexts": [8192, 32768, 131072], "new_tokens": 128, "repeats": 5},
             },
         ),
         Chapter("own_method", "Write your own method", OwnMethod, {"smoke": _FEW, "gpu": _MANY}),

@@ -1,4 +1,4 @@
-"""The command line: ``kvbook list | run | evaluate | book | doctor``."""
+"""The command line: ``kvbook list | run | evaluate | profile | bench | book | doctor``."""
 
 import os
 import subprocess
@@ -193,6 +193,94 @@ def evaluate(
         err.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True, highlight=False)
     out.print(f"  {'items':9}{output}", soft_wrap=True, highlight=False)
     out.print(f"  {'summary':9}{done.summary}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def profile(
+    method: Annotated[
+        list[str],
+        typer.Option(
+            "--method", "--methods", help="Methods, with commas between, or all; may be repeated."
+        ),
+    ] = ["all"],  # noqa: B006
+    contexts: Annotated[
+        list[str],
+        typer.Option("--context", "--contexts", help="Prompt tokens, with commas between."),
+    ] = ["1024,4096"],  # noqa: B006
+    budget: Annotated[str, typer.Option(help="Entries (512) or a fraction (0.1).")] = "0.1",
+    parameter: Annotated[
+        list[str],
+        typer.Option("-p", "--parameter", help="name=value, for the methods that have it."),
+    ] = [],  # noqa: B006
+    new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 16,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 3,
+    memory: Annotated[
+        bool, typer.Option(help="Also the peak of memory, each in a process of its own.")
+    ] = True,
+    model: Annotated[
+        str,
+        typer.Option(help="smollm2-135m, qwen3-0.6b-random, a hub id, or a folder."),
+    ] = "smollm2-135m",
+    dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32.")] = "auto",
+    output: Annotated[Path, typer.Option(help="File for all numbers.")] = Path(
+        "kvbook-runs/profile.json"
+    ),
+) -> None:
+    """Latency and memory of methods over context lengths, measured in turns, and what the
+    cost model says."""
+    from kvbook.profiling.session import profile_grid
+
+    grid = profile_grid(
+        _split(method),
+        _split(contexts),
+        budget,
+        parameter,
+        new_tokens=new_tokens,
+        repeats=repeats,
+        memory=memory,
+        model=model,
+        dtype=dtype,
+        output=output,
+    )
+    _print_table(grid.rows)
+    for note in grid.notes:
+        err.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True, highlight=False)
+    out.print(f"  {'numbers':9}{output}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def bench(
+    repeats: Annotated[int, typer.Option(min=1, help="Of each pair; the median counts.")] = 5,
+    output: Annotated[Path, typer.Option(help="Folder for profiling-bench.json.")] = Path(
+        "kvbook-runs"
+    ),
+) -> None:
+    """The ratios of speed and memory that this book promises, and which hold; a quarter of an
+    hour on two cores."""
+    from kvbook import results
+    from kvbook.models import load_model
+    from kvbook.profiling.bench import bench as run_bench
+    from kvbook.profiling.bench import find_kvpress, plain
+
+    kvpress = find_kvpress()
+    if kvpress is None:
+        err.print("[yellow]note:[/] without kvpress: `make kvpress` sets it up")
+    done = run_bench(load_model(), repeats, kvpress)
+    _print_table([promise.row() for promise in done["promises"]])
+    out.print(f"  {'numbers':9}{results.save('profiling-bench', plain(done), directory=output)}")
+
+
+def _split(values: list[str]) -> list[str]:
+    return [one.strip() for value in values for one in value.split(",") if one.strip()]
+
+
+def _print_table(rows: list[dict[str, str]]) -> None:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    out.print(table)
 
 
 @app.command()

@@ -249,3 +249,100 @@ def session_explorer(turns: Sequence[Turn], name: str = "session") -> HTML:
         f'{rows}<p class="kv-count"></p></div><script>{script.replace("</", "<" + chr(92) + "/")}</script>'
         "<noscript>This picture needs JavaScript; the figure above shows how full the cache was.</noscript>"
     )
+
+
+CALCULATOR_SCRIPT = """
+(() => {
+  const page = document.getElementById(NAME), find = part => page.querySelector(".kv-" + part);
+  const [model, machine, context, budget, answer] =
+    ["model", "machine", "context", "budget", "answer"].map(find);
+  const options = (select, names) => select.replaceChildren(
+    ...names.map((name, i) => new Option(name, i)));
+  options(model, DATA.models);
+  options(machine, DATA.machines);
+  const bytes = x => x < 2**30 ? (x / 2**20).toPrecision(3) + " MiB" : (x / 2**30).toPrecision(3) + " GiB";
+  const seconds = x => x < 0.1 ? (1000 * x).toPrecision(2) + " ms" : x.toPrecision(3) + " s";
+  const update = () => {
+    const tokens = DATA.contexts[context.value], share = DATA.budgets[budget.value];
+    find("context-label").textContent = tokens.toLocaleString("en") + " tokens";
+    find("budget-label").textContent = Math.round(100 * share) + " %: " + Math.round(share * tokens).toLocaleString("en") + " entries";
+    const length = 2 ** answer.value;
+    find("answer-label").textContent = length + " tokens";
+    find("rows").replaceChildren(...DATA.methods.map((method, i) => {
+      const of = DATA.cells[model.value][i];
+      const cell = of[of.length == 1 ? 0 : budget.value][context.value];
+      const [prefill, decode] = cell.slice(2 + 2 * machine.value, 4 + 2 * machine.value);
+      const fits = cell[1] <= DATA.memory[machine.value];
+      const row = document.createElement("tr");
+      [method, bytes(cell[0]), bytes(cell[1]) + (fits ? "" : " (does not fit)"), seconds(prefill),
+       seconds(decode), seconds(prefill + decode * (length - 1))].forEach(text => {
+        const column = document.createElement("td");
+        column.textContent = text;
+        row.append(column);
+      });
+      if (!fits) row.className = "kv-dropped";
+      return row;
+    }));
+  };
+  for (const one of [model, machine, context, budget, answer]) one.addEventListener("input", update);
+  model.value = START.model; machine.value = START.machine; context.value = START.context; budget.value = START.budget;
+  update();
+})();
+"""
+
+
+def calculator(
+    table: Mapping,
+    model: str = "",
+    machine: str = "",
+    context: int = 0,
+    budget: float = 0.0,
+    name: str = "calculator",
+) -> HTML:
+    """What every method costs, for a model, a machine, a context, a budget and an answer to
+    choose: bytes and seconds on paper.
+
+    Parameters
+    ----------
+    table : mapping
+        Of `kvbook.profiling.calculator.tabulate`.
+    model, machine, context, budget
+        What is shown first; one of the table's, or else its first.
+    name : str
+        Unique on its page.
+    """
+
+    def place(axis: str, value) -> int:
+        return table[axis].index(value) if value in table[axis] else 0
+
+    start = {
+        "model": place("models", model),
+        "machine": place("machines", machine),
+        "context": place("contexts", context),
+        "budget": place("budgets", budget),
+    }
+    selects = "".join(
+        f'<label>{part} <select class="kv-{part}"></select></label>'
+        for part in ("model", "machine")
+    )
+    sliders = "".join(
+        f'<label>{part} <input class="kv-slider kv-{part}" type="range" min="{least}" max="{most}" '
+        f'step="1" value="{least}"> <output class="kv-{part}-label"></output></label>'
+        for part, least, most in (
+            ("context", 0, len(table["contexts"]) - 1),
+            ("budget", 0, len(table["budgets"]) - 1),
+            ("answer", 3, 11),
+        )
+    )
+    columns = ("method", "KV cache", "memory, at least", "prefill", "a token", "end to end")
+    head = "".join(f"<th>{column}</th>" for column in columns)
+    constants = (
+        f"const NAME = {json.dumps(name)}, DATA = {json.dumps(table)}, START = {json.dumps(start)};"
+    )
+    script = ("(() => {" + constants + CALCULATOR_SCRIPT + "})();").replace("</", "<\\/")
+    return HTML(
+        f'<div id="{name}" class="kv-explorer">{selects}{sliders}<table class="kv-table"><caption>'
+        f'<span class="kv-computed">computed on paper</span></caption><thead><tr>{head}</tr></thead>'
+        f'<tbody class="kv-rows"></tbody></table></div><script>{script}</script>'
+        "<noscript>The calculator needs JavaScript; kvbook.profiling.predict gives the same.</noscript>"
+    )

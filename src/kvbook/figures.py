@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import HTML, Markdown
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 
 from kvbook.attach import Run
@@ -354,5 +354,143 @@ def needle_maps(
         axes.set_visible(False)
     figure.supxlabel("tokens of the prompt", fontsize=9, color=INK)
     figure.supylabel("depth of the needle", fontsize=9, color=INK)
+    figure.tight_layout()
+    return figure
+
+
+def cost_panels(
+    costs: Mapping[str, Mapping[str, Mapping[int, tuple[float, float, float] | None]]],
+    titles: Mapping[str, str],
+    kind: Kind,
+) -> Figure:
+    """Costs over the context length, a panel a cost and a line a method.
+
+    Parameters
+    ----------
+    costs : mapping
+        By method, by cost, by context: the median, the least and the most; None where memory was
+        not enough, which is marked at the top.
+    titles : mapping of str to str
+        The costs that get a panel, and what stands over it.
+    kind : {"measured", "computed", "report", "paper"}
+        Measured lines are whole, others dashed with open marks.
+    """
+    figure, panels = plt.subplots(1, len(titles), figsize=(7.4, 3.5))
+    measured = kind == "measured"
+    contexts = sorted({x for of in costs.values() for one in of.values() for x in one})
+    for axes, (cost, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
+        for i, (method, of) in enumerate(costs.items()):
+            shift = 2 ** (0.04 * (i - len(costs) / 2))  # so that bars do not hide each other
+            points = {x: one for x, one in of.get(cost, {}).items() if one is not None}
+            middle = [one[0] for one in points.values()]
+            axes.errorbar(
+                [x * shift for x in points],
+                middle,
+                yerr=[
+                    [one[0] - one[1] for one in points.values()],
+                    [one[2] - one[0] for one in points.values()],
+                ],
+                color=COLOURS.get(method.split(",")[0], INK),
+                marker=MARKERS.get(method.split(",")[0], "o"),
+                markerfacecolor=None if measured else "none",
+                linestyle="-" if measured else "--",
+                markersize=4,
+                linewidth=1.2,
+                elinewidth=0.6,
+                label=method,
+            )
+            for x in set(of.get(cost, {})) - set(points):
+                axes.annotate(
+                    "OOM",
+                    (x * shift, 1),
+                    xycoords=("data", "axes fraction"),
+                    color=COLOURS.get(method, INK),
+                    fontsize=7,
+                    rotation=90,
+                    ha="center",
+                    va="top",
+                )
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks(contexts, [f"{x:,}" for x in contexts], fontsize=7)
+        axes.set_xticks([], minor=True)
+        axes.tick_params(axis="y", which="both", labelsize=7)
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("context, tokens", fontsize=8)
+    handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
+    more, names = np.atleast_1d(panels)[-1].get_legend_handles_labels()
+    known = dict(zip(labels + names, handles + more, strict=True))
+    figure.legend(known.values(), known, ncols=4, loc="lower center", fontsize=8)
+    figure.suptitle(TAGS[kind], fontsize=9, color=INK)
+    figure.tight_layout(rect=(0, 0.14, 1, 1))
+    return figure
+
+
+def time_bars(parts: Mapping[str, Sequence[Mapping[str, float]]], columns: int = 2) -> Figure:
+    """Seconds of a prefill layer by layer, stacked by part, a panel a method.
+
+    Parameters
+    ----------
+    parts : mapping
+        By method: a mapping of part to seconds for every layer.
+    """
+    rows = -(-len(parts) // columns)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=(7.2, 0.6 + 1.7 * rows), squeeze=False, sharex=True, sharey=True
+    )
+    colours = dict(zip(next(iter(parts.values()))[0], COLOURS.values(), strict=False))
+    for axes, (method, layers) in zip(panels.flat, parts.items(), strict=False):
+        bottom = np.zeros(len(layers))
+        for part, colour in colours.items():
+            height = np.array([1000 * layer[part] for layer in layers])
+            axes.bar(
+                range(len(layers)), height, bottom=bottom, color=colour, width=0.85, label=part
+            )
+            bottom += height
+        axes.set_title(method, fontsize=9)
+        axes.tick_params(labelsize=8)
+    for axes in panels.flat[len(parts) :]:
+        axes.set_visible(False)
+    figure.supxlabel("layer", fontsize=9, color=INK)
+    figure.supylabel("ms", fontsize=9, color=INK)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=6, loc="upper center", fontsize=8)
+    figure.tight_layout(rect=(0, 0, 1, 0.95 if rows > 1 else 0.9))
+    return figure
+
+
+def ratio_maps(
+    maps: Mapping[str, Sequence[Sequence[float]]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    labels: tuple[str, str],
+) -> Figure:
+    """Ratios as numbers on a colour: below one is blue, above one orange; a panel a title.
+
+    Parameters
+    ----------
+    maps : mapping
+        By title: ``[rows][columns]``.
+    rows, columns : sequence of str
+        What stands at them.
+    labels : (str, str)
+        What the rows and the columns are.
+    """
+    figure, panels = plt.subplots(
+        1, len(maps), figsize=(7.2, 0.9 + 0.42 * len(rows)), squeeze=False, sharey=True
+    )
+    for axes, (title, grid) in zip(panels.flat, maps.items(), strict=True):
+        grid = np.log2(np.asarray(grid, dtype=float))
+        colours = LinearSegmentedColormap.from_list("ratio", [KEPT, "#9aa0a6", "#d55e00"])
+        axes.imshow(grid, aspect="auto", cmap=colours, vmin=-1.5, vmax=1.5)
+        for (row, column), power in np.ndenumerate(grid):
+            axes.text(
+                column, row, f"{2**power:.2f}", ha="center", va="center", color="white", fontsize=8
+            )
+        axes.set_title(title, fontsize=9)
+        axes.set_xticks(range(len(columns)), columns, fontsize=8)
+        axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    figure.supylabel(labels[0], fontsize=9, color=INK)
+    figure.supxlabel(labels[1], fontsize=9, color=INK)
     figure.tight_layout()
     return figure

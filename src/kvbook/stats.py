@@ -50,6 +50,38 @@ def paired_interval(
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Repeated measurements of one thing: times on a shared machine have no normal spread, so
+    the median, and the least and the most.
+
+    Attributes
+    ----------
+    median, low, high : float
+        Of all repeats.
+    """
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Spread":
+        """Of one value a repeat."""
+        values = list(values)
+        return cls(float(np.median(values)), float(min(values)), float(max(values)))
+
+    @classmethod
+    def ratio(cls, first: Iterable[float], second: Iterable[float]) -> "Spread":
+        """Of ``first / second``, repeat by repeat: a slow moment hits both of a pair."""
+        return cls.of(a / b for a, b in zip(first, second, strict=True))
+
+    def show(self, form: str = ".2f", scale: float = 1.0) -> str:
+        """``median (low to high)``."""
+        parts = (format(scale * one, form) for one in (self.median, self.low, self.high))
+        return "{} ({} to {})".format(*parts)
+
+
+@dataclass(frozen=True)
 class Rate:
     """How many of some trials succeeded, and where the true rate may lie.
 

@@ -1,0 +1,74 @@
+"""The cost model over a grid, for the book's calculator: it works from disk, without Python."""
+
+from collections.abc import Mapping, Sequence
+
+from kvbook.methods.base import create_method
+from kvbook.profiling.hardware import Hardware
+from kvbook.profiling.prediction import predict
+
+
+def tabulate(
+    configs: Mapping[str, object],
+    methods: Sequence[str],
+    contexts: Sequence[int],
+    budgets: Sequence[float],
+    machines: Sequence[Hardware],
+    new_tokens: int = 256,
+) -> dict:
+    """`kvbook.profiling.predict` for every combination, in bfloat16.
+
+    Parameters
+    ----------
+    configs : mapping of str to transformers configuration
+        Models by name.
+    methods : sequence of str
+        Names for `kvbook.create_method`.
+    contexts : sequence of int
+        Prompt tokens.
+    budgets : sequence of float
+        Shares of the prompt.
+    machines : sequence of Hardware
+        What the seconds are of.
+    new_tokens : int
+        Tokens of the answer.
+
+    Returns
+    -------
+    dict
+        The names of all axes, and ``cells[model][method][budget][context]``: bytes of the cache,
+        least bytes of the whole, then seconds of the prefill and of a decoded token on every
+        machine. FullKV has one budget only.
+    """
+
+    def cell(config, name: str, budget: float, context: int) -> list[float]:
+        method = create_method(name, **({} if name == "fullkv" else {"budget": budget}))
+        paper = predict(config, method, context, new_tokens)
+        seconds = [
+            float(f"{value:.3g}")
+            for machine in machines
+            for value in (
+                paper.prefill.seconds(machine),
+                paper.decode.seconds(machine) / max(1, new_tokens - 1),
+            )
+        ]
+        return [paper.kv_bytes, paper.peak_bytes, *seconds]
+
+    return {
+        "models": list(configs),
+        "methods": list(methods),
+        "contexts": list(contexts),
+        "budgets": list(budgets),
+        "machines": [machine.name for machine in machines],
+        "memory": [machine.memory for machine in machines],
+        "new_tokens": new_tokens,
+        "cells": [
+            [
+                [
+                    [cell(config, name, budget, context) for context in contexts]
+                    for budget in (budgets if name != "fullkv" else [1.0])
+                ]
+                for name in methods
+            ]
+            for config in configs.values()
+        ],
+    }

@@ -1,0 +1,363 @@
+"""Latency and memory, measured: methods take turns in one session, on real text."""
+
+import gc
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from kvbook.errors import ParameterError
+from kvbook.methods.base import Method
+from kvbook.models import LoadedModel
+from kvbook.places import place
+from kvbook.profiling.hardware import synchronize
+from kvbook.profiling.memory import FreshProcesses, measures_memory
+from kvbook.stats import Spread
+from kvbook.tasks.needle import read_essays
+from kvbook.tasks.store import is_out_of_memory
+
+STOCK = "transformers alone"
+"""The name of a measurement without any method, without us."""
+WARM_UP = 64
+"""Tokens of the prompt that every method reads once before anything is measured."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One method at one context length, several times.
+
+    Attributes
+    ----------
+    method : str
+        As it was called, with its parameters.
+    context_length, new_tokens : int
+        Prompt tokens, and generated ones.
+    prefill, first_token, decode, end_to_end : tuple of float
+        Seconds, one value a repeat: the model's forward over the prompt; from the call of
+        ``generate`` to the first new token; the median of the later tokens; the whole call.
+    kv_bytes, kv_bytes_peak : int
+        Keys and values when all is generated, and most of them.
+    weight_bytes : int
+        The model's parameters.
+    peak_bytes : int or None
+        Most memory above the level before the run, weights not included. On CUDA the
+        allocator's; on the CPU that of a fresh process (Linux only, else None).
+    out_of_memory : bool
+        It did not fit: then there are no times.
+    tokens : tuple of int
+        What was generated.
+    notes : tuple of str
+        What the method had to change, as its run said.
+    """
+
+    method: str
+    context_length: int
+    new_tokens: int
+    prefill: tuple[float, ...] = ()
+    first_token: tuple[float, ...] = ()
+    decode: tuple[float, ...] = ()
+    end_to_end: tuple[float, ...] = ()
+    kv_bytes: int = 0
+    kv_bytes_peak: int = 0
+    weight_bytes: int = 0
+    peak_bytes: int | None = None
+    out_of_memory: bool = False
+    tokens: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def spread(self, what: str) -> Spread:
+        """Median, least and most of ``"prefill"``, ``"first_token"``, ``"decode"`` or
+        ``"end_to_end"``, in seconds."""
+        return Spread.of(getattr(self, what))
+
+    def data(self) -> dict:
+        """Plain values, for a results file."""
+        return asdict(self)
+
+    def row(self) -> dict[str, str]:
+        """A row for `kvbook.figures.table`."""
+        first = {"method": self.method, "context": f"{self.context_length:,}"}
+        names = ("prefill, s", "first token, s", "decode, ms a token", "end to end, s")
+        if self.out_of_memory:
+            return first | dict.fromkeys((*names, "memory, MiB", "KV, MiB"), "OOM")
+        times = (
+            self.spread("prefill").show(),
+            self.spread("first_token").show(),
+            self.spread("decode").show(".0f", 1000) if self.decode else "–",
+            self.spread("end_to_end").show(),
+        )
+        peak = "–" if self.peak_bytes is None else f"{self.peak_bytes / 2**20:.0f}"
+        return (
+            first
+            | dict(zip(names, times, strict=True))
+            | {"memory, MiB": peak, "KV, MiB": f"{self.kv_bytes / 2**20:.1f}"}
+        )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run of one method."""
+
+    prefill: float
+    first_token: float
+    decode: float | None
+    end_to_end: float
+    kv_bytes: int
+    kv_bytes_peak: int
+    peak_bytes: int | None
+    tokens: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def measure(
+    lm: LoadedModel,
+    method: Method | None,
+    context_length: int,
+    new_tokens: int = 16,
+    repeats: int = 3,
+) -> Measurement:
+    """What one method costs at one context length.
+
+    Parameters
+    ----------
+    lm : LoadedModel
+        The model.
+    method : Method or None
+        None is transformers alone, with its own attention and cache.
+    context_length : int
+        Prompt tokens, of real text.
+    new_tokens : int
+        Tokens to generate, greedily and whatever they are.
+    repeats : int
+        Runs after the warm-up.
+
+    Raises
+    ------
+    ParameterError
+        A length or a count below 1. To run out of memory is a result, not an error.
+    """
+    name = STOCK if method is None else str(method)
+    return measure_all(lm, {name: method}, [context_length], new_tokens, repeats, progress=False)[0]
+
+
+def measure_all(
+    lm: LoadedModel,
+    methods: Mapping[str, Method | None],
+    contexts: Sequence[int],
+    new_tokens: int = 16,
+    repeats: int = 3,
+    *,
+    memory: bool = True,
+    progress: bool = True,
+    done: Callable[[Measurement], None] | None = None,
+) -> list[Measurement]:
+    """`measure` for several methods and lengths, in turns: in every repeat each method runs
+    once, and each repeat begins with another one, so that a slow moment of the machine hits
+    all.
+
+    Parameters
+    ----------
+    methods : mapping of str to Method or None
+        By the name that the measurement gets.
+    contexts : sequence of int
+        Prompt lengths.
+    memory : bool
+        Also measure the peak of memory, which on the CPU takes a process for each method.
+    progress : bool
+        Show a line with what is being measured.
+    done : callable, optional
+        Called with each measurement as soon as it is complete.
+
+    Returns
+    -------
+    list of Measurement
+        Context by context, in the order of the methods.
+    """
+    for name, value in [("new_tokens", new_tokens), ("repeats", repeats)] + [
+        ("context_length", context) for context in contexts
+    ]:
+        if not isinstance(value, int) or value < 1:
+            raise ParameterError(f"{name}={value!r}: give a whole number, at least 1")
+    for method in methods.values():
+        if hasattr(method, "check_model"):
+            method.check_model(lm.model)
+    weights = sum(parameter.nbytes for parameter in lm.model.parameters())
+    measured = []
+    on_cpu = lm.model.device.type == "cpu"
+    steps = len(contexts) * len(methods) * (repeats + (memory and on_cpu))
+    with ExitStack() as stack:
+        line = stack.enter_context(tqdm(total=steps, disable=not progress, unit="run"))
+        fresh = None
+        if memory and on_cpu and measures_memory():
+            fresh = stack.enter_context(FreshProcesses(lm))
+        warm_up(lm, methods.values())
+        for context in contexts:
+            ids = read_text(lm, context)
+            samples: dict[str, list[Sample]] = {name: [] for name in methods}
+            peaks: dict[str, int | None] = dict.fromkeys(methods)
+            failed = set()
+            for name, method in methods.items():
+                if memory and on_cpu:
+                    line.set_description(f"{context} tokens, memory: {name}"[:60])
+                    if fresh:
+                        found = fresh.peaks(method, ids, new_tokens)
+                        if found is None:
+                            failed.add(name)
+                        else:
+                            peaks[name] = found[0]
+                    line.update()
+            order = list(methods)
+            for repeat in range(repeats):
+                first = repeat % len(order)
+                for name in order[first:] + order[:first]:
+                    line.set_description(f"{context} tokens, time: {name}"[:60])
+                    if name not in failed:
+                        sample = run_once(lm, methods[name], ids, new_tokens)
+                        if sample is None:
+                            failed.add(name)
+                        else:
+                            samples[name].append(sample)
+                    line.update()
+            for name in methods:
+                one = collect(
+                    name, context, new_tokens, weights, samples[name], peaks[name], name in failed
+                )
+                measured.append(one)
+                if done:
+                    done(one)
+    return measured
+
+
+def collect(
+    name: str,
+    context: int,
+    new_tokens: int,
+    weights: int,
+    samples: Sequence[Sample],
+    peak: int | None,
+    out_of_memory: bool,
+) -> Measurement:
+    """The samples of one method as one measurement."""
+    if out_of_memory:
+        return Measurement(
+            name, context, new_tokens, weight_bytes=weights, peak_bytes=peak, out_of_memory=True
+        )
+    peaks = [one.peak_bytes for one in samples if one.peak_bytes is not None]
+    return Measurement(
+        method=name,
+        context_length=context,
+        new_tokens=new_tokens,
+        prefill=tuple(one.prefill for one in samples),
+        first_token=tuple(one.first_token for one in samples),
+        decode=tuple(one.decode for one in samples if one.decode is not None),
+        end_to_end=tuple(one.end_to_end for one in samples),
+        kv_bytes=samples[-1].kv_bytes,
+        kv_bytes_peak=max(one.kv_bytes_peak for one in samples),
+        weight_bytes=weights,
+        peak_bytes=max(peaks) if peaks else peak,
+        tokens=samples[-1].tokens,
+        notes=samples[-1].notes,
+    )
+
+
+def read_text(lm: LoadedModel, length: int, seed: int = 0) -> Tensor:
+    """Token ids ``[1, length]`` of the book's essays, their paragraphs in an order drawn anew
+    as often as it takes."""
+    essays, draw = read_essays(place("data")), random.Random(seed)
+    ids: list[int] = []
+    while len(ids) < length:
+        draw.shuffle(essays)
+        ids += lm.tokenizer("\n\n".join(essays) + "\n\n", add_special_tokens=False).input_ids
+    return torch.tensor([ids[:length]], device=lm.model.device)
+
+
+def warm_up(lm: LoadedModel, methods) -> None:
+    """Let every method read and write a little: kernels are chosen, weights are touched."""
+    ids = read_text(lm, WARM_UP)
+    for method in methods:
+        run_once(lm, method, ids, 3)
+
+
+class Ticks:
+    """A streamer that only looks at the clock."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.at: list[float] = []
+
+    def put(self, value: Tensor) -> None:
+        """Called with the prompt, and then with every token."""
+        synchronize(self.device)
+        self.at.append(time.perf_counter())
+
+    def end(self) -> None:
+        """Nothing is left to do."""
+
+
+def run_once(lm: LoadedModel, method: Method | None, ids: Tensor, new_tokens: int) -> Sample | None:
+    """One timed ``generate``; None when memory was not enough."""
+    model, device = lm.model, lm.model.device
+    gc.collect()
+    cuda = device.type == "cuda"
+    if cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        level = torch.cuda.memory_allocated(device)
+    forward: list[float] = []
+
+    def before(*_):
+        synchronize(device)
+        forward.append(-time.perf_counter())
+
+    def after(*_):
+        synchronize(device)
+        forward[-1] += time.perf_counter()
+
+    ticks = Ticks(device)
+    try:
+        with ExitStack() as stack:
+            run = stack.enter_context(method.attach(model)) if method else None
+            for handle in (
+                model.register_forward_pre_hook(before),
+                model.register_forward_hook(after),
+            ):
+                stack.callback(handle.remove)
+            synchronize(device)
+            started = time.perf_counter()
+            out = model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=new_tokens,
+                min_new_tokens=new_tokens,
+                do_sample=False,
+                streamer=ticks,
+                return_dict_in_generate=True,
+            )
+            ended = time.perf_counter()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+    steps = [b - a for a, b in zip(ticks.at[1:], ticks.at[2:], strict=False)]
+    kv = run.kv_bytes if run else cache_bytes(out.past_key_values)
+    return Sample(
+        prefill=forward[0],
+        first_token=ticks.at[1] - started,
+        decode=sorted(steps)[len(steps) // 2] if steps else None,
+        end_to_end=ended - started,
+        kv_bytes=kv,
+        kv_bytes_peak=run.kv_bytes_peak if run else kv,
+        peak_bytes=torch.cuda.max_memory_allocated(device) - level if cuda else None,
+        tokens=tuple(out.sequences[0, ids.shape[1] :].tolist()),
+        notes=tuple(run.notes) if run else (),
+    )
+
+
+def cache_bytes(cache) -> int:
+    """Bytes of the keys and values in a cache of transformers."""
+    return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
