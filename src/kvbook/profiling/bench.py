@@ -85,6 +85,11 @@ def methods() -> dict[str, Method]:
     return made
 
 
+def describe(name: str, method: Method) -> str:
+    """A method in a few words."""
+    return f"{name}, {method.budget}"
+
+
 def ratio(first: Measurement, second: Measurement, what: str) -> Spread:
     """Of two measurements of one session, repeat by repeat."""
     return Spread.ratio(getattr(first, what), getattr(second, what))
@@ -119,7 +124,7 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
     for name, most in PREFILL.items():
         promises.append(
             Promise(
-                f"{ours[name]}: prefill of {CONTEXT}",
+                f"{describe(name, ours[name])}: prefill of {CONTEXT}",
                 full,
                 most,
                 ratio(at[name], at["fullkv"], "prefill"),
@@ -134,7 +139,9 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
     turns = {STOCK: None, "snapkv": ours["snapkv"]}
     long = measure_all(lm, turns, [LONG], NEW_TOKENS, few, memory=False)
     decode = ratio(long[1], long[0], "decode")
-    promises.append(Promise(f"{ours['snapkv']}: decode at {LONG}", stock, 0.3, decode))
+    promises.append(
+        Promise(f"{describe('snapkv', ours['snapkv'])}: decode at {LONG}", stock, 0.3, decode)
+    )
 
     ids = read_text(lm, CONTEXT)
     if measures_memory():
@@ -145,7 +152,7 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
                     found += fresh.peaks(ours[name], ids, 2)
         promises.append(
             Promise(
-                f"{ours['h2o']}: peak memory at {CONTEXT}",
+                f"{describe('h2o', ours['h2o'])}: peak memory at {CONTEXT}",
                 full,
                 1.15,
                 Spread.ratio(peaks["h2o"], peaks["fullkv"]),
@@ -209,19 +216,19 @@ def compare_with_kvpress(lm: LoadedModel, python: Path, repeats: int) -> list[Pr
     observed = "kvpress ObservedAttention"
     return [
         Promise(
-            f"SnapKV({BUDGET}): end to end, {CONTEXT} + {NEW_TOKENS}",
+            f"snapkv, {BUDGET}: end to end, {CONTEXT} + {NEW_TOKENS}",
             "kvpress SnapKV",
             1.0,
             Spread.ratio(ours["snapkv"], whole["snapkv"]),
         ),
         Promise(
-            f"H2O({BUDGET}): end to end, {CONTEXT} + {NEW_TOKENS}",
+            f"h2o, {BUDGET}: end to end, {CONTEXT} + {NEW_TOKENS}",
             observed,
             0.3,
             Spread.ratio(ours["h2o"], whole["h2o"]),
         ),
         Promise(
-            f"H2O({BUDGET}): peak memory at {CONTEXT}",
+            f"h2o, {BUDGET}: peak memory at {CONTEXT}",
             observed,
             0.6,
             Spread.ratio(peaks["h2o"], peak),
