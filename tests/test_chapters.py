@@ -16,7 +16,7 @@ from kvbook.errors import ParameterError
 
 METHOD_CHAPTERS = [
     "fullkv", "streamingllm", "snapkv", "h2o", "pyramidinfer", "gemfilter", "fastkv", "summarykv", "own_method",
-    "evaluation",
+    "evaluation", "profiling",
 ]  # fmt: skip
 
 
@@ -65,6 +65,9 @@ def test_every_figure_has_alt_text(name):
                 "score_panels(",
                 "fidelity_curves(",
                 "needle_maps(",
+                "cost_panels(",
+                "time_bars(",
+                "ratio_maps(",
             )
         )
         draws &= cell["cell_type"] == "code"

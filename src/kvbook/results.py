@@ -179,7 +179,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, JsonValue]:
-    """The processor, its cores, the memory, the system."""
+    """The processor, its cores and how many threads this process may use, the memory, the system."""
     import psutil
 
     name = platform.processor() or platform.machine()
@@ -194,6 +194,7 @@ def machine() -> dict[str, JsonValue]:
     return {
         "cpu": name,
         "cores": os.cpu_count(),
+        "threads": int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()),
         "memory_gb": memory,
         "os": f"{platform.system()} {platform.machine()}",
     }
