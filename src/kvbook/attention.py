@@ -14,6 +14,9 @@ QUERY_BLOCK = 64
 """Queries a block when scores are built explicitly: small enough to stay in the processor's
 caches,
 large enough for full-speed products; memory is then linear in the number of entries."""
+SUM_BLOCK = 128
+"""The same when all of attention is built so: fewer and larger steps cost less than they take
+room."""
 
 
 def fold(q: Tensor, kv_heads: int) -> Tensor:
@@ -146,7 +149,7 @@ def attend_and_sum(
     v: Tensor,
     scaling: float,
     valid: Tensor | None = None,
-    block: int = QUERY_BLOCK,
+    block: int = SUM_BLOCK,
 ) -> tuple[Tensor, Tensor]:
     """`attend`, and how much attention each entry received: the column sums of the
     attention matrix.
@@ -163,10 +166,11 @@ def attend_and_sum(
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
     past = entries - queries
-    q = q * scaling
+    q, block = q * scaling, min(block, queries)
     output = torch.empty(batch, queries, heads, dim, dtype=q.dtype, device=q.device).transpose(1, 2)
     sums = torch.zeros(batch, heads, entries, dtype=torch.float32, device=q.device)
     future = torch.ones(block, block, dtype=torch.bool, device=q.device).triu(1)
+    room = sums.new_empty(batch * heads * block * entries)  # for the weights of every block
     for start in range(0, queries, block):
         rows = min(block, queries - start)
         end = past + start + rows
@@ -176,12 +180,12 @@ def attend_and_sum(
             scores[..., end - rows :].masked_fill_(future[:rows, :rows], float("-inf"))
         else:
             scores.masked_fill_(~visible(valid[:, :end], rows), float("-inf"))
-        weights = scores.float()
+        weights = room[: scores.numel()].view_as(scores).copy_(scores)
         torch.softmax(weights, dim=-1, out=weights)
-        folded = weights.to(v.dtype).view(batch, kv_heads, -1, end)
+        folded = scores.copy_(weights).view(batch, kv_heads, -1, end)
         output[:, :, start : start + rows] = (folded @ v[:, :, :end]).view(batch, heads, rows, dim)
         if valid is not None:  # the rows of padding queries do not count
-            weights = weights * valid[:, None, end - rows : end, None]
+            weights *= valid[:, None, end - rows : end, None]
         sums[..., :end] += weights.sum(-2)
     return output, sums
 

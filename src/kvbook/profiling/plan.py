@@ -87,14 +87,20 @@ def whole(tokens: int, keeps: int | None = None, **more) -> LayerPlan:
     return LayerPlan(tokens, tokens, keeps, causal_pairs(tokens), tokens, **more)
 
 
+def blocked_pairs(rows: int, entries: int, block: int) -> int:
+    """Pairs that products block by block of rows compute: whole rectangles, up to each block's
+    last key."""
+    return sum(
+        min(block, rows - start) * (entries - rows + min(start + block, rows))
+        for start in range(0, rows, block)
+    )
+
+
 def score_of(rows: int, entries: int, times: int = 1) -> dict[str, int]:
     """The score of the last ``rows`` queries: their whole rows of the attention matrix."""
     if rows <= 0:
         return {}
-    pairs = sum(
-        min(QUERY_BLOCK, rows - start) * (entries - rows + min(start + QUERY_BLOCK, rows))
-        for start in range(0, rows, QUERY_BLOCK)
-    )
+    pairs = blocked_pairs(rows, entries, QUERY_BLOCK)
     return {"scored": times * pairs, "score_rows": min(rows, QUERY_BLOCK)}
 
 

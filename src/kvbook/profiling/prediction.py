@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from kvbook.attention import QUERY_BLOCK
+from kvbook.attention import QUERY_BLOCK, SUM_BLOCK
 from kvbook.costs import ModelShape, causal_pairs, layer_flops, scan_flops
 from kvbook.errors import ParameterError
 from kvbook.methods.base import Method
 from kvbook.methods.h2o import H2O
 from kvbook.methods.pyramidinfer import PyramidInfer
 from kvbook.profiling.hardware import Hardware
-from kvbook.profiling.plan import LayerPlan, Plan, plan
+from kvbook.profiling.plan import LayerPlan, Plan, blocked_pairs, plan
 
 PARTS = ("projections", "attention", "scoring", "mlp", "lm_head")
 """Parts of a forward pass that are matrix products; norms, RoPE and residuals are left out."""
@@ -246,12 +246,7 @@ def count_layer(shape: ModelShape, layer: LayerPlan, size: int, matrix: bool) ->
     scored = 2 * wide * layer.scored
     moved = (12 * shape.heads * layer.scored) + (narrow * layer.entries * 4 if scored else 0)
     if layer.sums:  # the explicit softmax: scores written and read, in size and in float32
-        blocks = range(0, layer.reads, QUERY_BLOCK)
-        past = layer.entries - layer.reads
-        pairs = sum(
-            min(QUERY_BLOCK, layer.reads - b) * (past + min(b + QUERY_BLOCK, layer.reads))
-            for b in blocks
-        )
+        pairs = blocked_pairs(layer.reads, layer.entries, SUM_BLOCK)
         cost["attention"] = Cost(2 * 2 * wide * pairs, cost["attention"].bytes)
         moved += shape.heads * pairs * (4 * size + 12)
     if matrix:
@@ -360,8 +355,8 @@ def stage_bytes(shape: ModelShape, layer: LayerPlan, size: int, matrix: bool) ->
     raised = 4 if size < 4 else 0  # a float32 copy of what was not
     if matrix:
         attention += shape.heads * m * m * (size + 8)
-    elif layer.sums:  # one block of scores and the one before it
-        attention += shape.heads * min(QUERY_BLOCK, m) * entries * (8 + raised)
+    elif layer.sums:  # the weights, and two blocks of scores
+        attention += shape.heads * min(SUM_BLOCK, m) * entries * (4 + 2 * size)
     scoring = 0
     if layer.scored and not matrix:
         live = 12 if layer.score_rows == QUERY_BLOCK else 8  # one block, or the one before too
