@@ -15,7 +15,7 @@ book: $(VENV)/.ready  ## execute the chapters and build book/_build/html/index.h
 	$(BIN)/kvbook book
 
 test: $(VENV)/.ready  ## run the tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 bench: $(VENV)/.ready $(KVPRESS)/.ready  ## print the promised ratios of speed and memory, and which hold (a quarter of an hour)
 	KVBOOK_KVPRESS=$(KVPRESS)/bin/python $(BIN)/kvbook bench
@@ -46,4 +46,6 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	$(BIN)/python -c 'from kvbook.models import fetch_embedded; fetch_embedded()'
+	$(BIN)/python -c 'from kvbook.finetune.encoder import fetch_encoder; fetch_encoder()'
+	$(BIN)/python tests/finetune/qwen3.py
 	touch $@

@@ -166,6 +166,10 @@ def attend_and_sum(
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
     past = entries - queries
+    if queries == 1 and valid is None:  # one decoded token sees all that is kept
+        weights = (fold(q * scaling, kv_heads) @ k.mT).softmax(-1, dtype=torch.float32)
+        output = (weights.to(v.dtype) @ v).view_as(q)
+        return output, weights.view(batch, heads, entries)
     q, block = q * scaling, min(block, queries)
     output = torch.empty(batch, queries, heads, dim, dtype=q.dtype, device=q.device).transpose(1, 2)
     sums = torch.zeros(batch, heads, entries, dtype=torch.float32, device=q.device)

@@ -286,7 +286,12 @@ def _print_table(rows: list[dict[str, str]]) -> None:
 @app.command()
 def book(
     profile: ProfileOption = "laptop",
-    cores: Annotated[int, typer.Option(min=1, help="Cores to use; a chapter takes one, or two where it measures time.")] = 2,
+    cores: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Cores to use; a chapter takes one, or two where it measures time."
+        ),
+    ] = 2,
 ) -> None:
     """Execute what has changed, and build the book."""
     from kvbook.chapters import CHAPTERS, get_chapter

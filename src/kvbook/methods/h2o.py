@@ -77,11 +77,7 @@ class H2O(Method):
             total = seen.memory["sums"] = self.accumulate(seen)
         if fits:
             return None
-        recent = self.resolve_recent(budget)
-        score = reduce_group(total, len(seen.keys), self.gqa)
-        heavy = top_indices(score[:, : seen.entries - recent], budget - recent)
-        last = last_indices(seen.entries, recent, len(score), score.device)
-        kept = torch.cat((heavy, last), dim=-1)
+        kept = self.select(reduce_group(total, len(seen.keys), self.gqa), budget)
         if self.variant == "paper":
             group = len(total) // len(kept)
             seen.memory["sums"] = total.gather(1, kept.repeat_interleave(group, dim=0))
@@ -90,6 +86,16 @@ class H2O(Method):
     def evict(self, seen: Seen) -> Tensor | None:
         """The same after every decoded token: over budget, exactly the lowest goes."""
         return self.keep(seen) if self.variant == "paper" else None
+
+    def select(self, score: Tensor, budget: int) -> Tensor:
+        """All but the lowest of ``score [kv_heads, entries]`` that are not recent."""
+        entries, recent = score.shape[1], self.resolve_recent(budget)
+        old = score[:, : entries - recent]
+        if entries == budget + 1:  # a decoded token: one goes, the others move up
+            kept = torch.arange(budget, device=score.device).expand(len(score), -1)
+            return kept + (kept >= old.argmin(-1, keepdim=True))
+        last = last_indices(entries, recent, len(score), score.device)
+        return torch.cat((top_indices(old, budget - recent), last), dim=-1)
 
     def accumulate(self, seen: Seen) -> Tensor:
         """What each entry has received from all queries so far, ``[heads, entries]``: a
