@@ -242,7 +242,10 @@ class Profiling(ChapterParameters):
         [1024, 2048, 4096], description="prompt lengths, rising"
     )
     budget: Budget = Field(0.1, description="a fraction of the prompt, or entries")
-    new_tokens: Annotated[int, Field(ge=2)] = Field(8, description="tokens to generate")
+    memory_contexts: list[Count] = Field(
+        [1024, 4096], description="those at which memory is measured too, in processes of their own"
+    )
+    new_tokens: Annotated[int, Field(ge=2)] = Field(6, description="tokens to generate")
     repeats: Count = Field(2, description="runs of each; the median counts")
 
 
@@ -393,7 +396,13 @@ CHAPTERS: dict[str, Chapter] = {
             "System profiling: figure 1, right",
             Profiling,
             {
-                "smoke": _TINY | {"contexts": [128, 256], "budget": 0.25, "new_tokens": 4},
+                "smoke": _TINY
+                | {
+                    "contexts": [128, 256],
+                    "memory_contexts": [256],
+                    "budget": 0.25,
+                    "new_tokens": 4,
+                },
                 "gpu": _GPU | {"contexts": [8192, 32768, 131072], "new_tokens": 128, "repeats": 5},
             },
             cores=2,

@@ -56,7 +56,7 @@ def test_wrong_words_are_refused_before_anything_runs(tmp_path, words, said):
 def test_a_folder_is_no_file_for_the_numbers(tmp_path):
     with pytest.raises(ParameterError, match="is a folder"):
         profile_grid(
-            ["fullkv"], ["64"], "0.5", new_tokens=2, repeats=1, memory=False,
+            ["fullkv"], ["64"], "0.5", new_tokens=2, repeats=1, memory=(),
             model="tiny-random", dtype="auto", output=tmp_path,
         )  # fmt: skip
 
@@ -96,6 +96,6 @@ def test_the_exact_architecture_of_qwen3_runs_with_random_weights():
     lm = load_model("qwen3-0.6b-random", dtype="bfloat16")
     assert sum(p.numel() for p in lm.model.parameters()) == 596_049_920
     methods = {"fullkv": create_method("fullkv"), "fastkv": create_method("fastkv", budget=0.2)}
-    full, fast = measure_all(lm, methods, [48], 2, 1, memory=False, progress=False)
+    full, fast = measure_all(lm, methods, [48], 2, 1, memory=(), progress=False)
     assert full.kv_bytes == 114_688 * 49
     assert fast.kv_bytes < full.kv_bytes and fast.prefill[0] > 0

@@ -24,7 +24,7 @@ def lm():
 @pytest.fixture(scope="module")
 def pair(lm):
     methods = {STOCK: None, "snapkv": create_method("snapkv", budget=50)}
-    return measure_all(lm, methods, [200, 300], 5, 2, memory=False, progress=False)
+    return measure_all(lm, methods, [200, 300], 5, 2, memory=(), progress=False)
 
 
 def test_there_is_a_measurement_for_each_method_and_context(pair):
@@ -55,7 +55,7 @@ def test_cache_bytes_are_real(pair):
 
 def test_transformers_alone_and_full_kv_write_the_same(lm):
     methods = {STOCK: None, "fullkv": create_method("fullkv")}
-    stock, ours = measure_all(lm, methods, [150], 6, 1, memory=False, progress=False)
+    stock, ours = measure_all(lm, methods, [150], 6, 1, memory=(), progress=False)
     assert stock.tokens == ours.tokens and len(ours.tokens) == 6
 
 
@@ -71,7 +71,7 @@ def test_methods_take_turns_and_begin_with_another_one(lm, monkeypatch):
 
     monkeypatch.setattr(timing_module, "run_once", watched)
     methods = {name: create_method(name, budget=20) for name in ("snapkv", "h2o")}
-    measure_all(lm, methods, [100], 2, 3, memory=False, progress=False)
+    measure_all(lm, methods, [100], 2, 3, memory=(), progress=False)
     assert ran == ["snapkv", "h2o", "h2o", "snapkv", "snapkv", "h2o"]
 
 
@@ -85,7 +85,7 @@ def test_out_of_memory_is_a_result(lm):
             return super().keep(seen)
 
     methods = {"greedy": Greedy(budget=9), "fullkv": create_method("fullkv")}
-    greedy, full = measure_all(lm, methods, [120], 2, 1, memory=False, progress=False)
+    greedy, full = measure_all(lm, methods, [120], 2, 1, memory=(), progress=False)
     assert greedy.out_of_memory and not greedy.prefill
     assert set(list(greedy.row().values())[2:]) == {"OOM"}
     assert full.prefill
@@ -99,7 +99,7 @@ def test_another_error_is_not_hidden(lm):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        measure_all(lm, {"broken": Broken(budget=9)}, [120], 2, 1, memory=False, progress=False)
+        measure_all(lm, {"broken": Broken(budget=9)}, [120], 2, 1, memory=(), progress=False)
 
 
 def test_one_method_alone(lm):
@@ -110,7 +110,7 @@ def test_one_method_alone(lm):
 
 def test_what_a_method_had_to_change_is_said(lm):
     one = measure_all(
-        lm, {"p": create_method("pyramidinfer", budget=0.1)}, [200], 2, 1, memory=False,
+        lm, {"p": create_method("pyramidinfer", budget=0.1)}, [200], 2, 1, memory=(),
         progress=False,
     )[0]  # fmt: skip
     assert "pyramidinfer" in one.notes[0]

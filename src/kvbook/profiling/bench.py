@@ -118,7 +118,7 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
     promises = []
 
     turns = {STOCK: None} | ours
-    short = measure_all(lm, turns, [CONTEXT], NEW_TOKENS, repeats, memory=False)
+    short = measure_all(lm, turns, [CONTEXT], NEW_TOKENS, repeats, memory=())
     at = {one.method: one for one in short}
     full = "FullKV under attach"
     for name, most in PREFILL.items():
@@ -137,7 +137,7 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
     promises.append(Promise(f"{full}: decode at {CONTEXT}", stock, 0.6, decode))
 
     turns = {STOCK: None, "snapkv": ours["snapkv"]}
-    long = measure_all(lm, turns, [LONG], NEW_TOKENS, few, memory=False)
+    long = measure_all(lm, turns, [LONG], NEW_TOKENS, few, memory=())
     decode = ratio(long[1], long[0], "decode")
     promises.append(
         Promise(f"{describe('snapkv', ours['snapkv'])}: decode at {LONG}", stock, 0.3, decode)

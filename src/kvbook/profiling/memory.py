@@ -59,7 +59,7 @@ class FreshProcesses:
             self._folder.cleanup()
             raise ExecutionError(
                 f"cannot put the model aside to measure its memory ({error.strerror}): free some "
-                "disk, set TMPDIR to another one, or measure with memory=False"
+                "disk, set TMPDIR to another one, or measure with memory=()"
             ) from None
         dtype = str(self.lm.model.dtype).removeprefix("torch.")
         command = [sys.executable, "-m", "kvbook.profiling.memory", self._folder.name, dtype]

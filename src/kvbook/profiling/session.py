@@ -138,6 +138,6 @@ def profile_grid(
             f"positions of {model}"
         )
     named = {method.name: method for method in grid.methods}
-    done = profile(lm, named, lengths, new_tokens, repeats, memory=memory)
+    done = profile(lm, named, lengths, new_tokens, repeats, memory=None if memory else ())
     results.save(output.stem, done.data(), directory=output.parent)
     return done

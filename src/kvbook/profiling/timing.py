@@ -3,7 +3,7 @@
 import gc
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
@@ -152,7 +152,7 @@ def measure_all(
     new_tokens: int = 16,
     repeats: int = 3,
     *,
-    memory: bool = True,
+    memory: Collection[int] | None = None,
     progress: bool = True,
     done: Callable[[Measurement], None] | None = None,
 ) -> list[Measurement]:
@@ -166,8 +166,9 @@ def measure_all(
         By the name that the measurement gets.
     contexts : sequence of int
         Prompt lengths.
-    memory : bool
-        Also measure the peak of memory, which on the CPU takes a process for each method.
+    memory : collection of int, optional
+        The contexts at which the peak of memory is measured too, which on the CPU takes a
+        process for each method; all of them when left out.
     progress : bool
         Show a line with what is being measured.
     done : callable, optional
@@ -189,28 +190,25 @@ def measure_all(
     weights = sum(parameter.nbytes for parameter in lm.model.parameters())
     measured = []
     on_cpu = lm.model.device.type == "cpu"
-    steps = len(contexts) * len(methods) * (repeats + (memory and on_cpu))
+    alone = set(contexts if memory is None else memory) if on_cpu and measures_memory() else set()
+    steps = len(methods) * (len(contexts) * repeats + len(alone & set(contexts)))
     with ExitStack() as stack:
         line = stack.enter_context(tqdm(total=steps, disable=not progress, unit="run"))
-        fresh = None
-        if memory and on_cpu and measures_memory():
-            fresh = stack.enter_context(FreshProcesses(lm))
+        fresh = stack.enter_context(FreshProcesses(lm)) if alone else None
         warm_up(lm, methods.values())
         for context in contexts:
             ids = read_text(lm, context)
             samples: dict[str, list[Sample]] = {name: [] for name in methods}
             peaks: dict[str, int | None] = dict.fromkeys(methods)
             failed = set()
-            for name, method in methods.items():
-                if memory and on_cpu:
-                    line.set_description(f"{context} tokens, memory: {name}"[:60])
-                    if fresh:
-                        found = fresh.peaks(method, ids, new_tokens)
-                        if found is None:
-                            failed.add(name)
-                        else:
-                            peaks[name] = found[0]
-                    line.update()
+            for name, method in methods.items() if context in alone else ():
+                line.set_description(f"{context} tokens, memory: {name}"[:60])
+                found = fresh.peaks(method, ids, new_tokens)
+                if found is None:
+                    failed.add(name)
+                else:
+                    peaks[name] = found[0]
+                line.update()
             order = list(methods)
             for repeat in range(repeats):
                 first = repeat % len(order)
