@@ -20,7 +20,9 @@ def summarykv(**parameters):
 SUMMARIZERS = ["model", "extractive", last]
 
 
-@pytest.mark.parametrize("summarizer", SUMMARIZERS, ids=str)
+@pytest.mark.parametrize(
+    "summarizer", SUMMARIZERS, ids=lambda one: getattr(one, "__name__", str(one))
+)
 @pytest.mark.parametrize("length", [3, 16, 40])
 def test_the_cache_never_exceeds_the_budget(model, summarizer, length):
     with summarykv(summarizer=summarizer).attach(model) as run:
@@ -107,7 +109,9 @@ def test_a_wrong_answer_of_a_callable_is_refused(llama, bad):
         llama(prompt_of(30))
 
 
-@pytest.mark.parametrize("summarizer", SUMMARIZERS, ids=str)
+@pytest.mark.parametrize(
+    "summarizer", SUMMARIZERS, ids=lambda one: getattr(one, "__name__", str(one))
+)
 def test_summarising_shares_no_state_with_the_run(model, summarizer):
     """A summarizer that also asks the model leaves the run as one that knew the answer."""
     with summarykv(summarizer=summarizer).attach(model) as run:
