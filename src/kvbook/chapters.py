@@ -245,7 +245,7 @@ class Profiling(ChapterParameters):
     memory_contexts: list[Count] = Field(
         [1024, 4096], description="those at which memory is measured too, in processes of their own"
     )
-    new_tokens: Annotated[int, Field(ge=2)] = Field(6, description="tokens to generate")
+    new_tokens: Annotated[int, Field(ge=2)] = Field(4, description="tokens to generate")
     repeats: Count = Field(2, description="runs of each; the median counts")
 
 

@@ -153,6 +153,7 @@ def measure_all(
     repeats: int = 3,
     *,
     memory: Collection[int] | None = None,
+    fresh: FreshProcesses | None = None,
     progress: bool = True,
     done: Callable[[Measurement], None] | None = None,
 ) -> list[Measurement]:
@@ -169,6 +170,8 @@ def measure_all(
     memory : collection of int, optional
         The contexts at which the peak of memory is measured too, which on the CPU takes a
         process for each method; all of them when left out.
+    fresh : FreshProcesses, optional
+        Where these processes come from, when there is such a context already.
     progress : bool
         Show a line with what is being measured.
     done : callable, optional
@@ -194,7 +197,8 @@ def measure_all(
     steps = len(methods) * (len(contexts) * repeats + len(alone & set(contexts)))
     with ExitStack() as stack:
         line = stack.enter_context(tqdm(total=steps, disable=not progress, unit="run"))
-        fresh = stack.enter_context(FreshProcesses(lm)) if alone else None
+        if alone and fresh is None:
+            fresh = stack.enter_context(FreshProcesses(lm))
         warm_up(lm, methods.values())
         for context in contexts:
             ids = read_text(lm, context)
