@@ -243,7 +243,7 @@ class Profiling(ChapterParameters):
     )
     budget: Budget = Field(0.1, description="a fraction of the prompt, or entries")
     memory_contexts: list[Count] = Field(
-        [1024, 4096], description="those at which memory is measured too, in processes of their own"
+        [1024, 2048], description="those at which memory is measured too, in processes of their own"
     )
     new_tokens: Annotated[int, Field(ge=2)] = Field(4, description="tokens to generate")
     repeats: Count = Field(2, description="runs of each; the median counts")
