@@ -3,10 +3,11 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 KVPRESS := .venv-kvpress
+LLAMAFACTORY := .venv-llamafactory
 export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
 
-.PHONY: help book test bench kvpress lint lock clean
+.PHONY: help book test bench kvpress llamafactory lint lock clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/'
@@ -25,6 +26,15 @@ kvpress: $(KVPRESS)/.ready  ## set up kvpress in an environment of its own, to c
 $(KVPRESS)/.ready: src/kvbook/profiling/kvpress.lock
 	$(PYTHON) -m venv $(KVPRESS)
 	$(KVPRESS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+llamafactory: $(LLAMAFACTORY)/.ready  ## set up LLaMA-Factory in an environment of its own, the other backend of fine-tuning
+
+$(LLAMAFACTORY)/.ready: src/kvbook/finetune/llamafactory.lock
+	$(PYTHON) -m venv $(LLAMAFACTORY)
+	$(LLAMAFACTORY)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(LLAMAFACTORY)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llamafactory==0.9.5
+	touch "$$($(LLAMAFACTORY)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchaudio.py"
 	touch $@
 
 lint: $(VENV)/.ready  ## check the style

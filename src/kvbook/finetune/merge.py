@@ -1,0 +1,120 @@
+"""An adapter added into its model's weights: W + (alpha / r) B A is a matrix like W again."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from kvbook.errors import ModelError, ParameterError, ResultError
+from kvbook.finetune.data import THINKING
+from kvbook.finetune.train import digest_weights, read_record
+from kvbook.models import LoadedModel, load_model
+
+TOLERANCE = 1e-5
+"""By how much logits may differ, as a share of the largest, or of 1 if that is larger."""
+MARK = "kvbook_merge.json"
+
+
+def merge(adapter: str | Path, output: str | Path, *, base: str | Path | None = None) -> Path:
+    """Merge an adapter into its model, and save it as a model of its own, in float32.
+
+    The saved model is loaded again and must answer as the model with the adapter does: the
+    same greedy tokens, and the same logits.
+
+    Parameters
+    ----------
+    adapter : str or Path
+        The folder that `kvbook.finetune.train.train` left, or another adapter of `peft`.
+    output : str or Path
+        A new folder for `kvbook.load_model`, with tokenizer and chat template. It appears
+        when it is complete and checked; an earlier merge there is replaced then.
+    base : str or Path, optional
+        The model, as for `kvbook.load_model`; left out, the one that ``training.json`` names.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ParameterError
+        There is no adapter, no base is known, or it is not the one that was trained; or
+        ``output`` holds something else than a merge.
+    ModelError
+        The merged model answers in another way. See also `kvbook.load_model`.
+    ResultError
+        Nothing can be written there.
+    """
+    from peft import PeftModel
+
+    adapter, output = (Path(one).expanduser().resolve() for one in (adapter, output))
+    if not (adapter / "adapter_config.json").is_file():
+        raise ParameterError(f"no adapter in {adapter}: give the folder of a finished training")
+    if output.exists() and not (output / MARK).is_file():
+        raise ParameterError(f"{output} exists and is no merge of kvbook: give another folder")
+    record = read_record(adapter)
+    if base is None and record is None:
+        raise ParameterError(f"{adapter} does not say which model it was trained on: give base=...")
+    lm = load_model(str(base or record["model"]), dtype="float32", device="cpu")
+    if record and record["run"]["weights"] != digest_weights(lm.model, record["run"]["bf16"]):
+        raise ParameterError(
+            f"the adapter in {adapter} was trained on other weights than those of {lm.name}"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft uses names that transformers gives up
+        with_adapter = PeftModel.from_pretrained(lm.model, adapter).eval()
+    expected = _answer(with_adapter, lm)
+    merged = with_adapter.merge_and_unload()
+    with _new_folder(output) as work:
+        merged.save_pretrained(work)
+        lm.tokenizer.save_pretrained(work)
+        mark = {"adapter": str(adapter), "base": lm.name}
+        (work / MARK).write_text(json.dumps(mark, indent=1), encoding="utf-8")
+        again = load_model(str(work), dtype="float32", device="cpu")
+        _check(expected, _answer(again.model, again))
+    return output
+
+
+def _answer(model: torch.nn.Module, lm: LoadedModel) -> tuple[list[int], torch.Tensor]:
+    """Sixteen greedy tokens, and all logits on the way ``[tokens, vocabulary]``."""
+    messages = [{"role": "user", "content": "Hello, 你好!"}]
+    inputs = lm.tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_dict=True, return_tensors="pt", **THINKING
+    )
+    with torch.no_grad():
+        tokens = model.generate(**inputs, do_sample=False, max_new_tokens=16)
+        logits = model(tokens).logits
+    return tokens[0].tolist(), logits[0]
+
+
+def _check(expected: tuple[list[int], torch.Tensor], found: tuple[list[int], torch.Tensor]) -> None:
+    if found[0] != expected[0]:
+        raise ModelError("the merged model chooses other tokens than the model with its adapter")
+    apart = (found[1] - expected[1]).abs().max().item()
+    if not apart <= TOLERANCE * max(1.0, expected[1].abs().max().item()):
+        raise ModelError(f"the logits of the merged model are {apart:.1e} away from the adapter's")
+
+
+@contextlib.contextmanager
+def _new_folder(output: Path) -> Iterator[Path]:
+    """A folder beside ``output`` that takes its place if all goes well, and is deleted if not."""
+    work = None
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".writing-", dir=output.parent))
+        work.chmod(0o755)
+        yield work
+        shutil.rmtree(output, ignore_errors=True)
+        os.replace(work, output)
+    except OSError as error:
+        raise ResultError(f"cannot write {output}: {error.strerror or error}") from None
+    finally:
+        if work:
+            shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,401 @@
+"""LoRA training: a model, rows, a folder; by TRL, or by LLaMA-Factory in its own environment.
+
+Low-rank adaptation (Hu et al., 2021, section 4.1) leaves a weight W as it is and trains two
+small matrices beside it: W x + (alpha / r) B A x, A with r rows, B with r columns and zero at
+first, so that training starts from the model itself. Both backends save the same things in
+the folder: checkpoints, and in the end an adapter of `peft`. `train` adds ``training.json``: of
+what the run is made, and what came out.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from tqdm import tqdm
+
+from kvbook import results
+from kvbook.errors import ParameterError, ResultError
+from kvbook.finetune import llamafactory_backend, trl_backend
+from kvbook.finetune.config import TrainingConfig, read_config
+from kvbook.finetune.data import Dialogue, encode
+from kvbook.models import load_model
+
+BACKENDS = {"trl": trl_backend.run, "llamafactory": llamafactory_backend.run}
+RECORD = "training"
+LOCK = ".training.lock"
+ADAPTER = "adapter_model.safetensors"
+CHECKPOINT = (
+    ADAPTER,
+    "adapter_config.json",
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state.pth",
+    "trainer_state.json",
+)
+"""The files of a checkpoint that training goes on from."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left.
+
+    Attributes
+    ----------
+    adapter : Path
+        The folder, with ``adapter_model.safetensors`` in it.
+    train_losses, held_out_losses : list of (int, float)
+        Steps and losses: the mean over the steps since the last one, and over the held-out
+        rows; step 0 is the model before.
+    trainable, parameters : int
+        Numbers that are trained, and all of them.
+    seconds : float
+        Of training, since it began or was resumed.
+    steps : int
+    resumed_from : int or None
+        The step of the checkpoint that it went on from.
+    notes : list of str
+        What was not as expected, such as rows that were cut, or a damaged checkpoint.
+    """
+
+    adapter: Path
+    train_losses: list[tuple[int, float]]
+    held_out_losses: list[tuple[int, float]]
+    trainable: int
+    parameters: int
+    seconds: float
+    steps: int
+    resumed_from: int | None
+    notes: list[str]
+
+    @property
+    def share(self) -> float:
+        """Trained numbers among all."""
+        return self.trainable / self.parameters
+
+
+def train(
+    model: str | Path,
+    train: Sequence[Dialogue],
+    held_out: Sequence[Dialogue],
+    output: str | Path,
+    *,
+    config: TrainingConfig | None = None,
+    backend: Literal["trl", "llamafactory"] = "trl",
+    resume: bool = True,
+    progress: bool = True,
+) -> Trained:
+    """Fine-tune a model with LoRA; what is there already is not trained again.
+
+    Parameters
+    ----------
+    model : str or Path
+        As for `kvbook.load_model`.
+    train, held_out : sequence of Dialogue
+        The rows to learn, and the rows on which the loss is measured meanwhile.
+    output : str or Path
+        The run's folder. If it holds this very run, a finished one is read, and an interrupted
+        one is continued from its last whole checkpoint, to the same end as without
+        interruption.
+    config : TrainingConfig, optional
+        `lora.yaml` when left out.
+    backend : {"trl", "llamafactory"}
+        ``"llamafactory"`` needs its environment: ``make llamafactory``.
+    resume : bool
+        False: delete what the run left in the folder, and begin anew.
+    progress : bool
+        Show a line with steps and loss.
+
+    Raises
+    ------
+    ParameterError
+        No rows, an unknown backend or layer; or the folder holds another run, or other files,
+        or is in use. See also `encode` and `load_model`.
+    ResultError
+        Nothing can be written there, or the loss is no number any more.
+    ExecutionError
+        LLaMA-Factory failed.
+    """
+    if backend not in BACKENDS:
+        raise ParameterError(f"unknown backend {backend!r}; backends are: {', '.join(BACKENDS)}")
+    config, output = config or read_config(), Path(output).expanduser().resolve()
+    _check_folder(output)
+    folder = Path(model).expanduser()
+    name = str(folder.resolve() if folder.is_dir() else model)
+    base = load_model(name, dtype="bfloat16" if config.bf16 else "float32")
+    _check_layers(base.model, config.lora_target)
+    notes: list[str] = []
+    train, train_ids = _usable(base.tokenizer, train, config.cutoff_len, "training", notes)
+    held_out, held_out_ids = _usable(base.tokenizer, held_out, config.cutoff_len, "held-out", notes)
+    run = {
+        "backend": backend,
+        "weights": digest_weights(base.model, config.bf16),
+        "training rows": train_ids,
+        "held-out rows": held_out_ids,
+    } | config.model_dump()
+    with _Alone(output):
+        if not resume:
+            _clear(output)
+        record = read_record(output)
+        if record and (record["result"] or _checkpoints(output)):
+            _check_same(output, record["run"], run)
+            if record["result"] and not _damage(output, [ADAPTER]):
+                return _restore(output, record["result"])
+            checkpoint = _last_checkpoint(output, notes)
+        else:
+            checkpoint = None
+        record = {"run": run, "model": name}
+        results.save(RECORD, record | {"result": None}, directory=output)
+        (output / ADAPTER).unlink(missing_ok=True)
+        for note in notes:
+            print(f"kvbook: {note}", file=sys.stderr, flush=True)
+        parameters = sum(one.numel() for one in base.model.parameters())
+        with _Progress(progress) as report:
+            history = BACKENDS[backend](base, train, held_out, output, config, checkpoint, report)
+        trained = _summarize(output, history, parameters, checkpoint, notes)
+        result = asdict(trained)
+        del result["adapter"]
+        results.save(RECORD, record | {"result": result}, directory=output)
+    return trained
+
+
+# ---- the rows and the model ---------------------------------------------------------------------
+
+
+def _usable(
+    tokenizer, dialogues: Sequence[Dialogue], length: int, name: str, notes: list[str]
+) -> tuple[list[Dialogue], str]:
+    """The rows of which anything is trained, and what identifies them: count and digest."""
+    digest, usable, cut = hashlib.sha256(), [], 0
+    for dialogue in dialogues:
+        encoded = encode(tokenizer, dialogue, max_length=length)
+        if encoded.trained:
+            usable.append(dialogue)
+            cut += encoded.cut
+            digest.update(json.dumps([encoded.ids, encoded.labels]).encode())
+    dropped = len(dialogues) - len(usable)
+    if not usable:
+        why = f"in all {dropped}, the prompt fills cutoff_len={length}" if dropped else "none given"
+        raise ParameterError(f"there are no {name} rows to use ({why})")
+    if dropped:
+        notes.append(f"{dropped} {name} rows left out: their prompt fills cutoff_len={length}")
+    if cut:
+        notes.append(f"{cut} of {len(usable)} {name} rows cut at cutoff_len={length} tokens")
+    return usable, f"{len(usable)}, sha256 {digest.hexdigest()[:16]}"
+
+
+def digest_weights(model: torch.nn.Module, bf16: bool) -> str:
+    """What identifies a model's weights, as they are in bfloat16 or in float32."""
+    digest, dtype = hashlib.sha256(), torch.bfloat16 if bf16 else torch.float32
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.to("cpu", dtype).contiguous().flatten().view(torch.uint8).numpy())
+    return f"sha256 {digest.hexdigest()[:16]}"
+
+
+def _check_layers(model: torch.nn.Module, target: str) -> None:
+    """Whether the model has the layers that LoRA shall be put beside."""
+    linear = {
+        name.rpartition(".")[2]: None
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings()
+    }
+    unknown = [name for name in target.split(",") if name != "all" and name not in linear]
+    if unknown:
+        raise ParameterError(
+            f"lora_target={target!r}: the model has no linear layer {', '.join(unknown)}; give "
+            f"'all', or some of {','.join(linear)}"
+        )
+
+
+# ---- the folder ---------------------------------------------------------------------------------
+
+
+def _check_folder(output: Path) -> None:
+    """Nothing but a run of ours may be in it: it may have to be cleared."""
+    if output.exists() and not output.is_dir():
+        raise ParameterError(f"{output} is a file: give a folder")
+    record = output / f"{RECORD}.json"
+    if output.is_dir() and not record.exists() and {p.name for p in output.iterdir()} - {LOCK}:
+        raise ParameterError(
+            f"{output} is not empty and holds no training of kvbook: give another folder"
+        )
+
+
+class _Alone:
+    """Only one training at a time in a folder."""
+
+    def __init__(self, output: Path):
+        self.output = output
+
+    def __enter__(self):
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+            self.lock = FileLock(self.output / LOCK, timeout=0)
+            self.lock.acquire()
+        except Timeout:
+            raise ParameterError(
+                f"another process is training in {self.output}: wait for it, or give another folder"
+            ) from None
+        except OSError as error:
+            raise ResultError(f"cannot write to {self.output}: {error.strerror}") from None
+
+    def __exit__(self, *exception):
+        self.lock.release()
+
+
+def _clear(output: Path) -> None:
+    for path in output.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
+def read_record(output: Path) -> dict | None:
+    """What ``training.json`` says: ``run``, ``model``, ``result``; None if it is not there.
+
+    Raises
+    ------
+    ParameterError
+        It is damaged.
+    """
+    path = output / f"{RECORD}.json"
+    if not path.exists():
+        return None
+    try:
+        record = results.load(RECORD, output).data
+        return {"run": dict(record["run"]), "model": record["model"], "result": record["result"]}
+    except (ResultError, LookupError, TypeError, ValueError):
+        raise ParameterError(
+            f"{path} is damaged: what the folder holds is unknown; give another folder, or "
+            "resume=False to begin anew"
+        ) from None
+
+
+def _check_same(output: Path, there: dict, asked: dict) -> None:
+    other = [
+        f"{key} is {there.get(key)!r} there, {asked.get(key)!r} asked"
+        for key in asked | there
+        if there.get(key) != asked.get(key)
+    ]
+    if other:
+        raise ParameterError(
+            f"{output} holds another training ({'; '.join(other)}): give another folder, or "
+            "resume=False to delete that one and begin anew"
+        )
+
+
+def _last_checkpoint(output: Path, notes: list[str]) -> Path | None:
+    """The last whole one; those that are damaged are set aside, and noted."""
+    for checkpoint in _checkpoints(output):
+        damage = _damage(checkpoint, CHECKPOINT)
+        if damage is None:
+            return checkpoint
+        aside = output / f"damaged-{checkpoint.name}"
+        shutil.rmtree(aside, ignore_errors=True)
+        checkpoint.rename(aside)
+        notes.append(f"{checkpoint.name} is damaged ({damage}) and now called {aside.name}")
+    notes.append("no whole checkpoint is left: training begins anew")
+    return None
+
+
+def _checkpoints(output: Path) -> list[Path]:
+    """The last one first."""
+    return sorted(output.glob("checkpoint-*"), key=_step, reverse=True)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _damage(folder: Path, names: Sequence[str]) -> str | None:
+    """The first of these files that is missing or cannot be read to its end."""
+    for name in names:
+        try:
+            _read_through(folder / name)
+        except (OSError, ValueError, SafetensorError, zipfile.BadZipFile):
+            return name
+    return None
+
+
+def _read_through(path: Path) -> None:
+    if path.suffix == ".json":
+        json.loads(path.read_bytes())
+    elif path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118 - it is no dictionary
+                file.get_tensor(name)
+    else:  # PyTorch's files are zip archives with a sum over each part
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():
+                raise ValueError("damaged")
+
+
+# ---- what came out ------------------------------------------------------------------------------
+
+
+class _Progress:
+    """A line with steps and loss; called with the step, all steps, and perhaps a loss."""
+
+    def __init__(self, shown: bool):
+        self.shown, self.bar = shown, None
+
+    def __enter__(self) -> Callable[[int, int, float | None], None]:
+        return self.report
+
+    def report(self, step: int, total: int, loss: float | None = None) -> None:
+        if self.bar is None:
+            self.bar = tqdm(
+                desc="training", total=total, initial=step, unit="step", disable=not self.shown
+            )
+        self.bar.update(step - self.bar.n)
+        if loss is not None:
+            self.bar.set_postfix(loss=f"{loss:.3f}")
+
+    def __exit__(self, *exception):
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _restore(output: Path, result: dict) -> Trained:
+    losses = {key: [*map(tuple, result[key])] for key in ("train_losses", "held_out_losses")}
+    return Trained(adapter=output, **result | losses)
+
+
+def _summarize(
+    output: Path, history: list[dict], parameters: int, checkpoint: Path | None, notes: list[str]
+) -> Trained:
+    losses = {
+        name: {entry["step"]: entry[name] for entry in history if name in entry}
+        for name in ("loss", "eval_loss", "train_runtime")
+    }
+    for step, loss in (losses["loss"] | losses["eval_loss"]).items():
+        if not math.isfinite(loss):
+            raise ResultError(
+                f"the loss is {loss} at step {step}: lower learning_rate, and begin anew with "
+                "resume=False"
+            )
+    with safe_open(output / ADAPTER, "pt") as file:
+        trainable = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    (steps, seconds), *_ = losses["train_runtime"].items()
+    return Trained(
+        adapter=output,
+        train_losses=sorted(losses["loss"].items()),
+        held_out_losses=sorted(losses["eval_loss"].items()),
+        trainable=trainable,
+        parameters=parameters + trainable,
+        seconds=seconds,
+        steps=steps,
+        resumed_from=_step(checkpoint) if checkpoint else None,
+        notes=notes,
+    )

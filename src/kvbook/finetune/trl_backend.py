@@ -1,0 +1,108 @@
+"""Training by peft and trl, in this environment."""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from kvbook.finetune.config import TrainingConfig
+from kvbook.finetune.data import Dialogue, as_prompt_completion
+from kvbook.models import LoadedModel
+
+
+def run(
+    base: LoadedModel,
+    train: Sequence[Dialogue],
+    held_out: Sequence[Dialogue],
+    output: Path,
+    config: TrainingConfig,
+    checkpoint: Path | None,
+    report: Callable[[int, int, float | None], None],
+) -> list[dict]:
+    """Train; leave checkpoints and the adapter in ``output``.
+
+    Returns
+    -------
+    list of dict
+        What was logged: ``step``, and ``loss``, ``eval_loss`` or ``train_runtime``.
+    """
+    with _calm():
+        trainer = _make_trainer(base, train, held_out, output, config, checkpoint, report)
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        trainer.evaluate()  # LLaMA-Factory ends with it, too
+        trainer.save_model()
+    return trainer.state.log_history
+
+
+def _make_trainer(base, train, held_out, output, config, checkpoint, report):
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import PrinterCallback
+    from trl import SFTConfig, SFTTrainer
+
+    target = config.lora_target
+    lora = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules="all-linear" if target == "all" else target.split(","),
+    )
+    known = {field.name for field in fields(SFTConfig)}
+    settings = {key: value for key, value in config.model_dump().items() if key in known} | {
+        "max_length": config.cutoff_len,
+        "activation_checkpointing": not config.disable_gradient_checkpointing,
+        "eval_on_start": checkpoint is None,  # else it was done
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "disable_tqdm": True,
+    }
+    trainer = SFTTrainer(
+        base.model,
+        SFTConfig(str(output), **settings),
+        train_dataset=Dataset.from_list([*map(as_prompt_completion, train)]),
+        eval_dataset=Dataset.from_list([*map(as_prompt_completion, held_out)]),
+        processing_class=base.tokenizer,
+        peft_config=lora,
+        callbacks=[_reporting(report)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _reporting(report: Callable[[int, int, float | None], None]):
+    from transformers import TrainerCallback
+
+    class Reporting(TrainerCallback):
+        def on_train_begin(self, args, state, control, **kwargs):
+            report(state.global_step, state.max_steps, None)
+
+        def on_step_end(self, args, state, control, **kwargs):
+            report(state.global_step, state.max_steps, None)
+
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            report(state.global_step, state.max_steps, (logs or {}).get("loss"))
+
+    return Reporting()
+
+
+@contextlib.contextmanager
+def _calm() -> Iterator[None]:
+    """Only our own line: no bars of datasets (widgets in a notebook), nothing about versions to come."""
+    import datasets
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), datasets.are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if not bars:
+            datasets.enable_progress_bars()
