@@ -32,7 +32,11 @@ def run(
     with _calm():
         trainer = _make_trainer(base, train, held_out, output, config, checkpoint, report)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-        trainer.evaluate()  # LLaMA-Factory ends with it, too
+        last = trainer.state.log_history[-2:]  # perhaps the held-out loss, and the summary
+        if not any(
+            entry.get("eval_loss") and entry["step"] == trainer.state.global_step for entry in last
+        ):
+            trainer.evaluate()
         trainer.save_model()
     return trainer.state.log_history
 
@@ -54,6 +58,7 @@ def _make_trainer(base, train, held_out, output, config, checkpoint, report):
     known = {field.name for field in fields(SFTConfig)}
     settings = {key: value for key, value in config.model_dump().items() if key in known} | {
         "max_length": config.cutoff_len,
+        "pad_to_multiple_of": 8,  # as LLaMA-Factory does: dropout draws as many numbers
         "activation_checkpointing": not config.disable_gradient_checkpointing,
         "eval_on_start": checkpoint is None,  # else it was done
         "use_cpu": not torch.cuda.is_available(),
