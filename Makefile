@@ -7,7 +7,7 @@ LLAMAFACTORY := .venv-llamafactory
 export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
 
-.PHONY: help book test bench kvpress llamafactory lint lock clean
+.PHONY: help book pdf test browser bench kvpress llamafactory lint lock clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/'
@@ -15,8 +15,14 @@ help:  ## show this
 book: $(VENV)/.ready  ## execute the chapters and build book/_build/html/index.html
 	$(BIN)/kvbook book
 
+pdf: $(VENV)/.ready  ## the same, and book/_build/kvbook.pdf; needs Chromium or Chrome
+	$(BIN)/kvbook book --pdf
+
 test: $(VENV)/.ready  ## run the tests
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+browser: $(VENV)/.ready  ## look at every page of the built book in headless Chromium
+	$(BIN)/python -m pytest --confcutdir tests/browser tests/browser
 
 bench: $(VENV)/.ready $(KVPRESS)/.ready  ## print the promised ratios of speed and memory, and which hold (a quarter of an hour)
 	KVBOOK_KVPRESS=$(KVPRESS)/bin/python $(BIN)/kvbook bench

@@ -52,6 +52,22 @@ def test_a_table_says_what_kind_of_number_it_holds():
     assert 'class="kv-report">the report<' in figures.table([{"a": 1}], "report").data
 
 
+def test_numbers_stand_right_words_left_and_only_long_texts_may_break():
+    row = {
+        "method": "snapkv",
+        "rate": "0.90 (0.80 to 1.00)",
+        "answer": "four, five or six words of text",
+    }
+    page = figures.table([row], "measured").data
+    assert re.findall(r"<td([^>]*)>", page) == [' class="kv-word"', "", ' class="kv-long"']
+    assert re.findall(r"<th( [^>]*)?>", page) == re.findall(r"<td([^>]*)>", page)
+
+
+def test_numbers_on_a_map_are_black_or_white_as_their_patch_needs():
+    figure = figures.ratio_maps({"a": [[0.3, 1.0, 3.0]]}, ["row"], list("abc"), ("", ""))
+    assert [text.get_color() for text in figure.axes[0].texts] == ["white", "black", "black"]
+
+
 def test_the_journey_has_the_first_pass_then_what_was_read_and_what_was_kept():
     run = SimpleNamespace(**vars(RUN) | {"kept_positions": [torch.tensor([[[0], [1]]])] * 2})
     grid = figures.journey(run, 4).axes[0].images[0].get_array()

@@ -249,6 +249,58 @@ class Profiling(ChapterParameters):
     repeats: Count = Field(2, description="runs of each; the median counts")
 
 
+class MedicalData(ChapterParameters):
+    """Fine-tuning data."""
+
+    data: str = Field(
+        "",
+        description="a .jsonl file, or a folder with train.jsonl and test.jsonl; empty: the book's",
+    )
+    cutoff_len: Count = Field(512, description="most tokens of a row")
+    row: Annotated[int, Field(ge=0)] = Field(
+        0, description="the row that is shown token by token, from 0"
+    )
+
+
+class FineTuning(ChapterParameters):
+    """Chapters that train."""
+
+    data: str = Field(
+        "",
+        description="a folder with train.jsonl and test.jsonl, or hub: MedChatZH; empty: the book's",
+    )
+    train_rows: Count | None = Field(None, description="only the first training rows; none: all")
+    rank: Count = Field(16, description="of LoRA's two matrices; alpha is twice that")
+    steps: Count = Field(40, description="of training")
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        2e-3, description="the highest"
+    )
+    batch: Count = Field(2, description="rows of a step")
+    backend: Literal["trl", "llamafactory"] = Field(
+        "trl", description="what trains; llamafactory needs make llamafactory"
+    )
+
+
+class Lora(FineTuning):
+    """LoRA."""
+
+    samples: Count = Field(4, description="test questions to answer before and after")
+
+
+class BertScore(FineTuning):
+    """BERTScore."""
+
+    items: Annotated[int, Field(ge=2)] = Field(33, description="test questions to score")
+    encoder: Literal["multilingual-e5-small", "bert-base-chinese"] = Field(
+        "multilingual-e5-small",
+        description="reads the answers; bert-base-chinese comes from the hub",
+    )
+    probes: Count = Field(2, description="consultations to read through compressed caches")
+    budgets: Annotated[list[Count], Field(min_length=1)] = Field(
+        [64, 128], description="entries a layer keeps of them"
+    )
+
+
 @dataclass(frozen=True)
 class Chapter:
     """One notebook and what it takes.
@@ -263,6 +315,8 @@ class Chapter:
         What other profiles set instead.
     cores : int
         What the book gives it: two where times are the subject, so that nothing runs beside it.
+    after : str or None
+        A chapter whose work in the book it goes on with.
     """
 
     name: str
@@ -270,6 +324,7 @@ class Chapter:
     parameters: type[ChapterParameters]
     profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
     cores: int = 1
+    after: str | None = None
 
     @property
     def notebook(self) -> Path:
@@ -289,6 +344,16 @@ _TINY = {"model": "tiny-random", "dtype": "float32"}
 _GPU = {"model": "Qwen/Qwen3-0.6B", "dtype": "bfloat16"}
 _FEW = _TINY | {"budget": 32, "budgets": [32, 64], "needles": 2, "needle_tokens": 200}
 _MANY = _GPU | {"needles": 50}
+_BRIEF = {"steps": 4, "rank": 4, "train_rows": 20}
+_TUNED = _GPU | {
+    "model": "Qwen/Qwen3-1.7B",
+    "data": "hub",
+    "train_rows": 20_000,
+    "steps": 2500,
+    "learning_rate": 2e-4,
+    "batch": 8,
+    "backend": "llamafactory",
+}
 
 CHAPTERS: dict[str, Chapter] = {
     chapter.name: chapter
@@ -406,6 +471,30 @@ CHAPTERS: dict[str, Chapter] = {
                 "gpu": _GPU | {"contexts": [8192, 32768, 131072], "new_tokens": 128, "repeats": 5},
             },
             cores=2,
+        ),
+        Chapter(
+            "medical_data",
+            "Fine-tuning data: what the model sees",
+            MedicalData,
+            {"smoke": _TINY, "gpu": _GPU},
+        ),
+        Chapter(
+            "lora",
+            "LoRA: a small change beside a frozen matrix",
+            Lora,
+            {"smoke": _TINY | _BRIEF | {"samples": 2}, "gpu": _TUNED},
+            cores=2,
+        ),
+        Chapter(
+            "bertscore",
+            "BERTScore: what a score sees of an answer",
+            BertScore,
+            {
+                "smoke": _TINY | _BRIEF | {"items": 4, "probes": 1, "budgets": [32]},
+                "gpu": _TUNED | {"items": 500, "probes": 60, "budgets": [64, 128, 256, 512]},
+            },
+            cores=2,
+            after="lora",
         ),
         Chapter("own_method", "Write your own method", OwnMethod, {"smoke": _FEW, "gpu": _MANY}),
         Chapter(

@@ -1,4 +1,4 @@
-"""The command line: ``kvbook list | run | evaluate | profile | bench | book | doctor``."""
+"""The command line: ``kvbook list | run | evaluate | finetune | profile | bench | book | doctor``."""
 
 import os
 import subprocess
@@ -189,10 +189,94 @@ def evaluate(
     for row in table_rows([cell.cell for cell in done.results]):
         table.add_row(*row)
     out.print(table)
-    for note in done.notes:
-        err.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True, highlight=False)
+    _print_notes(done.notes)
     out.print(f"  {'items':9}{output}", soft_wrap=True, highlight=False)
     out.print(f"  {'summary':9}{done.summary}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def finetune(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rows to learn, .jsonl or .json (Alpaca's, ShareGPT's or OpenAI's form); "
+            "left out: the embedded medical ones.",
+            show_default=False,
+        ),
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Rows to ask; goes with --data.", show_default=False)
+    ] = None,
+    general: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rows of other kinds, to see what is forgotten. Left out: the embedded ones "
+            "beside the embedded data.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="smollm2-135m, a hub id, or a folder.")
+    ] = "smollm2-135m",
+    output: Annotated[
+        Path, typer.Option(help="Folder for adapter, checkpoints, merged model and scores.")
+    ] = Path("kvbook-runs/finetune"),
+    backend: Annotated[str, typer.Option(help="trl or llamafactory.")] = "trl",
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Training keys; left out: kvbook's lora.yaml.", show_default=False),
+    ] = None,
+    parameter: Annotated[
+        list[str],
+        typer.Option("-p", "--parameter", help="key=value, in place of the file's; repeatable."),
+    ] = [],  # noqa: B006
+    items: Annotated[int, typer.Option(min=1, help="Test rows to ask, from the first.")] = 64,
+    gguf: Annotated[
+        str | None,
+        typer.Option(help="Also export model.gguf: f32, f16, bf16 or q8_0.", show_default=False),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete what is in the folder, and begin anew.")
+    ] = False,
+) -> None:
+    """Fine-tune a chat model with LoRA, merge it, and say what it gained and forgot; resumed
+    after an interruption."""
+    from kvbook.finetune import session
+
+    try:
+        plan = session.plan_finetuning(
+            data=data,
+            test=test,
+            general=general,
+            model=model,
+            output=output,
+            backend=backend,
+            config=config,
+            keys=parameter,
+            items=items,
+            gguf=gguf,
+        )
+        _print_notes(plan.notes)
+        _print_table(plan.rows)
+        out.print(plan.share, highlight=False)
+        done = session.finetune(plan, fresh=fresh)
+    except KeyboardInterrupt:
+        err.print(
+            "[yellow]interrupted[/]: training is kept up to its last checkpoint; the same command "
+            "goes on"
+        )
+        raise typer.Exit(130) from None
+    out.print(done.losses, highlight=False)
+    _print_table(done.rows)
+    _print_notes(done.notes)
+    for label, path in (
+        ("adapter", done.trained.adapter),
+        ("model", done.merged),
+        ("gguf", done.gguf),
+        ("numbers", done.numbers),
+    ):
+        if path:
+            out.print(f"  {label:9}{path}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -243,8 +327,7 @@ def profile(
         output=output,
     )
     _print_table(grid.rows)
-    for note in grid.notes:
-        err.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True, highlight=False)
+    _print_notes(grid.notes)
     out.print(f"  {'numbers':9}{output}", soft_wrap=True, highlight=False)
 
 
@@ -283,6 +366,11 @@ def _print_table(rows: list[dict[str, str]]) -> None:
     out.print(table)
 
 
+def _print_notes(notes: list[str]) -> None:
+    for note in notes:
+        err.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True, highlight=False)
+
+
 @app.command()
 def book(
     profile: ProfileOption = "laptop",
@@ -292,15 +380,20 @@ def book(
             min=1, help="Cores to use; a chapter takes one, or two where it measures time."
         ),
     ] = 2,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also print it, with Chromium.")] = False,
 ) -> None:
     """Execute what has changed, and build the book."""
+    from kvbook.browser import find_chromium
     from kvbook.chapters import CHAPTERS, get_chapter
 
     get_chapter(next(iter(CHAPTERS))).defaults(profile)  # an unknown profile is refused here
+    if pdf:
+        find_chromium()  # and so is a machine without a browser, before anything runs
     command = [
         sys.executable,
         "-m",
         "snakemake",
+        *(["all", "pdf"] if pdf else ["all"]),
         "--snakefile",
         str(place("notebooks") / "Snakefile"),
     ]
@@ -318,15 +411,12 @@ def book(
             "[red]The book was not built.[/] What failed is named above; chapters that were executed are kept."
         )
         raise typer.Exit(1)
-    index = (
-        REPOSITORY
-        / "book"
-        / "_build"
-        / ("" if profile == "laptop" else profile)
-        / "html"
-        / "index.html"
+    made = REPOSITORY / "book" / "_build" / ("" if profile == "laptop" else profile)
+    out.print(
+        f"[green]The book:[/] {made / 'html' / 'index.html'}", soft_wrap=True, highlight=False
     )
-    out.print(f"[green]The book:[/] {index}", soft_wrap=True, highlight=False)
+    if pdf:
+        out.print(f"[green]On paper:[/] {made / 'kvbook.pdf'}", soft_wrap=True, highlight=False)
 
 
 @app.command()

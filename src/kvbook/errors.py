@@ -23,3 +23,7 @@ class ExecutionError(KvbookError):
 
 class UnsupportedError(KvbookError, ValueError):
     """A model or a call that the engine cannot serve."""
+
+
+class BrowserError(KvbookError):
+    """No browser is found, or a page does not work in it."""

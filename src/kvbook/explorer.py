@@ -90,8 +90,8 @@ FAMILIES_SCRIPT = """
   panels.forEach(([method, column, row], i) => {
     const x = [column * 0.53, column * 0.53 + 0.47];
     const y = [1 - (row + 1) / DATA.rows + 0.06, 1 - row / DATA.rows - 0.06];
-    layout["xaxis" + (i + 1)] = {domain: x, anchor: "y" + (i + 1), showgrid: false};
-    layout["yaxis" + (i + 1)] = {domain: y, anchor: "x" + (i + 1), autorange: "reversed", showgrid: false};
+    layout["xaxis" + (i + 1)] = {domain: x, anchor: "y" + (i + 1), showgrid: false, zeroline: false};
+    layout["yaxis" + (i + 1)] = {domain: y, anchor: "x" + (i + 1), autorange: "reversed", showgrid: false, zeroline: false};
     layout.annotations.push({text: method, x: x[0], y: y[1], xref: "paper", yref: "paper",
       xanchor: "left", yanchor: "bottom", showarrow: false});
   });
@@ -106,7 +106,7 @@ FAMILIES_SCRIPT = """
     for (let i = 0; i < spans.length; i++) {
       const kept = rows.reduce((sum, row) => sum + Number(row[i]), 0) / (rows.length * DATA.heads);
       spans[i].style.background = "rgba(0,114,178," + (0.65 * kept).toFixed(2) + ")";
-      spans[i].style.opacity = kept ? 1 : 0.45;
+      spans[i].className = kept ? "" : "kv-dropped";
       spans[i].title = "position " + i + ", kept by " + Math.round(100 * kept) + " % of the heads";
     }
   };

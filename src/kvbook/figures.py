@@ -4,7 +4,7 @@ readers tell apart. Functions here only draw; they compute nothing about a metho
 
 import html
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import matplotlib.pyplot as plt
@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from kvbook.attach import Run
 from kvbook.stats import Rate, mean_and_interval
 
-INK = "#808890"
-"""Text and axes: enough contrast on white and on near-black."""
+INK = "#404750"
+"""Text and axes: for white pages; the dark pages of the book turn a whole figure's light and dark around."""
 KEPT = "#0072B2"
 """What is kept, in every map."""
 COLOURS = {
@@ -82,17 +82,38 @@ def show_source(thing) -> Markdown:
 
 
 def table(rows: Sequence[Mapping], kind: Kind, caption: str = "") -> HTML:
-    """Rows with the same keys as a table that says what kind of number it holds."""
-    head = "".join(f"<th>{html.escape(str(key))}</th>" for key in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in row.values()) + "</tr>"
-        for row in rows
-    )
+    """Rows with the same keys as a table that says what kind of number it holds.
+
+    Columns of numbers stand right, words left; long texts may break, nothing else does.
+    """
+    texts = [[str(value) for value in row.values()] for row in rows]
+    looks = [_column(column) for column in zip(*texts, strict=True)]
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        parts = zip(cells, looks, strict=True)
+        row = "".join(f"<{tag}{look}>{html.escape(cell)}</{tag}>" for cell, look in parts)
+        return f"<tr>{row}</tr>"
+
+    head = line("th", [str(key) for key in rows[0]])
+    body = "".join(line("td", row) for row in texts)
     tag = f'<span class="kv-{kind}">{TAGS[kind]}</span>'
     return HTML(
         f'<table class="kv-table"><caption>{tag} {html.escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"<thead>{head}</thead><tbody>{body}</tbody></table>"
     )
+
+
+def _column(texts: Sequence[str]) -> str:
+    """The class of a column's cells, for the stylesheet."""
+    if max(map(len, texts)) > 26:
+        return ' class="kv-long"'
+    return "" if any(c.isdigit() for text in texts for c in text) else ' class="kv-word"'
+
+
+def texts_table(rows: Sequence[Mapping], caption: str = "") -> HTML:
+    """Texts side by side, such as answers; measured here."""
+    shown = table(rows, "measured", caption).data
+    return HTML(shown.replace('class="kv-table"', 'class="kv-table kv-texts"', 1))
 
 
 def rate_table(rates: Mapping[str, Rate], caption: str = "", first: str = "method") -> HTML:
@@ -141,6 +162,46 @@ def kept_text(tokens: Sequence[str], kept: Sequence[int], highlight: Sequence[in
             f'<span class="{" ".join(classes)}" title="position {i}">{html.escape(token)}</span>'
         )
     return HTML(f'<div class="kv-text">{"".join(parts)}</div>')
+
+
+def label_text(
+    tokens: Sequence[bytes], trained: Sequence[bool], control: Collection[int] = ()
+) -> HTML:
+    """Every token as a box: on colour where it counts for the loss, faint where it does not,
+    with a thick rim where it is the template's. A character in several tokens stands above
+    them, and each shows its bytes of it.
+
+    Parameters
+    ----------
+    tokens : sequence of bytes
+        Their texts in UTF-8.
+    trained : sequence of bool
+        Whether they count.
+    control : collection of int
+        Positions of control tokens.
+    """
+    parts, start = [], 0
+    for end in range(1, len(tokens) + 1):
+        try:
+            text = b"".join(tokens[start:end]).decode()
+        except UnicodeDecodeError:
+            if end < len(tokens):  # inside a character
+                continue
+            text = "\ufffd"
+        written = html.escape(text).replace("\n", "↵")
+        if end - start > 1 or text == "\ufffd":
+            pieces = "".join(
+                f'<span title="position {i}">{tokens[i].hex(" ").upper()}</span>'
+                for i in range(start, end)
+            )
+            written += f'<span class="kv-bytes">{pieces}</span>'
+        classes = "kv-token " + ("kv-trained" if trained[start] else "kv-untrained")
+        classes += " kv-control" * (start in control)
+        parts.append(f'<span class="{classes}" title="position {start}">{written}</span>')
+        if text.endswith("\n"):
+            parts.append("<br>")
+        start = end
+    return HTML(f'<div class="kv-text kv-tokens">{"".join(parts)}</div>')
 
 
 def rates(axes: Axes, x: Sequence, rates: Sequence[Rate], method: str, label: str = "") -> None:
@@ -343,7 +404,8 @@ def needle_maps(
         axes.imshow(grid, aspect="auto", cmap=colours, vmin=0, vmax=1)
         for (depth, length), share in np.ndenumerate(grid):
             mark = "✓" if share == 1 else "·" if share == 0 else f"{share:.1f}"
-            axes.text(length, depth, mark, ha="center", va="center", color="white", fontsize=8)
+            ink = _ink_on(colours(share))
+            axes.text(length, depth, mark, ha="center", va="center", color=ink, fontsize=8)
         axes.set_title(title, fontsize=9)
         axes.set_xticks(range(len(lengths)), [str(length) for length in lengths])
         depths = len(grid)
@@ -484,9 +546,9 @@ def ratio_maps(
         colours = LinearSegmentedColormap.from_list("ratio", [KEPT, "#9aa0a6", "#d55e00"])
         axes.imshow(grid, aspect="auto", cmap=colours, vmin=-1.5, vmax=1.5)
         for (row, column), power in np.ndenumerate(grid):
-            axes.text(
-                column, row, f"{2**power:.2f}", ha="center", va="center", color="white", fontsize=8
-            )
+            ink = _ink_on(colours((power + 1.5) / 3))
+            label = f"{2**power:.2f}"
+            axes.text(column, row, label, ha="center", va="center", color=ink, fontsize=8)
         axes.set_title(title, fontsize=9)
         axes.set_xticks(range(len(columns)), columns, fontsize=8)
         axes.set_yticks(range(len(rows)), rows, fontsize=8)
@@ -494,3 +556,10 @@ def ratio_maps(
     figure.supxlabel(labels[1], fontsize=9, color=INK)
     figure.tight_layout()
     return figure
+
+
+def _ink_on(ground: tuple[float, ...]) -> str:
+    """White or black, whichever is easier to read on a colour (relative luminance, WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in ground[:3]]
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "white" if 1.05 / (light + 0.05) > (light + 0.05) / 0.05 else "black"

@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 import torch
+from finetune.rows import chat
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from kvbook import load_model
 from kvbook.errors import ModelError, ParameterError
 from kvbook.finetune import merge as merging
 from kvbook.finetune.config import read_config
-from kvbook.finetune.data import Dialogue
 from kvbook.finetune.merge import merge
 from kvbook.finetune.train import train
 
@@ -22,8 +22,7 @@ IDS = torch.arange(2, 60)[None]
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory):
     """A short training's folder."""
-    messages = ({"role": "user", "content": "headache"}, {"role": "assistant", "content": "Rest."})
-    rows, folder = [Dialogue(messages, 1)] * 4, tmp_path_factory.mktemp("runs") / "run"
+    rows, folder = [chat("headache", "Rest.")] * 4, tmp_path_factory.mktemp("runs") / "run"
     config = read_config(bf16=False, max_steps=4, learning_rate=1e-2, warmup_steps=0.0)
     return train(MODEL, rows, rows[:1], folder, config=config, progress=False).adapter
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from filelock import FileLock
 from finetune.qwen3 import qwen3_tokenizer
+from finetune.rows import chat
 from safetensors.torch import load_file
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
@@ -17,7 +18,7 @@ from kvbook import load_model
 from kvbook.errors import ParameterError, ResultError
 from kvbook.finetune import llamafactory_backend
 from kvbook.finetune.config import read_config
-from kvbook.finetune.data import Dialogue, encode
+from kvbook.finetune.data import encode
 from kvbook.finetune.merge import merge
 from kvbook.finetune.train import train
 
@@ -37,13 +38,7 @@ QUICK = dict(
 
 def rows(*questions):
     return [
-        Dialogue(
-            (
-                {"role": "user", "content": question},
-                {"role": "assistant", "content": f"Rest, and drink. {question}"},
-            ),
-            line,
-        )
+        chat(question, f"Rest, and drink. {question}", line=line)
         for line, question in enumerate(questions, 1)
     ]
 

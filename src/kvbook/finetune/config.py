@@ -6,6 +6,7 @@ read it. LoRA: Hu et al. (2021), section 4.1.
 
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -111,6 +112,26 @@ def read_config(path: str | Path | None = None, **overrides) -> TrainingConfig:
             f"{one['loc'][0]}={one['input']!r}: {one['msg'].lower()}" for one in error.errors()
         )
         raise ParameterError(wrong) from None
+
+
+def read_keys(words: Sequence[str]) -> dict:
+    """Keys from a command line, ``max_steps=60``, for `read_config`; values as in the file.
+
+    Raises
+    ------
+    ParameterError
+        A word without ``=``, or a value that is no YAML.
+    """
+    keys = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        try:
+            keys[key.strip()] = yaml.load(value, _Loader)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals:
+            raise ParameterError(f"-p {word}: give key=value, for example -p max_steps=60")
+    return keys
 
 
 class _Loader(yaml.SafeLoader):

@@ -66,13 +66,12 @@ def export_gguf(
         Nothing can be written there.
     """
     folder, path = Path(folder).expanduser(), Path(path).expanduser()
-    if dtype not in TYPES:
-        raise ParameterError(f"dtype={dtype!r}: give {', '.join(map(repr, TYPES))}")
+    check_dtype(dtype)
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).is_file():
             raise ParameterError(f"no {name} in {folder}: give the folder of a model")
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    _check_supported(config)
+    check_supported(config)
     tokens = _read_tokens(folder, config.vocab_size)
     work = None
     try:
@@ -102,7 +101,26 @@ def export_gguf(
     return path
 
 
-def _check_supported(config) -> None:
+def check_dtype(dtype: str) -> None:
+    """Refuse what `export_gguf` cannot write.
+
+    Raises
+    ------
+    ParameterError
+        An unknown dtype.
+    """
+    if dtype not in TYPES:
+        raise ParameterError(f"dtype={dtype!r}: give {', '.join(map(repr, TYPES))}")
+
+
+def check_supported(config) -> None:
+    """Refuse a model's configuration that `export_gguf` cannot write.
+
+    Raises
+    ------
+    UnsupportedError
+        Another architecture, a scaled or partial RoPE, a sliding window.
+    """
     if config.model_type not in ARCHITECTURES:
         raise UnsupportedError(
             f"cannot export a {config.model_type}: only {' and '.join(ARCHITECTURES)}"

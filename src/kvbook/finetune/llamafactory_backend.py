@@ -5,15 +5,15 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import yaml
 
 from kvbook.errors import ExecutionError, ParameterError
-from kvbook.finetune.config import TrainingConfig
-from kvbook.finetune.data import Dialogue, encode, write_llamafactory
+from kvbook.finetune.data import encode, write_llamafactory
+from kvbook.finetune.job import Job
 from kvbook.models import EMBEDDED, TINY, LoadedModel, fetch_embedded
 from kvbook.places import REPOSITORY
 
@@ -40,26 +40,13 @@ def environment() -> Path:
     if not python.is_file():
         raise ParameterError(
             f"LLaMA-Factory's environment is not there ({python}): run `make llamafactory`, set "
-            "KVBOOK_LLAMAFACTORY to a Python that has it, or take backend='trl'"
+            "KVBOOK_LLAMAFACTORY to a Python that has it, or take the backend trl"
         )
     return python
 
 
-def run(
-    base: LoadedModel,
-    train: Sequence[Dialogue],
-    held_out: Sequence[Dialogue],
-    output: Path,
-    config: TrainingConfig,
-    checkpoint: Path | None,
-    report: Callable[[int, int, float | None], None],
-) -> list[dict]:
-    """Train; leave checkpoints and the adapter in ``output``.
-
-    Returns
-    -------
-    list of dict
-        What was logged: ``step``, and ``loss``, ``eval_loss`` or ``train_runtime``.
+def run(job: Job) -> list[dict]:
+    """Train, as `Job` says.
 
     Raises
     ------
@@ -69,21 +56,22 @@ def run(
         LLaMA-Factory failed.
     """
     python = environment()
+    base, output, config = job.base, job.output, job.config
     settings = config.model_dump() | {
         "model_name_or_path": _where(base, output),
         "dataset_dir": str(output / "data"),
-        "dataset": write_llamafactory(train, output / "data", "train").stem,
-        "eval_dataset": write_llamafactory(held_out, output / "data", "held_out").stem,
+        "dataset": write_llamafactory(job.train, output / "data", "train").stem,
+        "eval_dataset": write_llamafactory(job.held_out, output / "data", "held_out").stem,
         "output_dir": str(output),
-        "resume_from_checkpoint": checkpoint and str(checkpoint),
-        "eval_on_start": checkpoint is None,
+        "resume_from_checkpoint": job.checkpoint and str(job.checkpoint),
+        "eval_on_start": job.checkpoint is None,
         "use_cpu": not torch.cuda.is_available(),
         "disable_tqdm": True,
     }
     file, log = output / "llamafactory.yaml", output / "llamafactory.log"
     file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     base.model.to("cpu")  # the process has use for the GPU's memory
-    first = encode(base.tokenizer, train[0])
+    first = encode(base.tokenizer, job.train[0])
     expected = [first.ids, first.labels] if len(first.ids) <= config.cutoff_len else None
     with log.open("w") as out:
         process = subprocess.Popen(
@@ -99,7 +87,7 @@ def run(
             time.sleep(0.5)
             ended = process.poll() is not None
             expected = _check_example(expected, log, config.template)
-            _report(output / "trainer_log.jsonl", report)
+            _report(output / "trainer_log.jsonl", job.report)
     finally:
         process.kill()
         process.wait()
@@ -138,7 +126,7 @@ def _check_example(expected: list | None, log: Path, template: str) -> list | No
         if [json.loads(numbers) for numbers in found.groups()] != expected:
             raise ParameterError(
                 f"LLaMA-Factory's template {template!r} gives other tokens than the model's own: "
-                "name the one that it has for this model, read_config(template=...), or take backend='trl'"
+                "set template to the name that it has for this model, or take the backend trl"
             )
         return None
     return expected

@@ -14,7 +14,7 @@ import torch
 from kvbook.errors import ModelError, ParameterError, ResultError
 from kvbook.finetune.data import THINKING
 from kvbook.finetune.train import digest_weights, read_record
-from kvbook.models import LoadedModel, load_model
+from kvbook.models import LoadedModel, load_model, quiet
 
 TOLERANCE = 1e-5
 """By how much logits may differ, as a share of the largest, or of 1 if that is larger."""
@@ -52,8 +52,6 @@ def merge(adapter: str | Path, output: str | Path, *, base: str | Path | None = 
     ResultError
         Nothing can be written there.
     """
-    from peft import PeftModel
-
     adapter, output = (Path(one).expanduser().resolve() for one in (adapter, output))
     if not (adapter / "adapter_config.json").is_file():
         raise ParameterError(f"no adapter in {adapter}: give the folder of a finished training")
@@ -67,19 +65,27 @@ def merge(adapter: str | Path, output: str | Path, *, base: str | Path | None = 
         raise ParameterError(
             f"the adapter in {adapter} was trained on other weights than those of {lm.name}"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft uses names that transformers gives up
-        with_adapter = PeftModel.from_pretrained(lm.model, adapter).eval()
+    with_adapter = load_adapter(lm, adapter)
     expected = _answer(with_adapter, lm)
     merged = with_adapter.merge_and_unload()
     with _new_folder(output) as work:
-        merged.save_pretrained(work)
+        with quiet():
+            merged.save_pretrained(work)
         lm.tokenizer.save_pretrained(work)
         mark = {"adapter": str(adapter), "base": lm.name}
         (work / MARK).write_text(json.dumps(mark, indent=1), encoding="utf-8")
         again = load_model(str(work), dtype="float32", device="cpu")
         _check(expected, _answer(again.model, again))
     return output
+
+
+def load_adapter(lm: LoadedModel, adapter: str | Path) -> torch.nn.Module:
+    """The model with an adapter beside its matrices, ready to answer: `peft`'s own ``PeftModel``."""
+    from peft import PeftModel
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft uses names that transformers gives up
+        return PeftModel.from_pretrained(lm.model, str(adapter)).eval()
 
 
 def _answer(model: torch.nn.Module, lm: LoadedModel) -> tuple[list[int], torch.Tensor]:

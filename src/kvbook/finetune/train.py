@@ -28,11 +28,13 @@ from kvbook.errors import ParameterError, ResultError
 from kvbook.finetune import llamafactory_backend, trl_backend
 from kvbook.finetune.config import TrainingConfig, read_config
 from kvbook.finetune.data import Dialogue, encode
+from kvbook.finetune.job import Job
 from kvbook.models import load_model
 
 BACKENDS = {"trl": trl_backend.run, "llamafactory": llamafactory_backend.run}
 RECORD = "training"
 LOCK = ".training.lock"
+ANEW = "delete what is there and begin anew: resume=False, or --fresh on the command line"
 ADAPTER = "adapter_model.safetensors"
 CHECKPOINT = (
     ADAPTER,
@@ -125,14 +127,13 @@ def train(
     ExecutionError
         LLaMA-Factory failed.
     """
-    if backend not in BACKENDS:
-        raise ParameterError(f"unknown backend {backend!r}; backends are: {', '.join(BACKENDS)}")
+    check_backend(backend)
     config, output = config or read_config(), Path(output).expanduser().resolve()
-    _check_folder(output)
+    check_folder(output)
     folder = Path(model).expanduser()
     name = str(folder.resolve() if folder.is_dir() else model)
     base = load_model(name, dtype="bfloat16" if config.bf16 else "float32")
-    _check_layers(base.model, config.lora_target)
+    count_trainable(base.model, config)  # which checks the layers' names
     notes: list[str] = []
     train, train_ids = _usable(base.tokenizer, train, config.cutoff_len, "training", notes)
     held_out, held_out_ids = _usable(base.tokenizer, held_out, config.cutoff_len, "held-out", notes)
@@ -160,12 +161,27 @@ def train(
             print(f"kvbook: {note}", file=sys.stderr, flush=True)
         parameters = sum(one.numel() for one in base.model.parameters())
         with _Progress(progress) as report:
-            history = BACKENDS[backend](base, train, held_out, output, config, checkpoint, report)
+            job = Job(base, train, held_out, output, config, checkpoint, report)
+            history = BACKENDS[backend](job)
         trained = _summarize(output, history, parameters, checkpoint, notes)
         result = asdict(trained)
         del result["adapter"]
         results.save(RECORD, record | {"result": result}, directory=output)
     return trained
+
+
+def check_backend(backend: str) -> None:
+    """Refuse a backend that there is not.
+
+    Raises
+    ------
+    ParameterError
+        Its name is unknown, or its environment is not there.
+    """
+    if backend not in BACKENDS:
+        raise ParameterError(f"unknown backend {backend!r}; backends are: {', '.join(BACKENDS)}")
+    if backend == "llamafactory":
+        llamafactory_backend.environment()
 
 
 # ---- the rows and the model ---------------------------------------------------------------------
@@ -202,26 +218,46 @@ def digest_weights(model: torch.nn.Module, bf16: bool) -> str:
     return f"sha256 {digest.hexdigest()[:16]}"
 
 
-def _check_layers(model: torch.nn.Module, target: str) -> None:
-    """Whether the model has the layers that LoRA shall be put beside."""
-    linear = {
-        name.rpartition(".")[2]: None
+def count_trainable(model: torch.nn.Module, config: TrainingConfig) -> int:
+    """How many numbers LoRA trains: rank times inputs and outputs of each layer that it is put
+    beside.
+
+    Raises
+    ------
+    ParameterError
+        ``lora_target`` names a layer that the model has not.
+    """
+    layers = {
+        name: module
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings()
     }
-    unknown = [name for name in target.split(",") if name != "all" and name not in linear]
+    names = dict.fromkeys(name.rpartition(".")[2] for name in layers)
+    target = [*names] if config.lora_target == "all" else config.lora_target.split(",")
+    unknown = [name for name in target if name not in names]
     if unknown:
         raise ParameterError(
-            f"lora_target={target!r}: the model has no linear layer {', '.join(unknown)}; give "
-            f"'all', or some of {','.join(linear)}"
+            f"lora_target={config.lora_target!r}: the model has no linear layer "
+            f"{', '.join(unknown)}; give 'all', or some of {','.join(names)}"
         )
+    return sum(
+        config.lora_rank * (layer.in_features + layer.out_features)
+        for name, layer in layers.items()
+        if name.rpartition(".")[2] in target
+    )
 
 
 # ---- the folder ---------------------------------------------------------------------------------
 
 
-def _check_folder(output: Path) -> None:
-    """Nothing but a run of ours may be in it: it may have to be cleared."""
+def check_folder(output: Path) -> None:
+    """Nothing but a run of ours may be in it: it may have to be cleared.
+
+    Raises
+    ------
+    ParameterError
+        It is a file, or holds other files.
+    """
     if output.exists() and not output.is_dir():
         raise ParameterError(f"{output} is a file: give a folder")
     record = output / f"{RECORD}.json"
@@ -277,8 +313,7 @@ def read_record(output: Path) -> dict | None:
         return {"run": dict(record["run"]), "model": record["model"], "result": record["result"]}
     except (ResultError, LookupError, TypeError, ValueError):
         raise ParameterError(
-            f"{path} is damaged: what the folder holds is unknown; give another folder, or "
-            "resume=False to begin anew"
+            f"{path} is damaged: what the folder holds is unknown; give another folder, or {ANEW}"
         ) from None
 
 
@@ -290,8 +325,7 @@ def _check_same(output: Path, there: dict, asked: dict) -> None:
     ]
     if other:
         raise ParameterError(
-            f"{output} holds another training ({'; '.join(other)}): give another folder, or "
-            "resume=False to delete that one and begin anew"
+            f"{output} holds another training ({'; '.join(other)}): give another folder, or {ANEW}"
         )
 
 
@@ -381,10 +415,7 @@ def _summarize(
     }
     for step, loss in (losses["loss"] | losses["eval_loss"]).items():
         if not math.isfinite(loss):
-            raise ResultError(
-                f"the loss is {loss} at step {step}: lower learning_rate, and begin anew with "
-                "resume=False"
-            )
+            raise ResultError(f"the loss is {loss} at step {step}: lower learning_rate, and {ANEW}")
     with safe_open(output / ADAPTER, "pt") as file:
         trainable = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
     (steps, seconds), *_ = losses["train_runtime"].items()

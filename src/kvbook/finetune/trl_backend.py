@@ -2,36 +2,20 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import fields
-from pathlib import Path
 
 import torch
 
-from kvbook.finetune.config import TrainingConfig
-from kvbook.finetune.data import Dialogue, as_prompt_completion
-from kvbook.models import LoadedModel
+from kvbook.finetune.data import as_prompt_completion
+from kvbook.finetune.job import Job
 
 
-def run(
-    base: LoadedModel,
-    train: Sequence[Dialogue],
-    held_out: Sequence[Dialogue],
-    output: Path,
-    config: TrainingConfig,
-    checkpoint: Path | None,
-    report: Callable[[int, int, float | None], None],
-) -> list[dict]:
-    """Train; leave checkpoints and the adapter in ``output``.
-
-    Returns
-    -------
-    list of dict
-        What was logged: ``step``, and ``loss``, ``eval_loss`` or ``train_runtime``.
-    """
+def run(job: Job) -> list[dict]:
+    """Train, as `Job` says."""
     with _calm():
-        trainer = _make_trainer(base, train, held_out, output, config, checkpoint, report)
-        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        trainer = _make_trainer(job)
+        trainer.train(resume_from_checkpoint=job.checkpoint and str(job.checkpoint))
         last = trainer.state.log_history[-2:]  # perhaps the held-out loss, and the summary
         if not any(
             entry.get("eval_loss") and entry["step"] == trainer.state.global_step for entry in last
@@ -41,13 +25,13 @@ def run(
     return trainer.state.log_history
 
 
-def _make_trainer(base, train, held_out, output, config, checkpoint, report):
+def _make_trainer(job: Job):
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
-    target = config.lora_target
+    config, target = job.config, job.config.lora_target
     lora = LoraConfig(
         task_type="CAUSAL_LM",
         r=config.lora_rank,
@@ -60,19 +44,19 @@ def _make_trainer(base, train, held_out, output, config, checkpoint, report):
         "max_length": config.cutoff_len,
         "pad_to_multiple_of": 8,  # as LLaMA-Factory does: dropout draws as many numbers
         "activation_checkpointing": not config.disable_gradient_checkpointing,
-        "eval_on_start": checkpoint is None,  # else it was done
+        "eval_on_start": job.checkpoint is None,  # else it was done
         "use_cpu": not torch.cuda.is_available(),
         "dataloader_pin_memory": torch.cuda.is_available(),
         "disable_tqdm": True,
     }
     trainer = SFTTrainer(
-        base.model,
-        SFTConfig(str(output), **settings),
-        train_dataset=Dataset.from_list([*map(as_prompt_completion, train)]),
-        eval_dataset=Dataset.from_list([*map(as_prompt_completion, held_out)]),
-        processing_class=base.tokenizer,
+        job.base.model,
+        SFTConfig(str(job.output), **settings),
+        train_dataset=Dataset.from_list([*map(as_prompt_completion, job.train)]),
+        eval_dataset=Dataset.from_list([*map(as_prompt_completion, job.held_out)]),
+        processing_class=job.base.tokenizer,
         peft_config=lora,
-        callbacks=[_reporting(report)],
+        callbacks=[_reporting(job.report)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

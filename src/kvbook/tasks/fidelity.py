@@ -101,10 +101,14 @@ def make_probes(
         gap = "" if text[-1].isspace() else "\n" if benchmark.task.name == "lcc" else " "
         prompt = benchmark.encode(lm.tokenizer, text)
         gold = lm.tokenizer(gap + row.answers[0], add_special_tokens=False).input_ids[:new_tokens]
-        said, reference = _continue(lm, prompt, new_tokens)
-        key = digest(prompt, said, gold)
-        probes.append(Probe(f"{benchmark.task.name}/{row.id}", key, prompt, said, gold, reference))
+        probes.append(make_probe(lm, f"{benchmark.task.name}/{row.id}", prompt, gold, new_tokens))
     return probes
+
+
+def make_probe(lm, id: str, prompt: list[int], answer: list[int], new_tokens: int = 16) -> Probe:
+    """A prompt and its right answer, and what full KV says after it: at most ``new_tokens``."""
+    said, reference = _continue(lm, prompt, new_tokens)
+    return Probe(id, digest(prompt, said, answer), prompt, said, answer, reference)
 
 
 def measure_fidelity(

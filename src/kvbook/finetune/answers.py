@@ -1,0 +1,91 @@
+"""What a chat model answers: greedily, in batches, thinking off."""
+
+from collections.abc import Sequence
+
+import torch
+from tqdm import tqdm
+
+from kvbook.errors import ParameterError
+from kvbook.finetune.data import Dialogue, encode_prompt
+from kvbook.models import LoadedModel
+
+GREEDY = {
+    "do_sample": False,
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 50,
+}
+"""The most likely token each time, whatever a model's own ``generation_config.json`` says; the
+last three are transformers' defaults, which have no effect then."""
+
+
+def generate_answers(
+    lm: LoadedModel,
+    dialogues: Sequence[Dialogue],
+    *,
+    max_new_tokens: int = 128,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> list[str]:
+    """Answer the prompt of each dialogue; its own last answer is not read.
+
+    Parameters
+    ----------
+    lm : LoadedModel
+        From `kvbook.load_model`; its tokenizer needs a chat template.
+    dialogues : sequence of Dialogue
+        The prompts: everything before the last answer.
+    max_new_tokens : int
+        An answer that has not ended by then is cut.
+    batch_size : int
+        Prompts generated together: decoding reads the weights once for all of them. Those of
+        about the same length are put together, the longest first, so that little is padded and
+        memory runs out at once or never. In float32 it does not change the answers; in bfloat16
+        other sums round in another way, which may turn a close choice.
+    progress : bool
+        Show how many are answered.
+
+    Returns
+    -------
+    list of str
+        In the order of ``dialogues``, up to the model's end of turn, without special tokens and
+        without white space at the ends.
+
+    Raises
+    ------
+    ParameterError
+        A number below 1; see also `kvbook.finetune.data.encode_prompt`.
+    """
+    for name, value in (("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
+        if value < 1:
+            raise ParameterError(f"{name}={value}: give at least 1")
+    tokenizer, model = lm.tokenizer, lm.model
+    prompts = [encode_prompt(tokenizer, dialogue) for dialogue in dialogues]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)
+    answers = [""] * len(prompts)
+    options = GREEDY | {"max_new_tokens": max_new_tokens, "eos_token_id": _ends(lm)}
+    with (
+        torch.inference_mode(),
+        tqdm(desc="answers", total=len(prompts), unit="answer", disable=not progress) as bar,
+    ):
+        for start in range(0, len(order), batch_size):
+            part = order[start : start + batch_size]
+            inputs = tokenizer.pad(
+                {"input_ids": [prompts[i] for i in part]}, padding_side="left", return_tensors="pt"
+            ).to(model.device)
+            out = model.generate(**inputs, **options, pad_token_id=tokenizer.pad_token_id)
+            new = out[:, inputs["input_ids"].shape[1] :]
+            texts = tokenizer.batch_decode(new, skip_special_tokens=True)
+            for i, text in zip(part, texts, strict=True):
+                answers[i] = text.strip()
+            bar.update(len(part))
+    return answers
+
+
+def _ends(lm: LoadedModel) -> list[int]:
+    """What ends a turn: the tokenizer's end token, and those of the model's configuration."""
+    own = lm.model.generation_config.eos_token_id
+    own = own if isinstance(own, list) else [own]
+    return sorted({one for one in [lm.tokenizer.eos_token_id, *own] if one is not None})

@@ -1,0 +1,35 @@
+"""Fine-tuning data: files of rows, dialogues, tokens, the trainers' own forms, duplicates.
+
+>>> from kvbook.finetune.data import read_dialogues, encode
+"""
+
+from kvbook.finetune.data.dialogue import Dialogue
+from kvbook.finetune.data.duplicates import Deduplicated, Pair, remove_duplicates
+from kvbook.finetune.data.rows import Malformed, Read, read_dialogues
+from kvbook.finetune.data.tokens import (
+    IGNORED,
+    THINKING,
+    Encoded,
+    encode,
+    encode_prompt,
+    length_statistics,
+)
+from kvbook.finetune.data.trainers import as_prompt_completion, write_llamafactory
+
+__all__ = [
+    "IGNORED",
+    "THINKING",
+    "Deduplicated",
+    "Dialogue",
+    "Encoded",
+    "Malformed",
+    "Pair",
+    "Read",
+    "as_prompt_completion",
+    "encode",
+    "encode_prompt",
+    "length_statistics",
+    "read_dialogues",
+    "remove_duplicates",
+    "write_llamafactory",
+]

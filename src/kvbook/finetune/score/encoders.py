@@ -1,0 +1,137 @@
+"""What BERTScore compares texts with: the embedded encoder, bert-base-chinese, or a folder."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from kvbook.errors import ModelError, ParameterError
+from kvbook.finetune.encoder import NAME as E5
+from kvbook.finetune.encoder import fetch_encoder
+from kvbook.models import hub_answers, quiet
+from kvbook.places import place
+
+BERT_BASE_CHINESE = "bert-base-chinese"
+LAYERS = {E5: 9, BERT_BASE_CHINESE: 8}
+"""Which hidden states are compared. Of bert-base-chinese, bert-score's choice; of the embedded
+encoder, its choice for the multilingual models of this depth."""
+BASELINE = Path("medical") / "baseline.csv"
+"""The embedded encoder's, among the book's data."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What BERTScore compares texts with.
+
+    Attributes
+    ----------
+    name : str
+        What was asked for.
+    folder : Path
+        Where it is.
+    layer : int
+        Its hidden states after so many layers are compared.
+    baseline : Path or None
+        Scores of unrelated texts, in bert-score's format: ``LAYER,P,R,F``, a line a layer from 0.
+    """
+
+    name: str
+    folder: Path
+    layer: int
+    baseline: Path | None = None
+
+
+def choose_encoder(
+    name: str | Path = E5, *, layer: int | None = None, baseline: str | Path | None = None
+) -> Encoder:
+    """An encoder by its name.
+
+    Parameters
+    ----------
+    name : str or Path
+        ``"multilingual-e5-small"`` (embedded), ``"bert-base-chinese"`` (from the model hub or
+        its cache; what bert-score takes for Chinese), or the path of a model's folder.
+    layer : int, optional
+        9 and 8 for the first two; a folder needs one.
+    baseline : str or Path, optional
+        The first two have their own, the embedded one's from Chinese medical answers, which is
+        too high for other texts. Without one, scores are not rescaled.
+
+    Raises
+    ------
+    ModelError
+        It cannot be had; the message says what to do.
+    ParameterError
+        A folder without ``layer``, or a baseline that is not there.
+    """
+    name = str(name)
+    if name == E5:
+        folder, own = fetch_encoder(), place("data") / BASELINE
+    elif name == BERT_BASE_CHINESE:
+        folder, own = _fetch_bert_base_chinese(), shipped_baseline(name)
+    else:
+        folder, own = Path(name).expanduser(), None
+        if not (folder / "config.json").is_file():
+            raise ModelError(
+                f"no encoder {name!r}: give {E5!r} (embedded), {BERT_BASE_CHINESE!r}, or the path of "
+                "a folder with config.json, weights and tokenizer"
+            )
+        if layer is None:
+            raise ParameterError(
+                f"{folder}: say which layer to compare, such as layer=8 for a copy of {BERT_BASE_CHINESE}"
+            )
+    baseline = own if baseline is None else Path(baseline)
+    if baseline is not None and not baseline.is_file():
+        raise ParameterError(
+            f"there is no baseline {baseline}; `python -m kvbook.finetune.score` makes the embedded encoder's"
+        )
+    return Encoder(name, folder, LAYERS.get(name) if layer is None else layer, baseline)
+
+
+def shipped_baseline(model: str, language: str = "zh") -> Path:
+    """The file of a baseline that comes with bert-score."""
+    package = Path(find_spec("bert_score").submodule_search_locations[0])
+    return package / "rescale_baseline" / language / f"{model}.tsv"
+
+
+def _fetch_bert_base_chinese() -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(
+            f"google-bert/{BERT_BASE_CHINESE}",
+            allow_patterns=["*.json", "vocab.txt", "model.safetensors"],
+            local_files_only=not hub_answers(),
+        )
+    except Exception as error:  # whatever the hub's client makes of a missing network
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(
+            f"cannot fetch {BERT_BASE_CHINESE} from the hub ({why}): download its folder elsewhere and "
+            "give its path with layer=8, or take the embedded encoder"
+        ) from None
+    return Path(folder)
+
+
+def open_scorer(folder: Path, layer: int, all_layers: bool = False):
+    """bert-score's scorer, without progress bars.
+
+    Raises
+    ------
+    ParameterError
+        The encoder has no such layer.
+    ModelError
+        It cannot be read.
+    """
+    from bert_score import BERTScorer
+
+    try:
+        with quiet():
+            scorer = BERTScorer(str(folder), layer, all_layers=all_layers)
+    except AssertionError as error:
+        raise ParameterError(f"layer={layer}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"cannot read the encoder in {folder}: {str(error).splitlines()[0]}"
+        ) from None
+    longest = scorer._model.config.max_position_embeddings
+    scorer._tokenizer.model_max_length = min(scorer._tokenizer.model_max_length, longest)
+    return scorer

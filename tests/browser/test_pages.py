@@ -1,0 +1,170 @@
+"""Every page of the built book: complete, quiet, readable, and no wider than its window."""
+
+import io
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import numpy as np
+import pytest
+from browser.book import CONTENT, HTML, PAGES
+from bs4 import BeautifulSoup
+from PIL import Image
+from playwright.sync_api import expect
+
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+
+
+def test_a_page_loads_without_errors_and_from_disk_alone(opened):
+    assert not opened.troubles
+
+
+WIDER = """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
+    [...document.querySelectorAll("body *")].filter(one => one.getBoundingClientRect().right > innerWidth)
+        .map(one => `${one.tagName}.${one.className} ${one.textContent.slice(0, 40)}`)"""
+
+
+def test_a_page_is_no_wider_than_a_laptop(opened):
+    assert not opened.page.evaluate(WIDER)
+
+
+@pytest.mark.parametrize("size", ["phone", "projector"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_no_wider_than_its_window(open_page, name, size):
+    opened = open_page(name, size=size)
+    assert not opened.page.evaluate(WIDER) and not opened.troubles
+
+
+def test_images_say_what_they_show(opened):
+    alts = opened.page.eval_on_selector_all(
+        "img", "images => images.map(image => image.getAttribute('alt') ?? '')"
+    )
+    assert all(len(alt) > 3 and not alt.endswith((".png", ".svg")) for alt in alts), alts
+
+
+def test_drawings_have_a_label(opened):
+    """Plotly's and other drawings in the page; MathJax's speak for themselves."""
+    unnamed = opened.page.eval_on_selector_all(
+        ".js-plotly-plot, article svg:not(.js-plotly-plot svg, mjx-container svg, button svg)",
+        """all => all.filter(one => !one.closest("[aria-label], figure:has(figcaption), [aria-hidden=true]"))
+                      .map(one => one.outerHTML.slice(0, 200))""",
+    )
+    assert not unnamed
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable(opened, scheme):
+    opened.page.emulate_media(color_scheme=scheme)
+    expect(opened.page.locator("html")).to_have_attribute("data-theme", scheme)
+    faint = opened.page.evaluate(CONTRAST)
+    opened.page.emulate_media(color_scheme="light")
+    assert not faint
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_ink_of_figures_is_readable(opened, scheme):
+    figures = opened.page.locator(".cell_output img").all()[:3]
+    opened.page.emulate_media(color_scheme=scheme)
+    found = [ink_contrast(figure.screenshot()) for figure in figures if figure.is_visible()]
+    opened.page.emulate_media(color_scheme="light")
+    assert all(contrast >= 4.5 for contrast in found), found
+
+
+def ink_contrast(picture: bytes) -> float:
+    """Of the grey pixels, those farthest from the ground (the commonest colour), as WCAG's
+    ratio: axes and text are grey, data have colours."""
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).reshape(-1, 3)
+    colours, counts = np.unique(pixels, axis=0, return_counts=True)
+    ground = luminance(colours[counts.argmax()])
+    grey = luminance(colours[(np.ptp(colours.astype(int), axis=1) < 24) & (counts > 20)])
+    return float(
+        max((max(one, ground) + 0.05) / (min(one, ground) + 0.05) for one in np.atleast_1d(grey))
+    )
+
+
+def luminance(rgb: np.ndarray) -> np.ndarray:
+    share = np.asarray(rgb) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_formulas_are_set(opened):
+    written = len(soup(opened.name).select(".math"))
+    assert opened.page.locator(".math mjx-container svg").count() >= written
+    assert not opened.page.locator("[data-mjx-error], mjx-merror").count()
+    raw = opened.page.evaluate(
+        """() => {
+            const walk = document.createTreeWalker(document.querySelector("article"), NodeFilter.SHOW_TEXT);
+            const found = [];
+            while (walk.nextNode()) {
+                const node = walk.currentNode;
+                if (!node.parentElement.closest("pre, code, script, style, mjx-container") &&
+                    /\\\\\\(|\\\\\\[|\\$\\$/.test(node.data)) found.push(node.data.trim());
+            }
+            return found;
+        }"""
+    )
+    assert not raw
+
+
+@cache
+def soup(name: str) -> BeautifulSoup:
+    return BeautifulSoup((HTML / f"{name}.html").read_text(encoding="utf-8"), "lxml")
+
+
+@cache
+def anchors(name: str) -> set[str]:
+    return {tag.get(key) for tag in soup(name).find_all(True) for key in ("id", "name")} - {None}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name):
+    broken = []
+    for tag in soup(name).find_all(["a", "link", "img", "script"]):
+        address = tag.get("href") or tag.get("src") or ""
+        target, fragment = urldefrag(address)
+        if urlsplit(address).scheme or not (target or fragment):
+            continue
+        file = HTML / unquote(urlsplit(target).path) if target else HTML / f"{name}.html"
+        if not file.is_file() or (
+            fragment and file.suffix == ".html" and unquote(fragment) not in anchors(file.stem)
+        ):
+            broken.append(address)
+    assert not broken
+
+
+def test_solutions_open(opened):
+    solutions = opened.page.locator(".admonition.dropdown")
+    for i in range(solutions.count()):
+        body = solutions.nth(i).locator(":scope > *:not(.admonition-title)").first
+        assert not body.is_visible()
+        solutions.nth(i).locator(".toggle-button").click()
+        assert body.is_visible() and body.inner_text().strip()
+
+
+def test_hidden_code_opens(opened):
+    folded = opened.page.locator("details.hide").first
+    if folded.count():
+        assert not folded.locator("pre").first.is_visible()
+        folded.locator("summary").click()
+        assert folded.locator("pre").first.is_visible()
+
+
+def test_the_theme_button_changes_the_ground(open_page):
+    page = open_page(CONTENT[0]).page
+    seen = set()
+    for _ in range(3):
+        page.locator(".theme-switch-button:visible").first.click()
+        seen.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    page.evaluate("localStorage.clear()")
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("tag", ["h1", "h2", "p", "td", "code", "pre"])
+def test_chinese_has_its_fonts_everywhere(open_page, tag):
+    page = open_page("index").page
+    fonts = page.evaluate(
+        "tag => getComputedStyle(document.querySelector('article').appendChild(document.createElement(tag))).fontFamily",
+        tag,
+    )
+    assert "PingFang SC" in fonts and "Noto Sans CJK SC" in fonts

@@ -1,0 +1,90 @@
+"""The printed book, when there is one (`make pdf`): whole, in order, and to be searched and clicked through."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from browser.book import HTML
+from bs4 import BeautifulSoup
+from pypdf import PdfReader
+
+from kvbook.places import place
+
+PDF = Path(os.environ.get("KVBOOK_PDF") or HTML.parent / "kvbook.pdf")
+pytestmark = pytest.mark.skipif(not PDF.is_file(), reason=f"no {PDF}: run `make pdf`")
+
+
+@pytest.fixture(scope="module")
+def pdf():
+    return PdfReader(PDF)
+
+
+@pytest.fixture(scope="module")
+def texts(pdf):
+    return [page.extract_text() for page in pdf.pages]
+
+
+@pytest.fixture(scope="module")
+def titles():
+    """Of all chapters, in order, as the pages in the browser have them."""
+    toc = yaml.safe_load((place("book") / "_toc.yml").read_text(encoding="utf-8"))
+    names = [one["file"] for part in toc["parts"] for one in part["chapters"]]
+    pages = [(HTML / f"{name}.html").read_text(encoding="utf-8") for name in [toc["root"], *names]]
+    return [
+        BeautifulSoup(page, "lxml").select_one("article h1").find(string=True) for page in pages
+    ]
+
+
+def chapters(pdf):
+    """The outline's first level: title and page, from 1."""
+    return {
+        one["/Title"]: pdf.get_destination_page_number(one) + 1
+        for one in pdf.outline
+        if not isinstance(one, list)
+    }
+
+
+def test_it_is_a_book(pdf):
+    assert len(pdf.pages) > 30
+    assert pdf.metadata.title and pdf.metadata.author
+
+
+def test_the_outline_has_every_chapter_in_order(pdf, titles):
+    assert list(chapters(pdf)) == ["Contents 目录", *titles]
+
+
+def test_the_contents_have_the_page_of_every_chapter(pdf, texts):
+    first = chapters(pdf)
+    last = first.pop(next(iter(first))), min(first.values())
+    contents = "\n".join(texts[last[0] - 1 : last[1] - 1])
+    for title, page in first.items():
+        assert re.search(rf"{re.escape(title)}\s+{page}\b", contents), title
+
+
+def test_every_chapter_starts_on_its_page(pdf, texts):
+    for title, page in chapters(pdf).items():
+        assert re.sub(r"\s", "", title) in re.sub(r"\s", "", texts[page - 1])
+
+
+def test_no_page_is_empty(pdf, texts):
+    for number, (page, text) in enumerate(zip(pdf.pages, texts, strict=True), 1):
+        lines = [line for line in text.splitlines() if line.strip()]
+        assert len(lines) > 2 or page.images, f"page {number} has only its title and number"
+
+
+def test_chinese_can_be_searched(texts):
+    text = "".join(texts)
+    for term in ("缓存", "参考文献", "端侧部署"):
+        assert term in text
+
+
+def test_every_link_inside_the_book_has_its_place(pdf):
+    links = [
+        one.get_object().get("/Dest")
+        for page in pdf.pages
+        for one in page.get("/Annots", [])
+        if "/A" not in one.get_object()
+    ]
+    assert len(links) > 100 and set(links) <= set(pdf.named_destinations)
