@@ -315,8 +315,8 @@ class Chapter:
         What other profiles set instead.
     cores : int
         What the book gives it: two where times are the subject, so that nothing runs beside it.
-    after : str or None
-        A chapter whose work in the book it goes on with.
+    after : tuple of str
+        Chapters whose results it reads, or whose work it goes on with: in the book they run first.
     """
 
     name: str
@@ -324,7 +324,7 @@ class Chapter:
     parameters: type[ChapterParameters]
     profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
     cores: int = 1
-    after: str | None = None
+    after: tuple[str, ...] = ()
 
     @property
     def notebook(self) -> Path:
@@ -491,18 +491,40 @@ CHAPTERS: dict[str, Chapter] = {
             BertScore,
             {
                 "smoke": _TINY | _BRIEF | {"items": 4, "probes": 1, "budgets": [32]},
-                "gpu": _TUNED | {"items": 500, "probes": 60, "budgets": [64, 128, 256, 512]},
+                "gpu": _TUNED
+                | {
+                    "items": 500,
+                    "encoder": "bert-base-chinese",
+                    "probes": 60,
+                    "budgets": [64, 128, 256, 512],
+                },
             },
             cores=2,
-            after="lora",
+            after=("lora",),
         ),
         Chapter("own_method", "Write your own method", OwnMethod, {"smoke": _FEW, "gpu": _MANY}),
         Chapter(
-            "status", "Status: what was executed", ChapterParameters, {"smoke": _TINY, "gpu": _GPU}
+            "figure_1",
+            "Figure 1, rebuilt",
+            ChapterParameters,
+            {"smoke": _TINY, "gpu": _GPU},
+            after=("evaluation", "profiling", "bertscore"),
         ),
     )
 }
-"""In the order of the book; the status page comes last and reads the others' results."""
+"""All of them; `PAGES_ABOUT` come last."""
+PAGES_ABOUT = {"reproduce": "Reproduce this", "status": "Status: what was executed"}
+"""Pages about all other chapters, whose results they read."""
+CHAPTERS |= {
+    name: Chapter(
+        name,
+        title,
+        ChapterParameters,
+        {"smoke": _TINY, "gpu": _GPU},
+        after=tuple(CHAPTERS),
+    )
+    for name, title in PAGES_ABOUT.items()
+}
 
 
 def get_chapter(name: str) -> Chapter:

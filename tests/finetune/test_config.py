@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from kvbook.errors import ParameterError
-from kvbook.finetune.config import CONFIG, TrainingConfig, read_config
+from kvbook.finetune.config import CONFIG, TrainingConfig, read_config, read_keys
 
 
 def changed(tmp_path, **keys):
@@ -32,6 +32,19 @@ def test_the_file_has_every_key_and_a_comment_for_it():
 
 def test_a_key_can_be_set_in_place_of_the_files():
     assert read_config(max_steps=60) == read_config().model_copy(update={"max_steps": 60})
+
+
+def test_keys_of_a_command_line_are_read_as_those_of_the_file():
+    words = ["max_steps=60", "learning_rate=1e-3", "bf16=false", "lora_target=q_proj,v_proj"]
+    keys = {"max_steps": 60, "learning_rate": 1e-3, "bf16": False, "lora_target": "q_proj,v_proj"}
+    assert read_keys(words) == keys
+    assert read_config(**read_keys(words)) == read_config(**keys)
+
+
+@pytest.mark.parametrize("word", ["max_steps", "max_steps: 60", "lora_target=[q", ""])
+def test_words_that_are_no_keys_are_refused(word):
+    with pytest.raises(ParameterError, match="give key=value, for example -p max_steps=60"):
+        read_keys([word])
 
 
 def test_another_file_is_read(tmp_path):
