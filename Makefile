@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 KVPRESS := .venv-kvpress
 LLAMAFACTORY := .venv-llamafactory
+AUDIT := .venv-audit
 export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
 
-.PHONY: help book pdf test browser bench kvpress llamafactory lint lock clean
+.PHONY: help book pdf test browser bench kvpress llamafactory lint types coverage audit lock clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/'
@@ -46,6 +47,21 @@ $(LLAMAFACTORY)/.ready: src/kvbook/finetune/llamafactory.lock
 lint: $(VENV)/.ready  ## check the style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready  ## check the types
+	$(BIN)/mypy
+
+coverage: $(VENV)/.ready  ## run the tests, and name the lines of src that none of them reaches
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
+
+audit: $(AUDIT)/.ready  ## look every locked package up among the known vulnerabilities; needs a network
+	@$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r requirements.lock || \
+	  { echo "A package above has a known vulnerability; or it 'could not be audited': no network, or an index that does not answer. Then nothing is known of the packages."; exit 1; }
+
+$(AUDIT)/.ready:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	touch $@
 
 lock: $(VENV)/.ready  ## write down the exact versions of this .venv
 	{ echo "# Exact versions of everything that make installs, for Python 3.11. Made by: make lock"; \

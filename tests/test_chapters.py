@@ -1,15 +1,20 @@
 """Chapters: notebooks and parameter models agree, and wrong parameters are refused with what is valid."""
 
+import inspect
 import json
+import re
 
 import pytest
+from matplotlib.figure import Figure
 
+from kvbook import figures
 from kvbook.chapters import (
     CHAPTERS,
     PROFILES,
     describe_parameters,
     get_chapter,
     notebook_parameters,
+    parameter_rows,
     resolve_parameters,
 )
 from kvbook.errors import ParameterError
@@ -53,25 +58,15 @@ def test_method_chapters_have_their_anatomy(name, part):
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_every_figure_has_alt_text(name):
+    drawing = [name for name, one in vars(figures).items() if draws(one)]
+    pattern = re.compile(rf"plt\.(subplots|figure)\(|\b({'|'.join(drawing)})\(")
     for cell in json.loads(get_chapter(name).notebook.read_text(encoding="utf-8"))["cells"]:
-        source = "".join(cell["source"])
-        draws = any(
-            f in source
-            for f in (
-                "plt.subplots",
-                "kept_map(",
-                "journey(",
-                "found_by_budget(",
-                "score_panels(",
-                "fidelity_curves(",
-                "needle_maps(",
-                "cost_panels(",
-                "time_bars(",
-                "ratio_maps(",
-            )
-        )
-        draws &= cell["cell_type"] == "code"
-        assert not draws or cell["metadata"]["mystnb"]["image"]["alt"]
+        if cell["cell_type"] == "code" and pattern.search("".join(cell["source"])):
+            assert cell["metadata"].get("mystnb", {}).get("image", {}).get("alt"), cell["source"]
+
+
+def draws(thing):
+    return inspect.isfunction(thing) and inspect.signature(thing).return_annotation is Figure
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -114,7 +109,7 @@ def test_texts_of_the_command_line_become_values(text, value):
 def test_wrong_parameters_are_refused_with_the_valid_ones(overrides, says):
     with pytest.raises(ParameterError, match=says) as caught:
         resolve_parameters(get_chapter("streamingllm"), "laptop", overrides)
-    assert "sinks: int = 4" in str(caught.value)
+    assert "sinks: int from 0 = 4" in str(caught.value)
 
 
 def test_the_evaluation_knows_all_methods_and_tasks():
@@ -145,7 +140,22 @@ def test_an_unknown_profile_is_refused():
 
 def test_the_description_has_types_defaults_and_meanings():
     text = describe_parameters(get_chapter("snapkv"))
-    assert "pooling: max | avg = 'max' - how neighbours share votes" in text
+    assert "window: int from 1 = 8 - last queries, which vote" in text
+    assert "pooling: max | avg = max - how neighbours share votes" in text
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_described_default_can_be_given_as_it_is_written(name, profile):
+    chapter = get_chapter(name)
+    given = {row["parameter"]: row["default"] for row in parameter_rows(chapter, profile)}
+    given = {key: "" if text == '""' else text for key, text in given.items()}  # as a shell does
+    assert resolve_parameters(chapter, "laptop", given) == resolve_parameters(chapter, profile)
+
+
+def test_an_infinite_number_is_refused():
+    with pytest.raises(ParameterError, match="finite"):
+        resolve_parameters(get_chapter("pyramidinfer"), overrides={"distance_weight": "Infinity"})
 
 
 def test_a_parameters_cell_with_code_is_refused(tmp_path):

@@ -125,6 +125,7 @@ def test_an_interruption_within_a_summary_leaves_the_chat_as_it_was(lm):
         assert fresh.say("And now?", max_new_tokens=8) == answer
 
 
-def test_outside_its_block_a_chat_says_where_to_talk(lm):
+@pytest.mark.parametrize("call, words", [("say", ["Hello?"]), ("contents", []), ("save", ["x.kv"])])
+def test_outside_its_block_a_chat_says_where_to_talk(call, words, lm):
     with pytest.raises(UnsupportedError, match="with Chat"):
-        Chat(lm, bounded()).say("Hello?")
+        getattr(Chat(lm, bounded()), call)(*words)

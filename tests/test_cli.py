@@ -1,8 +1,11 @@
 """The command line as a user meets it: in a process of its own, and never a traceback."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from functools import partial
 
 import pytest
 
@@ -44,17 +47,22 @@ def test_bad_input_is_one_message(arguments, says):
 
 
 @pytest.fixture
-def evaluate(monkeypatch, capsys, tmp_path):
-    """`kvbook evaluate` in this process, which has loaded what takes long: exit code and words."""
+def here(monkeypatch, capsys, tmp_path):
+    """A command in this process, which has loaded what takes long: exit code and words."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kvbook", "evaluate", *arguments])
+        monkeypatch.setattr(sys, "argv", ["kvbook", *arguments])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         return ended.value.code, "".join(capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def evaluate(here):
+    return partial(here, "evaluate")
 
 
 @pytest.mark.parametrize(
@@ -95,12 +103,77 @@ def test_evaluate_leaves_its_summary_where_it_is_told(evaluate, tmp_path):
     assert not (tmp_path / "items" / "summary.json").exists()
 
 
+# ---- finetune -----------------------------------------------------------------------------------
+
+TINY = ["--model", "tiny-random", "--items", "2", "--output", "run"]
+ROW = '{"instruction": "%s", "output": "Rest."}\n'
+
+
+@pytest.fixture
+def finetune(here, tmp_path):
+    """`kvbook finetune`, and beside it two files that can be used and one that cannot."""
+    questions = ("a cough", "back pain", "a sore throat", "no sleep")
+    (tmp_path / "train.jsonl").write_text("".join(ROW % one for one in questions))
+    (tmp_path / "test.jsonl").write_text("".join(ROW % one for one in ("headache", "a cold")))
+    (tmp_path / "other.jsonl").write_text('{"question": "a cough"}\n')
+    return partial(here, "finetune", *TINY)
+
+
+FILES = ["--data", "train.jsonl", "--test", "test.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["--data", "nowhere.jsonl", "--test", "test.jsonl"], "there is no file nowhere.jsonl"),
+        (["--data", "train.jsonl"], "give --data and --test"),
+        (["--data", "other.jsonl", "--test", "test.jsonl"], "line 1: no instruction, conver"),
+        (["-p", "lora_rnk=8"], "Did you mean 'lora_rank'"),
+        (["-p", "max_steps=many"], "max_steps='many': "),
+        (["-p", "max_steps"], "give key=value"),
+        (["--config", "train.jsonl"], "train.jsonl is not YAML"),
+        (["--backend", "tlr"], "unknown backend 'tlr'"),
+        (["--gguf", "q4"], "dtype='q4'"),
+        (["--items", "0"], "--items"),
+        (["--output", "."], "holds no training of kvbook"),
+    ],
+)
+def test_bad_input_to_finetune_is_one_message(arguments, says, finetune):
+    code, words = finetune(*arguments)
+    assert code == 2 and says in words
+
+
+def test_finetune_leaves_a_model_and_says_what_it_gained(finetune, tmp_path):
+    code, words = finetune(*FILES, "-p", "max_steps=1", "--gguf", "f16")
+    assert code == 0
+    assert "LoRA trains 126,976 of 751,232" in words and "NLL of the" in words
+    for path in ("merged/config.json", "model.gguf", "adapter_model.safetensors"):
+        assert (tmp_path / "run" / path).is_file() and str(tmp_path / "run") in words
+    data = json.loads((tmp_path / "run/finetune.json").read_text())["data"]
+    assert data["training"]["steps"] == 1 and len(data["items"]) == 2
+
+
+def test_an_interrupted_finetune_says_so_and_goes_on(finetune, tmp_path):
+    more = [*FILES, "-p", "max_steps=200", "-p", "save_steps=2", "-p", "eval_steps=200"]
+    command = [sys.executable, "-m", "kvbook.cli", "finetune", *TINY, *more]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "run/checkpoint-4").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    words = process.communicate()[1]
+    assert process.returncode == 130 and "Traceback" not in words
+    assert "the same command goes on" in words
+    code, words = finetune(*more)
+    data = json.loads((tmp_path / "run/finetune.json").read_text())["data"]
+    assert code == 0 and data["training"]["resumed_from"] >= 2
+
+
 def test_doctor_answers_every_question():
     asked = kvbook("doctor", env={"COLUMNS": "200", "PATH": ""})
     for what in ("Python", "packages", "embedded model", "processor", "disk", "Chinese font"):
         assert what in asked.stdout
 
 
-@pytest.mark.parametrize("command", ["list", "run", "evaluate", "book", "doctor"])
+@pytest.mark.parametrize("command", ["list", "run", "evaluate", "finetune", "book", "doctor"])
 def test_help(command):
     assert kvbook(command, "-h").returncode == 0

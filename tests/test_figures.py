@@ -84,3 +84,20 @@ def test_all_methods_have_their_colour_and_mark():
     from kvbook.methods import CATALOGUE
 
     assert set(CATALOGUE) <= set(figures.COLOURS) and set(CATALOGUE) <= set(figures.MARKERS)
+
+
+def test_a_character_in_several_tokens_stands_over_their_bytes():
+    pieces = [b"A", *(bytes([byte]) for byte in "痛".encode()), b"\n"]
+    text = figures.label_text(pieces, [False, True, True, True, True], control=[4]).data
+    boxes = re.findall(r'<span class="(kv-token.*?)" title="position (\d)">([^<]*)', text)
+    assert boxes == [
+        ("kv-token kv-untrained", "0", "A"),
+        ("kv-token kv-trained", "1", "痛"),
+        ("kv-token kv-trained kv-control", "4", "↵"),
+    ]
+    assert re.findall(r">([0-9A-F]{2})<", text) == ["E7", "97", "9B"]
+
+
+def test_a_row_that_is_cut_inside_a_character_is_shown_all_the_same():
+    text = figures.label_text(["痛".encode()[:2]], [True]).data
+    assert "\ufffd" in text and "E7 97" in text

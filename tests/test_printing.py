@@ -16,7 +16,7 @@ SINGLE = """<!DOCTYPE html><html data-theme="dark"><head>
 <script>window.MathJax = {}</script><script defer src="_static/../mathjax/tex-svg.js"></script>
 </head><body><nav class="bd-sidebar">everywhere</nav><article class="bd-article">
 <section id="the-book"><h1>The book<a class="headerlink" href="#the-book">#</a></h1>
-<p>See <a href="#document-second">two</a>, <a href="index.html#cite-x">x</a>.</p>
+<p><a class="image-reference" href="_images/a.svg"><img src="_images/a.svg"></a>See <a href="#document-second">two</a>, <a href="index.html#cite-x">x</a>.</p>
 <div class="toctree-wrapper"><span id="document-first"></span>
 <section id="one"><h2>One &amp; only</h2><section id="summary"><h3>Summary</h3></section></section></div>
 <div class="toctree-wrapper"><span id="document-second"></span>
@@ -80,6 +80,10 @@ def test_every_link_means_one_place(page):
     links = [one["href"] for one in page.select("a[href^='#']")]
     assert len(links) == 5 and all(places.count(link[1:]) == 1 for link in links)
     assert len(set(places)) == len(places)
+
+
+def test_no_link_means_a_file_of_this_machine(page):
+    assert page.find("img") and not page.find("a", href=re.compile("^(?!#|https?:)"))
 
 
 def test_headings_are_a_level_up_so_that_chapters_are_the_outline(page):

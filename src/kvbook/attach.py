@@ -470,7 +470,7 @@ class Run:
         self._new_pads = [columns - count for count in new]
         self._read = [read + count for read, count in zip(self._read, new, strict=True)]
         self._position_ids = positions.clamp(min=0)
-        self._embeddings = None
+        self._embeddings: tuple[Tensor, ...] | None = None
         self._next: list[Tensor] | None = None
         if self.cache is not None:
             self.cache.incoming = positions
@@ -515,13 +515,13 @@ class Run:
         hook = getattr(self.method, "keep" if prompt else "evict", None)
         narrow = getattr(self.method, "pass_on", None) if prompt else None
         if hook or narrow:
-            seen = [
+            views = [
                 self._seen(module, row, query, layer.keys[row, :, pad:], scaling, layer, sums)
                 for row, pad in enumerate(layer.pads)
             ]
-            self._next = [narrow(one) for one in seen] if narrow else None
+            self._next = [narrow(one) for one in views] if narrow else None
             if hook:
-                self._drop(layer, [hook(one) for one in seen])
+                self._drop(layer, [hook(one) for one in views])
                 self._count(layer, module.layer_idx)
         return output.transpose(1, 2), None
 

@@ -126,7 +126,7 @@ class KVLayer(CacheLayerMixin):
 
     def reset(self) -> None:
         """Forget everything."""
-        self.__init__()
+        KVLayer.__init__(self)
 
     def _select_rows(self, rows: Tensor) -> None:
         if self.is_initialized:

@@ -35,7 +35,7 @@ Layers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 class ChapterParameters(BaseModel):
     """What every chapter takes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     model: str = Field(
         "smollm2-135m", description="smollm2-135m, tiny-random, a hub id, or a folder"
@@ -272,9 +272,7 @@ class FineTuning(ChapterParameters):
     train_rows: Count | None = Field(None, description="only the first training rows; none: all")
     rank: Count = Field(16, description="of LoRA's two matrices; alpha is twice that")
     steps: Count = Field(40, description="of training")
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        2e-3, description="the highest"
-    )
+    learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="the highest")
     batch: Count = Field(2, description="rows of a step")
     backend: Literal["trl", "llamafactory"] = Field(
         "trl", description="what trains; llamafactory needs make llamafactory"
@@ -578,11 +576,27 @@ def resolve_parameters(
 
 def describe_parameters(chapter: Chapter) -> str:
     """The parameters of a chapter, a line each: name, type, default, meaning."""
+    lines = [
+        f"  {one['parameter']}: {one['type']} = {one['default']} - {one['meaning']}"
+        for one in parameter_rows(chapter)
+    ]
+    return "\n".join([f"Parameters of {chapter.name}:", *lines])
+
+
+def parameter_rows(chapter: Chapter, profile: Profile = "laptop") -> list[dict[str, str]]:
+    """A row for each parameter: its name, type, default in this profile, as the command line
+    takes it, and meaning."""
     schema = chapter.parameters.model_json_schema()["properties"]
-    lines = [f"Parameters of {chapter.name}:"]
-    for name, info in chapter.parameters.model_fields.items():
-        lines.append(f"  {name}: {_kind(schema[name])} = {info.default!r} - {info.description}")
-    return "\n".join(lines)
+    defaults = chapter.defaults(profile)
+    return [
+        {
+            "parameter": name,
+            "type": _kind(schema[name]),
+            "default": _written(defaults[name]),
+            "meaning": field.description,
+        }
+        for name, field in chapter.parameters.model_fields.items()
+    ]
 
 
 def _kind(schema: dict) -> str:
@@ -590,16 +604,25 @@ def _kind(schema: dict) -> str:
         return " | ".join(schema["enum"])
     if "anyOf" in schema:
         return " | ".join(_kind(one) for one in schema["anyOf"])
+    if schema["type"] == "array":
+        return f"list of {_kind(schema['items'])}"
     names = {
         "integer": "int",
-        "number": "float in (0, 1]",
+        "number": "float",
         "boolean": "true | false",
         "string": "text",
         "null": "none",
     }
-    if schema["type"] == "array":
-        return f"list of {_kind(schema['items'])}"
-    return names[schema["type"]]
+    bounds = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to"}
+    limits = [f"{word} {schema[key]:g}" for key, word in bounds.items() if key in schema]
+    return " ".join([names[schema["type"]], *limits])
+
+
+def _written(value: Any) -> str:
+    """A value as the command line takes it; the other way round is `_literal`."""
+    if value is None:
+        return "none"
+    return value or '""' if isinstance(value, str) else json.dumps(value)
 
 
 def _literal(value: Any, annotation: Any) -> Any:

@@ -142,9 +142,8 @@ class Chat:
         When anything stops a turn in the middle (an error, Ctrl-C, also within a summary),
         the chat is as it was before the turn, and can go on.
         """
-        if self.run is None:
-            raise UnsupportedError("talk within the chat's block: `with Chat(lm, method) as chat:`")
-        started, before = time.perf_counter(), self.run.snapshot()
+        run = self._begun()
+        started, before = time.perf_counter(), run.snapshot()
         tokenizer, model = self.lm.tokenizer, self.lm.model
         whole = self._ids + self._pending + self._opening(text)
         ids = torch.tensor([whole], device=model.device)
@@ -155,12 +154,12 @@ class Chat:
             out = model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                past_key_values=self.run.cache,
+                past_key_values=run.cache,
                 max_new_tokens=max_new_tokens,
                 **options,
             )[0].tolist()
         except BaseException:
-            self.run.restore(before)
+            run.restore(before)
             raise
         answer = tokenizer.decode(out[len(whole) :], skip_special_tokens=True).strip()
         self._ids, self._pending = out[:-1], out[-1:] + self._closing(out[-1])
@@ -168,9 +167,20 @@ class Chat:
         self.turns.append(Turn(text, answer, self.contents(), seconds))
         return answer
 
+    def _begun(self) -> Run:
+        if self.run is None:
+            raise UnsupportedError("talk within the chat's block: `with Chat(lm, method) as chat:`")
+        return self.run
+
     def contents(self) -> Contents:
-        """What the cache holds now."""
-        run, decode = self.run, self.lm.tokenizer.decode
+        """What the cache holds now.
+
+        Raises
+        ------
+        UnsupportedError
+            Before the chat's ``with`` block.
+        """
+        run, decode = self._begun(), self.lm.tokenizer.decode
         if run.cache is None:
             return Contents("", "", "", 0, 0, 0)
         summary = run.shared.get("summary", [])
@@ -220,6 +230,8 @@ class Chat:
             The method has a callable, which no file can hold.
         ResultError
             The disk is full, or the folder cannot be written.
+        UnsupportedError
+            Before the chat's ``with`` block.
         """
         parameters = dataclasses.asdict(self.method)
         called = [name for name, value in parameters.items() if callable(value)]
@@ -227,7 +239,7 @@ class Chat:
             raise ParameterError(
                 f"{called[0]} is a function of yours, which a session file cannot hold"
             )
-        state, tensors = self.run.snapshot(), {}
+        state, tensors = self._begun().snapshot(), {}
         for i, layer in enumerate(state["cache"].layers if state["cache"] else []):
             for name in ("keys", "values", "positions"):
                 tensors[f"{i}/{name}"] = getattr(layer, name).contiguous()

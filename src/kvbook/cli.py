@@ -1,7 +1,7 @@
-"""The command line: ``kvbook list | run | evaluate | finetune | profile | bench | book | doctor``."""
+"""The command line: ``kvbook list | run | check | evaluate | finetune | profile | bench | book | doctor``."""
 
 import os
-import subprocess
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,6 @@ from rich.table import Table
 
 from kvbook import __version__
 from kvbook.errors import KvbookError, ParameterError
-from kvbook.places import REPOSITORY, place
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,13 +49,16 @@ def list_chapters() -> None:
         table.add_row(chapter.name, chapter.title, ", ".join(chapter.parameters.model_fields))
     out.print(table)
     out.print(
-        "Run one: kvbook run snapkv -p budget=128 -p window=16   (see: kvbook run snapkv --parameters)"
+        "Run one: kvbook run snapkv -p budget=128 -p window=16   (see: kvbook run snapkv --help)"
     )
 
 
-@app.command()
+@app.command(add_help_option=False)
 def run(
-    chapter: Annotated[str, typer.Argument(help="A chapter of `kvbook list`.")],
+    context: typer.Context,
+    chapter: Annotated[
+        str | None, typer.Argument(metavar="CHAPTER", help="One of `kvbook list`.")
+    ] = None,
     parameter: Annotated[
         list[str], typer.Option("-p", "--parameter", help="name=value; may be repeated.")
     ] = [],  # noqa: B006
@@ -64,18 +66,25 @@ def run(
     output: Annotated[
         Path | None, typer.Option(help="Folder for notebook, page and results.")
     ] = None,
-    parameters: Annotated[
-        bool, typer.Option("--parameters", help="Only show what the chapter takes.")
-    ] = False,
     page: Annotated[bool, typer.Option(help="Make a page to open in a browser.")] = True,
+    wants_help: Annotated[
+        bool,
+        typer.Option("--help", "-h", help="Show this and the chapters, or CHAPTER's parameters."),
+    ] = False,
 ) -> None:
     """Re-execute one chapter with your own parameters."""
-    from kvbook.chapters import describe_parameters, get_chapter
+    from kvbook.chapters import CHAPTERS, get_chapter, parameter_rows
     from kvbook.execute import run_chapter
 
-    if parameters:
-        out.print(escape(describe_parameters(get_chapter(chapter))))
+    if wants_help:
+        rows = [{"chapter": one.name, "title": one.title} for one in CHAPTERS.values()]
+        if chapter:
+            rows = parameter_rows(get_chapter(chapter), profile)
+        out.print(context.get_help(), end="")
+        _print_table(rows)
         return
+    if chapter is None:
+        raise ParameterError(f"which chapter? They are: {', '.join(CHAPTERS)}")
     wrong = [one for one in parameter if "=" not in one]
     if wrong:
         raise ParameterError(f"-p {wrong[0]}: give name=value, for example -p budget=128")
@@ -263,7 +272,8 @@ def finetune(
     except KeyboardInterrupt:
         err.print(
             "[yellow]interrupted[/]: training is kept up to its last checkpoint; the same command "
-            "goes on"
+            "goes on",
+            soft_wrap=True,
         )
         raise typer.Exit(130) from None
     out.print(done.losses, highlight=False)
@@ -384,39 +394,57 @@ def book(
 ) -> None:
     """Execute what has changed, and build the book."""
     from kvbook.browser import find_chromium
+    from kvbook.building import build_book
     from kvbook.chapters import CHAPTERS, get_chapter
 
     get_chapter(next(iter(CHAPTERS))).defaults(profile)  # an unknown profile is refused here
     if pdf:
         find_chromium()  # and so is a machine without a browser, before anything runs
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        *(["all", "pdf"] if pdf else ["all"]),
-        "--snakefile",
-        str(place("notebooks") / "Snakefile"),
-    ]
-    command += [
-        "--directory",
-        str(REPOSITORY),
-        "--cores",
-        str(cores),
-        "--config",
-        f"profile={profile}",
-    ]
-    command += ["--rerun-incomplete", "--keep-going", "--quiet", "rules", "--nolock"]
-    if subprocess.run(command).returncode:
-        err.print(
-            "[red]The book was not built.[/] What failed is named above; chapters that were executed are kept."
-        )
-        raise typer.Exit(1)
-    made = REPOSITORY / "book" / "_build" / ("" if profile == "laptop" else profile)
+    try:
+        made = build_book(profile, cores, pdf)
+    except KeyboardInterrupt:
+        err.print("[yellow]interrupted[/]: chapters that were executed are kept; the same goes on")
+        raise typer.Exit(130) from None
     out.print(
         f"[green]The book:[/] {made / 'html' / 'index.html'}", soft_wrap=True, highlight=False
     )
     if pdf:
         out.print(f"[green]On paper:[/] {made / 'kvbook.pdf'}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="What `kvbook run` or `kvbook book` left.")] = Path(
+        "kvbook-runs"
+    ),
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Write these values down as the expected ones.")
+    ] = False,
+) -> None:
+    """Are your numbers the book's? The expected values of every chapter, beside those of your run."""
+    from kvbook import expected
+
+    runs = expected.find_runs(folder)
+    if keep:
+        out.print(f"  {'kept':9}{expected.keep(runs)}", soft_wrap=True, highlight=False)
+    colours = {"same": "green", "near": "green", "off": "red"}
+    table = Table("", "chapter", "value", "expected", "yours", "within", box=SIMPLE_HEAD)
+    compared = expected.compare(runs)
+    for one in compared:
+        if one.state in colours:
+            mark = f"[{colours[one.state]}]{one.state}[/]"
+            numbers = (f"{one.kept:.6g}", f"{one.found:.6g}", f"{one.expected.tolerance:g}")
+            table.add_row(mark, one.expected.chapter, escape(one.expected.label), *numbers)
+    if table.rows:
+        out.print(table)
+    for chapter, reason in dict.fromkeys((one.expected.chapter, one.reason) for one in compared):
+        if reason:
+            out.print(f"  {chapter}: not compared, {escape(reason)}", highlight=False)
+    off = sorted({one.expected.kind for one in compared if one.state == "off"})
+    for kind in off:
+        out.print(f"  off, {kind}: {expected.KINDS[kind]}", highlight=False)
+    if off:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -438,6 +466,7 @@ def main() -> None:
     """The entry point: errors of ours are one message, never a traceback (``KVBOOK_DEBUG=1`` shows it)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin steal shared cores
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as tidy as after Ctrl-C
     try:
         app()
     except KvbookError as error:

@@ -1,9 +1,11 @@
 """Run one chapter: check its parameters, execute it with papermill, and say what it was run on."""
 
+import hashlib
 import json
 import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +16,13 @@ from pathlib import Path
 
 import nbformat
 
-from kvbook.chapters import get_chapter, resolve_parameters
+from kvbook.chapters import Chapter, get_chapter, resolve_parameters
 from kvbook.errors import ExecutionError, ParameterError
-from kvbook.places import place
+from kvbook.places import REPOSITORY, place
 from kvbook.results import collect_provenance, write_whole
+
+START_SECONDS = 300
+"""For a kernel to start; it takes two, and on a machine with much else to do some more."""
 
 
 @dataclass(frozen=True)
@@ -67,22 +72,23 @@ def run_chapter(
     Raises
     ------
     ParameterError
-        Before a kernel starts: an unknown chapter or parameter, or a wrong value.
+        Before a kernel starts: an unknown chapter or parameter, a wrong value, a notebook that
+        is missing or damaged, or an output folder that cannot be written.
     ExecutionError
-        A cell failed; the notebook up to there is kept as ``<name>.partial.ipynb``.
+        A cell failed, or its process ended; the notebook up to there is kept as
+        ``<name>.partial.ipynb``.
     """
     import papermill
-    from papermill.exceptions import PapermillExecutionError
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillException, PapermillExecutionError
 
     chapter = get_chapter(name)
     parameters = resolve_parameters(chapter, profile, overrides)
-    if not chapter.notebook.is_file():
-        raise ParameterError(
-            f"the notebook {chapter.notebook} is missing: restore it, or set KVBOOK_NOTEBOOKS"
-        )
+    _check_notebook(chapter.notebook)
     output = Path(output or Path("kvbook-runs") / name).resolve()
     try:
         output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()
     except OSError as error:
         raise ParameterError(
             f"cannot write to {output} ({error.strerror}): give another --output"
@@ -96,7 +102,13 @@ def run_chapter(
                 raise ParameterError(f"{key}: there is no {given} {path}")
             parameters[key] = str(path)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    run = {"chapter": name, "profile": profile, "parameters": parameters, "started": started}
+    run = {
+        "chapter": name,
+        "profile": profile,
+        "parameters": parameters,
+        "started": started,
+        "key": inputs_key(chapter, parameters),
+    }
     begin = time.perf_counter()
     with _environment(run, output):
         try:
@@ -108,12 +120,16 @@ def run_chapter(
                     cwd=str(output),
                     kernel_name="python3",
                     language="python",
+                    start_timeout=START_SECONDS,
                     progress_bar={"desc": name, "unit": "cell"} if progress else False,
                     log_output=False,
                 )
         except PapermillExecutionError as error:
-            raise ExecutionError(_failure(name, error, partial)) from None
-        except OSError as error:
+            words = f"cell {error.exec_count} failed with {error.ename}: {error.evalue}"
+            raise ExecutionError(_failure(name, words, error.source, partial)) from None
+        except DeadKernelError:
+            raise ExecutionError(_failure(name, *_where_it_died(partial), partial)) from None
+        except (OSError, RuntimeError, PapermillException) as error:  # full disk, no kernel
             raise ExecutionError(f"{name}: {error}; what was executed is in {partial}") from None
         provenance = collect_provenance().model_dump()
     seconds = time.perf_counter() - begin
@@ -127,6 +143,30 @@ def run_chapter(
     partial.unlink()
     made = _page(final) if page else None
     return Executed(final, output / "results" / f"{name}.json", made, seconds)
+
+
+def inputs_key(chapter: Chapter, parameters: dict) -> str:
+    """A short name of all that decides a chapter's numbers, but for the machine: its notebook
+    and parameters, the package, the data, and the locked versions.
+
+    Parameters
+    ----------
+    parameters : dict
+        As `kvbook.chapters.resolve_parameters` gives them.
+    """
+    package, data = Path(__file__).parent, place("data")
+    files = {f"package/{path.relative_to(package)}": path for path in package.rglob("*.py")}
+    files |= {
+        f"data/{path.relative_to(data)}": path
+        for path in data.rglob("*")
+        if path.is_file() and path.parent.name != "results"
+    }
+    files |= {"notebook": chapter.notebook, "lock": REPOSITORY / "requirements.lock"}
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    for name, path in sorted(files.items()):
+        if path.is_file():
+            digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
 
 
 @contextmanager
@@ -157,8 +197,6 @@ def _environment(run: dict, output: Path) -> Iterator[None]:
 @contextmanager
 def _this_interpreter() -> Iterator[None]:
     """A kernel named ``python3`` that is this Python, whatever is installed for this user."""
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="kvbook-kernel-") as folder:
         spec = Path(folder) / "kernels" / "python3"
         spec.mkdir(parents=True)
@@ -183,12 +221,26 @@ def _this_interpreter() -> Iterator[None]:
                 os.environ["JUPYTER_PATH"] = before
 
 
-def _failure(name: str, error, partial: Path) -> str:
-    source = "\n".join(f"    {line}" for line in error.source.strip().splitlines()[-6:])
-    return (
-        f"{name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}\n{source}\n"
-        f"The notebook up to there is kept: {partial}"
-    )
+def _check_notebook(path: Path) -> None:
+    if not path.is_file():
+        raise ParameterError(f"the notebook {path} is missing: restore it, or set KVBOOK_NOTEBOOKS")
+    try:
+        nbformat.validate(nbformat.read(path, as_version=4))
+    except (nbformat.ValidationError, ValueError, LookupError, AttributeError, TypeError):
+        raise ParameterError(f"{path} is damaged, and no notebook any more: restore it") from None
+
+
+def _where_it_died(partial: Path) -> tuple[str, str]:
+    """Of a kernel that ended without a word: the cell, and its source."""
+    code = [cell for cell in nbformat.read(partial, as_version=4).cells if cell.cell_type == "code"]
+    begun = [cell for cell in code if cell.metadata.papermill.get("start_time")]
+    words = f"the kernel died in cell {len(begun)}; too little memory is the usual reason"
+    return words, begun[-1].source
+
+
+def _failure(name: str, words: str, source: str, partial: Path) -> str:
+    lines = "\n".join(f"    {line}" for line in source.strip().splitlines()[-6:])
+    return f"{name}: {words}\n{lines}\nThe notebook up to there is kept: {partial}"
 
 
 FENCE = re.compile(r"^(`{3,})\{(\w+)\} *(.*?)\n((?::\w+:[^\n]*\n)*)(.*?)^\1 *$", re.M | re.S)
@@ -210,6 +262,15 @@ def plain_markdown(text: str) -> str:
     text = re.sub(r"\$\$ \([\w-]+\)$", "$$", text, flags=re.M)
     text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.M)
     return re.sub(r"\[([^\]]+)\]\(\w+\.(?:ipynb|md)\)", r"\1", text)
+
+
+LINK = re.compile(r'<a href="([\w./-]+)(?:#[^"]*)?"[^>]*>(.*?)</a>', re.S)
+"""A link to a file: where it is, and the words."""
+
+
+def plain_links(body: str, folder: Path) -> str:
+    """A page without links to files that are not in its folder, such as other chapters."""
+    return LINK.sub(lambda link: link[0] if (folder / link[1]).is_file() else link[2], body)
 
 
 def _page(notebook: Path) -> Path:
@@ -234,6 +295,7 @@ def _page(notebook: Path) -> Path:
         if cell.cell_type == "markdown":
             cell.source = plain_markdown(cell.source)
     body, _ = HTMLExporter(config=config).from_notebook_node(content)
+    body = plain_links(body, notebook.parent)
     style = place("book") / "_static" / "custom.css"
     head = f"<style>{style.read_text(encoding='utf-8')}</style>" if style.is_file() else ""
     formulas = "window.MathJax = {tex: {inlineMath: [['$', '$']]}};"

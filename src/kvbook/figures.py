@@ -10,6 +10,7 @@ from typing import Literal
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import HTML, Markdown
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
@@ -81,24 +82,52 @@ def show_source(thing) -> Markdown:
     return Markdown(f"```python\n{lines}\n```\n*From* `{thing.__module__}`")
 
 
-def table(rows: Sequence[Mapping], kind: Kind, caption: str = "") -> HTML:
+def tag(kind: Kind) -> Markup:
+    """The words that say what kind of number stands beside them."""
+    return Markup('<span class="kv-{}">{}</span>').format(kind, TAGS[kind])
+
+
+def linked(text: str, page: str, file: str = "", mark: str = "") -> Markup:
+    """A number that leads to the page it is made on and, by a mark, to the file it comes from.
+
+    Parameters
+    ----------
+    text : str
+        The number, or any words.
+    page, file : str
+        Their addresses, as seen from the page that this stands on.
+    mark : str
+        Stands raised behind the number and leads to ``file``.
+    """
+    number = Markup('<a href="{}">{}</a>').format(page, text)
+    origin = Markup('<sup><a href="{0}" title="{0}">{1}</a></sup>').format(file, mark)
+    return number + origin if mark else number
+
+
+def table(rows: Sequence[Mapping], kind: Kind | None, caption: str = "") -> HTML:
     """Rows with the same keys as a table that says what kind of number it holds.
 
     Columns of numbers stand right, words left; long texts may break, nothing else does.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Texts or numbers by column; what is `markupsafe.Markup`, such as `linked`, goes in as it is.
+    kind : {"measured", "computed", "report", "paper"} or None
+        None where the rows or columns differ in it and say so themselves, with `tag`.
     """
-    texts = [[str(value) for value in row.values()] for row in rows]
-    looks = [_column(column) for column in zip(*texts, strict=True)]
+    cells = [[escape(value) for value in row.values()] for row in rows]
+    looks = [_column([cell.striptags() for cell in column]) for column in zip(*cells, strict=True)]
 
-    def line(tag: str, cells: Sequence[str]) -> str:
+    def line(tag: str, cells: Sequence[Markup]) -> str:
         parts = zip(cells, looks, strict=True)
-        row = "".join(f"<{tag}{look}>{html.escape(cell)}</{tag}>" for cell, look in parts)
-        return f"<tr>{row}</tr>"
+        return f"<tr>{''.join(f'<{tag}{look}>{cell}</{tag}>' for cell, look in parts)}</tr>"
 
-    head = line("th", [str(key) for key in rows[0]])
-    body = "".join(line("td", row) for row in texts)
-    tag = f'<span class="kv-{kind}">{TAGS[kind]}</span>'
+    head = line("th", [escape(key) for key in rows[0]])
+    body = "".join(line("td", row) for row in cells)
+    above = f"{tag(kind)} {escape(caption)}" if kind else escape(caption)
     return HTML(
-        f'<table class="kv-table"><caption>{tag} {html.escape(caption)}</caption>'
+        f'<table class="kv-table"><caption>{above}</caption>'
         f"<thead>{head}</thead><tbody>{body}</tbody></table>"
     )
 
@@ -270,6 +299,7 @@ def score_panels(
     measured: Mapping[str, Mapping[str, tuple[float, float, float]]],
     report: Mapping[str, Mapping[str, float]],
     tasks: Sequence[str],
+    widest: float = 1.6,
 ) -> Figure:
     """Scores as shares of FullKV's, a panel a task: measured with intervals, the report's beside.
 
@@ -280,7 +310,9 @@ def score_panels(
     report : mapping
         By method, by task: the report's score; with ``"fullkv"``, methods may be missing.
     tasks : sequence of str
-        The panels, in order.
+        The panels, in order; any cost will do for a task, where less is better.
+    widest : float
+        The right edge; a share beyond it stands there as a number.
     """
     rows = -(-len(tasks) // 3)
     columns = min(3, len(tasks))
@@ -288,11 +320,11 @@ def score_panels(
     figure, panels = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
     methods = list(measured)
     for axes, task in zip(panels.flat, tasks, strict=False):
-        full = measured["fullkv"][task][0]
+        full = measured["fullkv"].get(task, [0])[0]
         theirs = report["fullkv"].get(task)
         for place, method in enumerate(methods):
             colour = COLOURS.get(method, INK)
-            if full:
+            if full and task in measured[method]:
                 score, low, high = (value / full for value in measured[method][task])
                 bars = [[max(0, score - low)], [max(0, high - score)]]
                 axes.errorbar(
@@ -304,18 +336,31 @@ def score_panels(
                     capsize=2,
                 )
             if theirs and task in report.get(method, {}):
+                share = report[method][task] / theirs
                 axes.plot(
-                    report[method][task] / theirs,
+                    min(share, widest),
                     place + 0.28,
                     marker="D",
                     markersize=4.5,
                     markerfacecolor="none",
                     color="#d55e00",
                     linestyle="none",
+                    clip_on=False,
                 )
+                if share > widest:
+                    axes.annotate(
+                        f"{share:.1f} ×",
+                        (widest, place + 0.28),
+                        xytext=(-6, 0),
+                        textcoords="offset points",
+                        ha="right",
+                        va="center",
+                        fontsize=7,
+                        color="#d55e00",
+                    )
         axes.axvline(1, color=INK, linewidth=0.8)
         axes.set_title(task, fontsize=9)
-        axes.set_xlim(-0.05, 1.6)
+        axes.set_xlim(-0.05, widest)
     panels[0, 0].set_yticks(range(len(methods)), methods)
     panels[0, 0].invert_yaxis()
     for axes in panels.flat:

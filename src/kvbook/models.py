@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -59,7 +60,7 @@ class LoadedModel:
     """
 
     model: torch.nn.Module
-    tokenizer: object
+    tokenizer: Any
     name: str
     source: str
 

@@ -1,16 +1,20 @@
-"""Where the book's files are: in the repository beside the package, or where the environment says."""
+"""Where the book's files are: in a clone beside the package, in an installed wheel inside it, or where the environment says."""
 
 import os
 from pathlib import Path
 
 from kvbook.errors import ParameterError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parent
+REPOSITORY = PACKAGE.parents[1]
+"""The clone, where there is one."""
+INSTALLED = PACKAGE / "_book"
+"""What `setup.py` puts into a wheel; a clone has no such folder."""
 
 
 def place(name: str) -> Path:
-    """The folder ``name`` (``"data"``, ``"notebooks"``, ``"book"``): ``$KVBOOK_<NAME>``, or
-    the repository's.
+    """The folder ``name`` (``"data"``, ``"notebooks"``, ``"book"``): ``$KVBOOK_<NAME>``, or the
+    clone's, or the wheel's.
 
     Raises
     ------
@@ -18,9 +22,24 @@ def place(name: str) -> Path:
         It is not there.
     """
     variable = f"KVBOOK_{name.upper()}"
-    path = Path(os.environ.get(variable) or REPOSITORY / name)
+    home = INSTALLED if INSTALLED.is_dir() else REPOSITORY
+    path = Path(os.environ.get(variable) or home / name).resolve()
     if not path.is_dir():
-        raise ParameterError(
-            f"no folder {path}: run from a clone of the repository, or set {variable} to its {name}/ folder"
-        )
+        raise ParameterError(f"no folder {path}: restore it, or set {variable} to another {name}/")
     return path
+
+
+def clone(what: str) -> Path:
+    """The clone of the repository, for ``what`` is only done there.
+
+    Raises
+    ------
+    ParameterError
+        This package was installed without one.
+    """
+    if INSTALLED.is_dir():
+        raise ParameterError(
+            f"{what} needs a clone of the repository, and this kvbook is installed without one "
+            f"({PACKAGE}): run it in a clone"
+        )
+    return REPOSITORY

@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,14 @@ def make_page(single: str, toc: Mapping, front: str, facts: Mapping) -> str:
         one.decompose()
     for link in book.select("a[href^='index.html#']"):
         link["href"] = link["href"].removeprefix("index.html")
+    for link in book.select(".cell_output a[href]"):  # of tables, which Sphinx lets pass
+        page, _, place = link["href"].partition("#")
+        if page.endswith(".html"):
+            link["href"] = f"#{place or 'document-' + page.removesuffix('.html')}"
+        elif page and "://" not in page:
+            link.unwrap()  # a file, which is not on paper
+    for link in book.select("a.image-reference"):  # to the picture's file
+        link.unwrap()
     for details in book.find_all("details"):
         details["open"] = ""
 
@@ -140,18 +149,21 @@ def _head(soup: BeautifulSoup, facts: Mapping, titles: Mapping[str, str]) -> Tag
 def print_page(page: Path, facts: Mapping) -> bytes:
     """The page as PDF, with the page numbers of the contents.
 
-    Chromium cannot write the number of another page, so the page is printed twice: what the
-    first print says of its places is written into the second.
-
     Raises
     ------
     BrowserError
         There is no browser, a script of the page failed, or something that it needs is missing.
     """
+    with ThreadPoolExecutor(1) as apart:  # the browser's client refuses a thread with a loop
+        return _finish_pdf(apart.submit(_print, page, find_chromium()).result(), facts)
+
+
+def _print(page: Path, browser: str):
+    """Print twice: Chromium cannot write the number of another page, so what the first print
+    says of its places is written into the second."""
     from playwright.sync_api import Error, sync_playwright
     from pypdf import PdfReader
 
-    browser = find_chromium()
     problems = []
     with sync_playwright() as playwright:
         try:
@@ -163,8 +175,8 @@ def print_page(page: Path, facts: Mapping) -> bytes:
             tab.on("requestfailed", lambda request: problems.append(f"cannot load {request.url}"))
             tab.goto(page.resolve().as_uri())
             tab.evaluate("MathJax.startup.promise.then(() => document.fonts.ready)")
-            places = {}
-            while True:
+            places: dict[str, int] = {}
+            for _ in range(4):
                 pdf = tab.pdf(
                     prefer_css_page_size=True, print_background=True, outline=True, tagged=True
                 )
@@ -173,12 +185,14 @@ def print_page(page: Path, facts: Mapping) -> bytes:
                 if places == before:
                     break
                 tab.evaluate(WRITE_NUMBERS, places)
+            else:
+                problems.append("its page numbers do not settle")
             chromium.close()
         except Error as error:
             raise BrowserError(f"{browser} could not print {page}: {error.message}") from None
     if problems:
         raise BrowserError(f"{page} does not work in {browser}: {'; '.join(problems[:5])}")
-    return _finish_pdf(reader, facts)
+    return reader
 
 
 WRITE_NUMBERS = """places => {
@@ -202,7 +216,7 @@ def _finish_pdf(reader, facts: Mapping) -> bytes:
     ⽂ for 文.
     """
     from pypdf import PdfWriter
-    from pypdf.generic import StreamObject
+    from pypdf.generic import DictionaryObject
 
     writer = PdfWriter(reader, full=True)
     writer.add_metadata(
@@ -212,22 +226,23 @@ def _finish_pdf(reader, facts: Mapping) -> bytes:
             "/Keywords": ", ".join(facts["keywords"]),
         }
     )
-    for number in range(1, len(writer._objects) + 1):
+    for number in range(1, reader.trailer["/Size"]):
         one = writer.get_object(number)
-        if isinstance(one, StreamObject) and b"beginbfchar" in (data := one.get_data()):
-            one.set_data(RADICAL.sub(_character, data))
+        if isinstance(one, DictionaryObject) and "/ToUnicode" in one:
+            table = one["/ToUnicode"]
+            table.set_data(RADICAL.sub(_character, table.get_data()))
     made = io.BytesIO()
     writer.write(made)
     return made.getvalue()
 
 
-RADICAL = re.compile(rb"<(2[EF][0-9A-F]{2})>(?=\s*$)", re.MULTILINE)
-"""The second of a pair in a font's table of characters, where it is a radical (U+2E80-2FFF)."""
+RADICAL = re.compile(rb"^(<[0-9A-F]+>) <(2[EF][0-9A-F]{2})>$", re.MULTILINE)
+"""A glyph and its character in a font's table, where that is a radical (U+2E80-2FFF)."""
 
 
 def _character(match: re.Match) -> bytes:
-    meant = unicodedata.normalize("NFKC", chr(int(match[1], 16)))
-    return b"<%04X>" % ord(meant) if len(meant) == 1 else match[0]
+    meant = unicodedata.normalize("NFKC", chr(int(match[2], 16)))
+    return b"%s <%04X>" % (match[1], ord(meant))
 
 
 def print_book(source: Path, single: Path, files: Sequence[Path], citation: Path) -> bytes:

@@ -21,7 +21,11 @@ PACKAGES = ("kvbook", "torch", "transformers", "papermill", "jupyter-book", "mat
 
 
 class Provenance(BaseModel):
-    """How a result came to be."""
+    """How a result came to be.
+
+    ``key`` names what it was made from (`kvbook.execute.inputs_key`): runs with the same key had
+    the same notebook, parameters, package, data and locked versions.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,6 +38,7 @@ class Provenance(BaseModel):
     seconds: float
     commit: str | None
     dirty: bool | None
+    key: str | None = None
     machine: dict[str, JsonValue]
     versions: dict[str, str]
 
@@ -123,6 +128,18 @@ def load(name: str, directory: Path | None = None) -> ResultFile:
         ) from None
 
 
+def find(name: str, directory: Path | None = None) -> ResultFile | None:
+    """The same, or None where there is no such file.
+
+    Raises
+    ------
+    ResultError
+        It is damaged, or of another schema.
+    """
+    path = Path(directory or results_dir()) / f"{name}.json"
+    return load(name, path.parent) if path.is_file() else None
+
+
 def report_tasks(data: Path, methods: Sequence[str]) -> list[dict]:
     """Rows of the report's figure 1, left, for `kvbook.figures.table`.
 
@@ -162,6 +179,7 @@ def collect_provenance() -> Provenance:
         seconds=max(0.0, time.time() - datetime.fromisoformat(started).timestamp()),
         commit=commit,
         dirty=dirty,
+        key=run.get("key"),
         machine=machine(),
         versions=versions(),
     )
@@ -194,7 +212,7 @@ def machine() -> dict[str, JsonValue]:
     return {
         "cpu": name,
         "cores": os.cpu_count(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()),
+        "threads": int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1),
         "memory_gb": memory,
         "os": f"{platform.system()} {platform.machine()}",
     }

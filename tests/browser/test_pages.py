@@ -19,9 +19,14 @@ def test_a_page_loads_without_errors_and_from_disk_alone(opened):
     assert not opened.troubles
 
 
-WIDER = """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
-    [...document.querySelectorAll("body *")].filter(one => one.getBoundingClientRect().right > innerWidth)
-        .map(one => `${one.tagName}.${one.className} ${one.textContent.slice(0, 40)}`)"""
+WIDER = """() => {
+    const width = document.scrollingElement.scrollWidth;
+    if (width <= innerWidth) return [];
+    const wide = [...document.querySelectorAll("body *:not(pre *, table *, svg *)")]
+        .filter(one => one.getBoundingClientRect().right > innerWidth);
+    return [width, ...wide.map(one => `${one.tagName}.${one.className} ${one.textContent.slice(0, 40)}`)];
+}"""
+"""Nothing, or how wide a page is and what makes it so."""
 
 
 def test_a_page_is_no_wider_than_a_laptop(opened):

@@ -387,6 +387,15 @@ def test_llamafactory_goes_on_from_a_checkpoint(both, qwen3, tmp_path):
     assert_same_weights(folder, both[1].adapter)
 
 
+def test_llamafactory_reads_the_models_own_template_if_none_is_named(qwen3, tmp_path):
+    config = read_config(**QUICK | {"max_steps": 1, "template": None})
+    ours, theirs = (
+        train(MODEL, TRAIN, HELD_OUT, tmp_path / name, config=config, backend=name, progress=False)
+        for name in ("trl", "llamafactory")
+    )
+    assert_same_losses(ours, theirs, 1e-3)
+
+
 def test_a_template_that_is_not_the_models_is_refused(qwen3, tmp_path):
     with pytest.raises(ParameterError, match="template 'qwen3' gives other tokens than the model"):
         train(

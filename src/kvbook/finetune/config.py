@@ -45,7 +45,7 @@ class TrainingConfig(BaseModel):
     lora_dropout: Share
     lora_target: Annotated[str, Field(pattern=r"^\w+(,\w+)*$")]
 
-    template: str
+    template: str | None
     enable_thinking: Literal[False]
     mask_history: Literal[True]
     cutoff_len: Count

@@ -14,7 +14,7 @@ import yaml
 from kvbook.errors import ExecutionError, ParameterError
 from kvbook.finetune.data import encode, write_llamafactory
 from kvbook.finetune.job import Job
-from kvbook.models import EMBEDDED, TINY, LoadedModel, fetch_embedded
+from kvbook.models import EMBEDDED, TINY, LoadedModel, fetch_embedded, quiet
 from kvbook.places import REPOSITORY
 
 PROGRAM = """
@@ -107,7 +107,8 @@ def _where(base: LoadedModel, output: Path) -> str:
     if base.name == EMBEDDED:
         return str(fetch_embedded())
     if base.name == TINY:
-        base.model.save_pretrained(output / "base")
+        with quiet():
+            base.model.save_pretrained(output / "base")
         base.tokenizer.save_pretrained(output / "base")
         return str(output / "base")
     return base.name
@@ -120,13 +121,14 @@ def _variables(output: Path) -> dict[str, str]:
     return variables | {"HF_DATASETS_CACHE": str(output / "data/cache")}
 
 
-def _check_example(expected: list | None, log: Path, template: str) -> list | None:
+def _check_example(expected: list | None, log: Path, template: str | None) -> list | None:
     """LLaMA-Factory prints its first row: those must be the tokens that the model's own template gives."""
     if expected and (found := EXAMPLE.search(log.read_text(encoding="utf-8", errors="replace"))):
         if [json.loads(numbers) for numbers in found.groups()] != expected:
             raise ParameterError(
-                f"LLaMA-Factory's template {template!r} gives other tokens than the model's own: "
-                "set template to the name that it has for this model, or take the backend trl"
+                f"LLaMA-Factory's template {template!r} gives other tokens than the model's own: set "
+                "template to null, and it reads the model's own, or to the name that it has for it; "
+                "or take the backend trl"
             )
         return None
     return expected

@@ -75,7 +75,7 @@ class Listener:
 
     def __init__(self, every_query: bool = False):
         self.every_query = every_query
-        self.attention: Tensor | float = 0.0
+        self.attention = torch.zeros(())
 
     def keep(self, seen: Seen) -> None:
         """Add this layer's attention, summed over its heads."""

@@ -85,7 +85,7 @@ def methods() -> dict[str, Method]:
     return made
 
 
-def describe(name: str, method: Method) -> str:
+def describe(name: str, method) -> str:
     """A method in a few words."""
     return f"{name}, {method.budget}"
 
@@ -146,7 +146,7 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
     ids = read_text(lm, CONTEXT)
     if measures_memory():
         with FreshProcesses(lm) as fresh:
-            peaks = {name: [] for name in ("fullkv", "h2o")}
+            peaks: dict[str, list[int]] = {name: [] for name in ("fullkv", "h2o")}
             for _ in range(few):
                 for name, found in peaks.items():
                     found += fresh.peaks(ours[name], ids, 2)

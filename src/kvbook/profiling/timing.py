@@ -188,8 +188,8 @@ def measure_all(
         if not isinstance(value, int) or value < 1:
             raise ParameterError(f"{name}={value!r}: give a whole number, at least 1")
     for method in methods.values():
-        if hasattr(method, "check_model"):
-            method.check_model(lm.model)
+        if check := getattr(method, "check_model", None):
+            check(lm.model)
     weights = sum(parameter.nbytes for parameter in lm.model.parameters())
     measured = []
     on_cpu = lm.model.device.type == "cpu"

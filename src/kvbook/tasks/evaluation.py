@@ -16,6 +16,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from kvbook import attach, attention, cache, methods
 from kvbook.attach import Run
 from kvbook.errors import ParameterError
+from kvbook.methods import Method
 from kvbook.results import results_dir
 from kvbook.stats import mean_and_interval
 from kvbook.tasks import longbench
@@ -82,7 +83,7 @@ class TaskResult:
     metric: str
     source: str
     model: str
-    method: object
+    method: Method
     items: tuple[ItemResult, ...]
     score: float
     low: float
@@ -252,7 +253,8 @@ def say(cell: dict) -> str:
     if cell["score"] is None:
         return "OOM"
     lost = f", {cell['out_of_memory']} OOM" if cell["out_of_memory"] else ""
-    return "{:.1f} ({:.0f}–{:.0f}{})".format(cell["score"], *cell["interval"], lost)
+    low, high = cell["interval"]
+    return f"{cell['score']:.1f} ({low:.0f}–{high:.0f}{lost})"
 
 
 def generate(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from filelock import FileLock, Timeout
@@ -30,8 +30,16 @@ OUT_OF_MEMORY = "out of memory"
 class Item(Protocol):
     """What is measured: anything with a name, and a digest that changes with its content."""
 
-    id: str
-    digest: str
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def digest(self) -> str:
+        """Of its content."""
+
+
+AnItem = TypeVar("AnItem", bound=Item)
 
 
 def digest(*parts: Any) -> str:
@@ -81,8 +89,8 @@ class Store:
 
     def complete(
         self,
-        items: Sequence[Item],
-        measure: Callable[[Sequence[Item]], list[dict]],
+        items: Sequence[AnItem],
+        measure: Callable[[Sequence[AnItem]], list[dict]],
         *,
         batch: int = 1,
         advance: Callable[[int], None] = lambda count: None,

@@ -46,7 +46,9 @@ def make(count: int, rng: random.Random) -> list[dict]:
     """
     places = [(module, end, start) for module in MODULES for end, start in _places(_read(module))]
     rng.shuffle(places)
-    version, taken, rows = platform.python_version(), {}, []
+    version = platform.python_version()
+    taken: dict[str, list[int]] = {}
+    rows: list[dict] = []
     for module, end, earlier in places:
         if len(rows) == count:
             break
@@ -91,7 +93,8 @@ def _places(lines: list[str]) -> list[tuple[int, int]]:
 
 def _code(lines: list[str]) -> set[int]:
     """The lines on which a statement goes on or begins, without comments and long strings."""
-    code, text = set(), set()
+    code: set[int] = set()
+    text: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline):
         rows = range(token.start[0] - 1, token.end[0])
         long = token.type == tokenize.STRING and len(rows) > 1

@@ -87,7 +87,8 @@ OTHERS = [
 
 def make(count: int, rng: random.Random) -> list[dict]:
     """Items of this task; see `kvbook.tasks.embedded.build`."""
-    rows, asked = [], set()
+    rows: list[dict] = []
+    asked = set()
     while len(rows) < count:
         blocks, question, opening, answer = _item(rng)
         if question in asked:
