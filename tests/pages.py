@@ -1,4 +1,4 @@
-"""The chapters as they stand in the repository: their cells, prose, exercises and commands."""
+"""The chapters as they stand in the repository: their cells, prose and exercises."""
 
 import json
 import re
@@ -9,10 +9,12 @@ from kvbook.chapters import CHAPTERS, get_chapter
 from kvbook.execute import FENCE
 from kvbook.places import place
 
-PAGES = [name for name in CHAPTERS if name not in ("status", "reproduce", "figure_1")]
+PAGES = [
+    name for name in CHAPTERS if name not in ("status", "reproduce", "figure_1", "conclusions")
+]
 """The chapters that teach; the others only show what was executed."""
+BLOCK = re.compile(r"^(`{3,})([^\n]*)\n(.*?)^\1 *$", re.M | re.S)
 CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
-COMMAND = re.compile(r"kvbook (?:run|list|evaluate|finetune|profile|book|bench|doctor)\b[^`#\n;]*")
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,11 @@ def exercises(name: str) -> list[Exercise]:
     ]
 
 
-def commands(text: str) -> list[str]:
-    """The command lines of kvbook in a text, in blocks and within sentences."""
-    found = [match.strip() for match in COMMAND.findall(text)]
-    return [re.sub(r"\$\w+", "1", one) for one in found]  # a shell's loop variable
+def without_code(text: str) -> str:
+    """A text without its blocks of code; directives keep their first line and their text."""
+
+    def block(match: re.Match) -> str:
+        fence, kind, body = match.groups()
+        return f"{fence}{kind}\n{without_code(body)}{fence}" if kind.startswith("{") else ""
+
+    return BLOCK.sub(block, text)

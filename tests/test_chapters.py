@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+import yaml
 from matplotlib.figure import Figure
 
 from kvbook import figures
@@ -18,6 +19,7 @@ from kvbook.chapters import (
     resolve_parameters,
 )
 from kvbook.errors import ParameterError
+from kvbook.places import place
 
 METHOD_CHAPTERS = [
     "fullkv", "streamingllm", "snapkv", "h2o", "pyramidinfer", "gemfilter", "fastkv", "summarykv", "own_method",
@@ -164,3 +166,14 @@ def test_a_parameters_cell_with_code_is_refused(tmp_path):
     path.write_text(json.dumps({"cells": [cell]}))
     with pytest.raises(ParameterError, match="only assign literals"):
         notebook_parameters(path)
+
+
+def test_what_a_chapter_goes_on_with_is_a_chapter_before_it():
+    names = list(CHAPTERS)
+    for chapter in CHAPTERS.values():
+        assert all(names.index(one) < names.index(chapter.name) for one in chapter.after)
+
+
+def test_the_book_has_every_chapter():
+    toc = yaml.safe_load((place("book") / "_toc.yml").read_text(encoding="utf-8"))
+    assert set(CHAPTERS) <= {one["file"] for part in toc["parts"] for one in part["chapters"]}

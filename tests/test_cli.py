@@ -38,6 +38,7 @@ def test_run_shows_the_parameters_of_a_chapter():
         (["run", "snapkv", "--profile", "desktop"], "smoke, laptop, gpu"),
         (["book", "--profile", "desktop"], "smoke, laptop, gpu"),
         (["evaluate", "--task", "squad"], "unknown task 'squad'; tasks are: narrativeqa, "),
+        (["check", "nowhere"], "there is no folder nowhere"),
     ],
 )
 def test_bad_input_is_one_message(arguments, says):

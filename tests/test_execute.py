@@ -111,3 +111,26 @@ def test_a_page_of_its_own_has_no_directives_left():
     assert "**Objectives**" in plain and "<summary>Solution</summary>" in plain
     assert "```python\nx\n```" in plain and "(li2024), see SnapKV." in plain
     assert "{" not in plain and "(label)" not in plain and plain.rstrip().endswith("$$")
+
+
+def test_a_page_of_its_own_links_only_to_what_is_beside_it(tmp_path):
+    from kvbook.execute import plain_links
+
+    (tmp_path / "there.json").touch()
+    links = (
+        '<a href="there.json" title="x">1</a><a href="lost.html#part">2</a><a href="label">3</a>'
+    )
+    more = '<a href="https://example.org/a.html">4</a><a href="#place">5</a>'
+    assert plain_links(links + more, tmp_path) == (f'<a href="there.json" title="x">1</a>23{more}')
+
+
+def test_the_key_is_of_the_inputs(notebook, tmp_path):
+    from kvbook.chapters import get_chapter
+    from kvbook.execute import inputs_key
+
+    notebook("1 + 1")
+    first = inputs_key(get_chapter("status"), {"seed": 0})
+    assert inputs_key(get_chapter("status"), {"seed": 0}) == first
+    assert inputs_key(get_chapter("status"), {"seed": 1}) != first
+    notebook("1 + 2")
+    assert inputs_key(get_chapter("status"), {"seed": 0}) != first

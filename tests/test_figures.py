@@ -101,3 +101,20 @@ def test_a_character_in_several_tokens_stands_over_their_bytes():
 def test_a_row_that_is_cut_inside_a_character_is_shown_all_the_same():
     text = figures.label_text(["痛".encode()[:2]], [True]).data
     assert "\ufffd" in text and "E7 97" in text
+
+
+def test_a_cell_may_lead_to_its_page_and_its_file_and_words_cannot_become_code():
+    cell = figures.linked("30.2 <b>", "evaluation.html#run", "results/evaluation.json", "a")
+    page = figures.table([{"<i>": cell, figures.tag("report"): "<u>"}], None, "<s>").data
+    assert '<a href="evaluation.html#run">30.2 &lt;b&gt;</a>' in page
+    assert re.search(r'<sup><a href="results/evaluation.json"[^>]*>a</a></sup>', page)
+    assert "&lt;i&gt;" in page and "&lt;u&gt;" in page and "&lt;s&gt;" in page
+    assert 'class="kv-report"' in page
+
+
+def test_a_share_beyond_the_edge_stands_there_as_a_number():
+    measured = {"fullkv": {"memory": (1, 1, 1)}, "h2o": {}}
+    report = {"fullkv": {"memory": 2.0}, "h2o": {"memory": 15.6}}
+    axes = figures.score_panels(measured, report, ["memory"], widest=1.6).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["7.8 ×"]
+    assert max(line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1) == 1.6

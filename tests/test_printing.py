@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from bs4 import BeautifulSoup
@@ -21,6 +23,7 @@ SINGLE = """<!DOCTYPE html><html data-theme="dark"><head>
 <section id="one"><h2>One &amp; only</h2><section id="summary"><h3>Summary</h3></section></section></div>
 <div class="toctree-wrapper"><span id="document-second"></span>
 <section id="two"><h2>Two</h2><section id="summary"><h3>Summary</h3></section>
+<div class="cell_output"><a href="first.html">30.2</a><a href="first.html#cite-x">y</a><a href="results/a.json">b</a></div>
 <details class="dropdown"><summary>more</summary>the solution</details>
 <script>Plotly.newPlot("a < b")</script><p id="cite-x">x</p></section></div>
 </section></article></body></html>"""
@@ -78,7 +81,7 @@ def test_the_contents_name_every_chapter_under_its_part(page):
 def test_every_link_means_one_place(page):
     places = [one["id"] for one in page.find_all(id=True)]
     links = [one["href"] for one in page.select("a[href^='#']")]
-    assert len(links) == 5 and all(places.count(link[1:]) == 1 for link in links)
+    assert len(links) == 7 and all(places.count(link[1:]) == 1 for link in links)
     assert len(set(places)) == len(places)
 
 
@@ -164,3 +167,16 @@ def test_without_a_browser_the_message_says_what_to_install(given, programs, mon
         monkeypatch.setenv("KVBOOK_CHROMIUM", given)
     with pytest.raises(BrowserError, match="install Chromium"):
         find_chromium()
+
+
+def test_nothing_is_executed_for_a_print_without_a_browser():
+    command = [sys.executable, "-m", "kvbook.cli", "book", "--pdf", "--profile", "smoke"]
+    asked = subprocess.run(command, capture_output=True, text=True, env={"PATH": ""})
+    assert asked.returncode == 1 and not asked.stdout
+    assert "install Chromium" in asked.stderr and "Traceback" not in asked.stderr
+
+
+def test_links_in_tables_lead_to_chapters_and_not_to_files(page):
+    output = page.select_one(".cell_output")
+    assert [link["href"] for link in output.find_all("a")] == ["#document-first", "#cite-x"]
+    assert output.get_text() == "30.2yb"

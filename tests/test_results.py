@@ -86,3 +86,9 @@ def test_a_damaged_file_is_refused(folder, damage):
     path.write_text(damage(path.read_text()))
     with pytest.raises(ResultError, match="damaged or of another schema"):
         results.load("x")
+
+
+def test_what_may_be_missing_is_found_or_not():
+    assert results.find("x") is None
+    results.save("x", {"a": 1})
+    assert results.find("x").data == {"a": 1}

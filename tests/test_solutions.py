@@ -5,6 +5,7 @@ torch takes longer than most chapters.
 """
 
 import json
+import re
 
 import nbformat
 import pytest
@@ -25,8 +26,9 @@ LESS = {
     "summarykv": {"document_tokens": 200, "sizes": [16]},
 }
 """Smaller than the smoke profile, for the chapters that take longest."""
-REMEMBER = "_chapter = dict(globals())"
-FORGET = "_remembered = _chapter; globals().clear(); globals().update(_remembered, _chapter=_remembered)"
+REMEMBER = "_chapter = dict(globals()); _chapter['_chapter'] = _chapter"
+FORGET = "(lambda names: (globals().clear(), globals().update(names)))(_chapter)"
+"""So that no solution lives on what another one has defined."""
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +63,11 @@ def test_code_solutions_run_after_the_chapter(name, kernel, tmp_path):
     new = nbformat.v4.new_code_cell
     notebook.cells = [*map(new, before), *notebook.cells, *map(new, after)]
     client = NotebookClient(notebook, km=kernel, timeout=600)
+    failed = ""
     try:
         client.execute()
     except CellExecutionError as error:
-        pytest.fail(f"{name}: {error}", pytrace=False)
+        failed = re.sub(r"\x1b\[[\d;]*m", "", str(error))
     finally:
         client.kc.stop_channels()
+    assert not failed, failed

@@ -1,7 +1,8 @@
 """Search for Chinese words from disk: English as usual, and of every run of Chinese its pairs of characters.
 
 Sphinx splits at spaces, of which Chinese has none: it would find 端侧部署 and not 端侧. Its own Chinese
-index needs a splitter that the search page does not have; and most words are two characters.
+index is cut by a dictionary, but what is typed into the search page is not. Most words are two
+characters; longer ones are found inside their run.
 """
 
 import re

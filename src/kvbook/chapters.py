@@ -511,7 +511,11 @@ CHAPTERS: dict[str, Chapter] = {
     )
 }
 """All of them; `PAGES_ABOUT` come last."""
-PAGES_ABOUT = {"reproduce": "Reproduce this", "status": "Status: what was executed"}
+PAGES_ABOUT = {
+    "conclusions": "What this edition shows, and what it cannot",
+    "reproduce": "Reproduce this",
+    "status": "Status: what was executed",
+}
 """Pages about all other chapters, whose results they read."""
 CHAPTERS |= {
     name: Chapter(

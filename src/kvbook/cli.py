@@ -250,9 +250,9 @@ def finetune(
 ) -> None:
     """Fine-tune a chat model with LoRA, merge it, and say what it gained and forgot; resumed
     after an interruption."""
-    from kvbook.finetune import session
-
     try:
+        from kvbook.finetune import session
+
         plan = session.plan_finetuning(
             data=data,
             test=test,

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import dpath
 
 from kvbook import results
-from kvbook.chapters import CHAPTERS, resolve_parameters
+from kvbook.chapters import CHAPTERS, PROFILES, resolve_parameters
 from kvbook.errors import ParameterError, ResultError
 from kvbook.places import place
-from kvbook.results import Provenance, ResultFile
+from kvbook.results import ResultFile
 
 Kind = Literal["count", "bytes", "rounding", "training", "clock"]
 KINDS: dict[Kind, str] = {
@@ -317,14 +317,13 @@ def keep(runs: Mapping[str, ResultFile]) -> Path:
     return results.save("reproduce", kept, directory=place("data") / "results")
 
 
-def command(run: Provenance) -> str:
+def command(run: ResultFile) -> str:
     """The words of a command line that run the same chapter with the same parameters."""
-    words = ["kvbook", "run", run.chapter]
-    chapter = CHAPTERS[run.chapter]
-    profile = run.profile if run.profile in ("smoke", "gpu") else "laptop"
+    words = ["kvbook", "run", run.name]
+    profile = run.provenance.profile if run.provenance.profile in PROFILES else "laptop"
     words += ["--profile", profile] if profile != "laptop" else []
-    defaults = resolve_parameters(chapter, profile)
-    for name, value in run.parameters.items():
+    defaults = resolve_parameters(CHAPTERS[run.name], profile)
+    for name, value in run.provenance.parameters.items():
         if name in defaults and defaults[name] != value:
             text = value if isinstance(value, str) else json.dumps(value)
             words += ["-p", shlex.quote(f"{name}={'none' if value is None else text}")]

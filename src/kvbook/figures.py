@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from kvbook.attach import Run
 from kvbook.stats import Rate, mean_and_interval
 
-INK = "#404750"
+INK = "#30373f"
 """Text and axes: for white pages; the dark pages of the book turn a whole figure's light and dark around."""
 KEPT = "#0072B2"
 """What is kept, in every map."""

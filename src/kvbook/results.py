@@ -225,6 +225,8 @@ def _commit() -> tuple[str | None, bool | None]:
         ).stdout
 
     try:
+        if Path(git("rev-parse", "--show-toplevel").strip()) != REPOSITORY:
+            return None, None  # an installed wheel, or an archive, inside another repository
         return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain").strip())
     except (OSError, subprocess.CalledProcessError):
         return None, None

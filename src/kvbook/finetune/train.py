@@ -382,7 +382,7 @@ class _Progress:
     """A line with steps and loss; called with the step, all steps, and perhaps a loss."""
 
     def __init__(self, shown: bool):
-        self.shown, self.bar = shown, None
+        self.shown, self.bar, self.last = shown, None, None
 
     def __enter__(self) -> Callable[[int, int, float | None], None]:
         return self.report
@@ -392,9 +392,11 @@ class _Progress:
             self.bar = tqdm(
                 desc="training", total=total, initial=step, unit="step", disable=not self.shown
             )
-        self.bar.update(step - self.bar.n)
-        if loss is not None:
-            self.bar.set_postfix(loss=f"{loss:.3f}")
+        if (step, loss) != self.last:
+            self.last = step, loss
+            self.bar.update(step - self.bar.n)
+            if loss is not None:
+                self.bar.set_postfix(loss=f"{loss:.3f}")
 
     def __exit__(self, *exception):
         if self.bar is not None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoTokenizer
 
 from kvbook.attach import Seen
