@@ -1,6 +1,8 @@
 """The command line as a user meets it: in a process of its own, and never a traceback."""
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,14 +26,23 @@ def test_list_names_the_chapters():
 
 
 def test_run_shows_the_parameters_of_a_chapter():
-    asked = kvbook("run", "snapkv", "--parameters")
-    assert "window: int = 8" in asked.stdout
+    asked = kvbook(
+        "run", "snapkv", "--profile", "smoke", "--help", env=os.environ | {"COLUMNS": "120"}
+    )
+    assert re.search(r"window +int from 1 +8 +last queries, which vote", asked.stdout)
+    assert re.search(r"needles +int from 2 +2 +prompts with a needle", asked.stdout)  # smoke's
+
+
+def test_help_for_run_names_the_chapters():
+    assert re.search(r"snapkv +SnapKV: the question votes", kvbook("run", "--help").stdout)
 
 
 @pytest.mark.parametrize(
     "arguments, says",
     [
+        (["run"], "which chapter? They are: introduction, "),
         (["run", "snapvk"], "Did you mean 'snapkv'"),
+        (["run", "snapvk", "--help"], "Did you mean 'snapkv'"),
         (["run", "snapkv", "-p", "windw=3"], "Did you mean 'window'"),
         (["run", "snapkv", "-p", "window=three"], "window = 'three'"),
         (["run", "snapkv", "-p", "window"], "name=value"),

@@ -1,6 +1,7 @@
 """Executing a chapter: a real kernel on a small notebook, and what is left when it fails."""
 
 import json
+import os
 import re
 
 import nbformat
@@ -67,6 +68,37 @@ def test_a_failing_cell_is_shown_and_the_notebook_up_to_there_is_kept(notebook, 
     assert "1 / number" in str(caught.value) and str(kept) in str(caught.value)
     assert "first" in kept.read_text()
     assert not (tmp_path / "out" / "status.ipynb").exists()
+
+
+def test_a_kernel_that_dies_is_told_with_its_cell(notebook, tmp_path):
+    notebook("print('first')", "import os\nos._exit(9)  # as the system ends what takes all memory")
+    with pytest.raises(ExecutionError, match="the kernel died in cell 4.*memory") as caught:
+        run_chapter("status", output=tmp_path / "out", progress=False)
+    assert "os._exit(9)" in str(caught.value)
+    assert "first" in (tmp_path / "out" / "status.partial.ipynb").read_text()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_one_message(notebook, tmp_path):
+    notebook("1 + 1")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "status.partial.ipynb").symlink_to("/dev/full")
+    with pytest.raises(ExecutionError, match="status cannot be executed in .*No space left"):
+        run_chapter("status", output=tmp_path / "out", progress=False)
+
+
+@pytest.mark.parametrize("text", ["", '{"cells": [', "[]", '{"nbformat": 4, "cells": 3}'])
+def test_a_damaged_notebook_is_refused(notebook, tmp_path, text):
+    (tmp_path / "status.ipynb").write_text(text)
+    with pytest.raises(ParameterError, match=r"status\.ipynb is damaged"):
+        run_chapter("status", output=tmp_path / "out", progress=False)
+
+
+def test_an_output_folder_that_cannot_be_made_is_refused(notebook, tmp_path):
+    notebook("1 + 1")
+    (tmp_path / "file").touch()
+    with pytest.raises(ParameterError, match="cannot write to .*give another --output"):
+        run_chapter("status", output=tmp_path / "file" / "out", progress=False)
 
 
 def test_wrong_parameters_are_refused_before_a_kernel_starts(notebook, tmp_path):

@@ -118,3 +118,11 @@ def test_a_share_beyond_the_edge_stands_there_as_a_number():
     axes = figures.score_panels(measured, report, ["memory"], widest=1.6).axes[0]
     assert [text.get_text() for text in axes.texts] == ["7.8 ×"]
     assert max(line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1) == 1.6
+
+
+def test_a_cost_that_nobody_measured_is_an_empty_panel_that_says_so():
+    costs = {"fullkv": {"prefill": {64: (1.0, 1.0, 1.0)}, "memory": {}}}
+    figure = figures.cost_panels(costs, {"prefill": "s", "memory": "GiB"}, "measured")
+    figure.canvas.draw()
+    assert [text.get_text() for text in figure.axes[1].texts] == ["not measured"]
+    assert not figure.axes[0].texts

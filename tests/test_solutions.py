@@ -22,8 +22,8 @@ from kvbook.places import place
 
 LESS = {
     "evaluation": {"methods": ["snapkv", "fastkv"], "tasks": ["narrativeqa"]},
-    "profiling": {"methods": ["h2o", "fastkv"], "contexts": [64, 128], "memory_contexts": [64]},
-    "summarykv": {"document_tokens": 200, "sizes": [16]},
+    "profiling": {"methods": ["fastkv"], "contexts": [64, 128], "memory_contexts": []},
+    "summarykv": {"document_tokens": 200, "sizes": [], "segment": 512},
 }
 """Smaller than the smoke profile, for the chapters that take longest."""
 REMEMBER = "_chapter = dict(globals()); _chapter['_chapter'] = _chapter"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from kvbook.chapters import CHAPTERS
 from kvbook.errors import ExecutionError, ParameterError
 from kvbook.places import clone
 
@@ -82,13 +83,24 @@ def _run_snakemake(home: Path, profile: str, cores: int, targets: list[str], bui
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     if failed:
-        raise ExecutionError(_what_failed(built))
+        raise ExecutionError(_what_failed(built, failed))
 
 
-def _what_failed(built: Path) -> str:
-    words = ["the book was not built; what failed is named above, and what was executed is kept"]
-    partial = sorted((built / "runs").glob("*.partial.ipynb"))
-    words += [f"  {path.name.split('.')[0]}: see {path}" for path in partial]
+def _what_failed(built: Path, code: int) -> str:
+    """Which chapters are not there, and what the reader of an older book has to know."""
+    missing = [name for name in CHAPTERS if not (built / "runs" / f"{name}.ipynb").is_file()]
+    waiting = [name for name in missing if set(CHAPTERS[name].after) & set(missing)]
+    words = ["the book was not built; the reasons are above"]
+    if code < 0:
+        words = [f"the book was not built: Snakemake was ended by signal {-code}"]
+    for name in missing:
+        partial = built / "runs" / f"{name}.partial.ipynb"
+        if name not in waiting:
+            words.append(f"  {name}: " + (str(partial) if partial.is_file() else "not executed"))
+    if waiting:
+        words.append(f"  and, as they read those: {', '.join(waiting)}")
     if (built / "html" / "index.html").is_file():
-        words.append(f"{built / 'html'} is still the book of an earlier run")
-    return "\n".join(words)
+        words.append(f"{built / 'html'} is still the book of an earlier run.")
+    return "\n".join(
+        [*words, "All other chapters are kept, and the same command goes on from here."]
+    )

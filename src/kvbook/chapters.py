@@ -43,7 +43,9 @@ class ChapterParameters(BaseModel):
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
         "auto", description="auto: bfloat16 where it is in hardware"
     )
-    seed: int = Field(0, description="what is random is drawn from it")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(  # NumPy takes no other
+        0, description="what is random is drawn from it"
+    )
 
 
 class Introduction(ChapterParameters):
@@ -637,7 +639,7 @@ def _literal(value: Any, annotation: Any) -> Any:
         return None
     try:
         return json.loads(value.lower() if value.lower() in ("true", "false") else value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
@@ -655,8 +657,11 @@ def notebook_parameters(path: Path) -> dict[str, Any]:
     if len(tagged) != 1:
         raise ParameterError(f"{path} needs one cell tagged 'parameters' and has {len(tagged)}")
     values = {}
-    for line in ast.parse("".join(tagged[0]["source"])).body:
-        if not isinstance(line, ast.Assign) or not isinstance(line.targets[0], ast.Name):
-            raise ParameterError(f"{path}: the parameters cell may only assign literals")
-        values[line.targets[0].id] = ast.literal_eval(line.value)
+    try:
+        for line in ast.parse("".join(tagged[0]["source"])).body:
+            if not isinstance(line, ast.Assign) or not isinstance(line.targets[0], ast.Name):
+                raise ValueError
+            values[line.targets[0].id] = ast.literal_eval(line.value)
+    except (SyntaxError, ValueError):
+        raise ParameterError(f"{path}: the parameters cell may only assign literals") from None
     return values

@@ -282,16 +282,17 @@ class Chat:
                         f"{path} is no session of kvbook (it says {metadata.get('format')!r})"
                     )
                 facts = json.loads(metadata["facts"])
+                model, method, parameters = (
+                    facts[one] for one in ("model", "method", "parameters")
+                )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except FileNotFoundError:
             raise ResultError(f"there is no session at {path}") from None
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise ResultError(f"{path} is truncated, or no session of kvbook: {error}") from None
-        if facts["model"] != _fingerprint(lm):
-            raise ParameterError(
-                f"{path} was saved with {facts['model']}, and this is {_fingerprint(lm)}"
-            )
-        chat = cls(lm, create_method(facts["method"], **facts["parameters"]))
+        if model != _fingerprint(lm):
+            raise ParameterError(f"{path} was saved with {model}, and this is {_fingerprint(lm)}")
+        chat = cls(lm, create_method(method, **parameters))
         chat._saved = (facts, tensors)
         return chat
 

@@ -403,7 +403,9 @@ def book(
     try:
         made = build_book(profile, cores, pdf)
     except KeyboardInterrupt:
-        err.print("[yellow]interrupted[/]: chapters that were executed are kept; the same goes on")
+        err.print(
+            "[yellow]interrupted[/]: chapters executed so far are kept; the same command goes on"
+        )
         raise typer.Exit(130) from None
     out.print(
         f"[green]The book:[/] {made / 'html' / 'index.html'}", soft_wrap=True, highlight=False
@@ -433,7 +435,7 @@ def check(
     for one in compared:
         if one.state in colours:
             mark = f"[{colours[one.state]}]{one.state}[/]"
-            numbers = (f"{one.kept:.6g}", f"{one.found:.6g}", f"{one.expected.tolerance:g}")
+            numbers = map(expected.show, (one.kept, one.found, one.expected.tolerance))
             table.add_row(mark, one.expected.chapter, escape(one.expected.label), *numbers)
     if table.rows:
         out.print(table)

@@ -56,7 +56,7 @@ def _packages() -> Check:
         if have != version:
             off.append(f"{name} {have}, locked {version}")
     if off:
-        return Check("packages", "fail", "; ".join(off[:4]), "make .venv")
+        return Check("packages", "fail", "; ".join(off[:4]), "rm .venv/.ready; make test")
     return Check("packages", "ok", f"{len(wanted)} as locked")
 
 

@@ -130,7 +130,7 @@ def run_chapter(
         except DeadKernelError:
             raise ExecutionError(_failure(name, *_where_it_died(partial), partial)) from None
         except (OSError, RuntimeError, PapermillException) as error:  # full disk, no kernel
-            raise ExecutionError(f"{name}: {error}; what was executed is in {partial}") from None
+            raise ExecutionError(f"{name} cannot be executed in {output}: {error}") from None
         provenance = collect_provenance().model_dump()
     seconds = time.perf_counter() - begin
     notebook = nbformat.read(partial, as_version=4)

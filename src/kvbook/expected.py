@@ -151,9 +151,9 @@ EXPECTED: tuple[Expected, ...] = (
         0.15,
     ),
     Expected(
-        "evaluation", "KL of SnapKV at 256, nats", "fidelity/snapkv/256/*/kl", "rounding", 0.05
+        "evaluation", "KL of SnapKV at 256, nats", "fidelity/snapkv/256/*/kl", "rounding", 0.01
     ),
-    Expected("evaluation", "FullKV's NLL of the true answers", "full_nll", "rounding", 0.05),
+    Expected("evaluation", "FullKV's NLL of the true answers", "full_nll", "rounding", 0.02),
     Expected(
         "profiling",
         "FastKV's prefill to FullKV's, its parts",
@@ -315,6 +315,13 @@ def keep(runs: Mapping[str, ResultFile]) -> Path:
         values = {one.label: one.read(run.data) for one in EXPECTED if one.chapter == chapter}
         kept[chapter] = {"provenance": run.provenance.model_dump(), "values": values}
     return results.save("reproduce", kept, directory=place("data") / "results")
+
+
+def show(value: float | None) -> str:
+    """A value for people: whole numbers whole, others to six digits, a dash for none."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value == int(value) else f"{value:.6g}"
 
 
 def command(run: ResultFile) -> str:

@@ -518,7 +518,10 @@ def cost_panels(
                     va="top",
                 )
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
+        if any(one for of in costs.values() for one in of.get(cost, {}).values()):
+            axes.set_yscale("log")
+        else:
+            axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", fontsize=8)
         axes.set_xticks(contexts, [f"{x:,}" for x in contexts], fontsize=7)
         axes.set_xticks([], minor=True)
         axes.tick_params(axis="y", which="both", labelsize=7)

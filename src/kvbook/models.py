@@ -157,7 +157,12 @@ def _read(where: Path | str, dtype: torch.dtype, local: bool):
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=local)
         with quiet():
-            model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, local_files_only=local)
+            model = AutoModelForCausalLM.from_pretrained(
+                where,
+                dtype=dtype,
+                local_files_only=local,
+                use_safetensors=True,  # never a pickle
+            )
     except (SafetensorError, EOFError) as error:
         raise ModelError(
             f"the weights in {where} are damaged or cut off ({error}): get them again"

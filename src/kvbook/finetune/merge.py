@@ -53,8 +53,11 @@ def merge(adapter: str | Path, output: str | Path, *, base: str | Path | None = 
         Nothing can be written there.
     """
     adapter, output = (Path(one).expanduser().resolve() for one in (adapter, output))
-    if not (adapter / "adapter_config.json").is_file():
-        raise ParameterError(f"no adapter in {adapter}: give the folder of a finished training")
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (adapter / file).is_file():
+            raise ParameterError(
+                f"no adapter in {adapter}, for it has no {file}: give the folder of a finished training"
+            )
     if output.exists() and not (output / MARK).is_file():
         raise ParameterError(f"{output} exists and is no merge of kvbook: give another folder")
     record = read_record(adapter)

@@ -1,0 +1,75 @@
+"""Notebooks that leave the book: clean, and able to begin where there is no kvbook."""
+
+import builtins
+import importlib.util
+
+import nbformat
+import pytest
+import yaml
+from IPython.core.inputtransformer2 import TransformerManager
+
+from kvbook.chapters import CHAPTERS, get_chapter
+from kvbook.places import REPOSITORY, place
+
+CONFIG = yaml.safe_load((place("book") / "_config.yml").read_text(encoding="utf-8"))
+URL = CONFIG["repository"]["url"]
+
+
+@pytest.fixture(scope="module")
+def extension():
+    path = place("book") / "_ext" / "take_away.py"
+    spec = importlib.util.spec_from_file_location("take_away", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_notebook_to_take_away_is_the_kept_one_behind_a_first_cell(name, extension):
+    taken = nbformat.reads(extension.take_away(name, URL), as_version=4)
+    nbformat.validate(taken)
+    kept = nbformat.read(get_chapter(name).notebook, as_version=4)
+    assert taken.cells[1:] == kept.cells
+    assert not any(cell.get("outputs") for cell in taken.cells)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_first_cell_installs_only_where_kvbook_is_not(there, extension, monkeypatch):
+    cell = nbformat.reads(extension.take_away("snapkv", URL), as_version=4).cells[0]
+    code, ran = TransformerManager().transform_cell(cell.source), []
+
+    class Shell:
+        def run_line_magic(self, *words):
+            ran.append(" ".join(words))
+
+    def import_(name, *rest):
+        if name == "kvbook" and not there:
+            raise ImportError(name)
+        return original(name, *rest)
+
+    original = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", import_)
+    exec(code, {"get_ipython": Shell})
+    assert ran == ([] if there else [f"pip install --quiet git+{URL}"])
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_what_the_rocket_opens_is_in_the_repository(name):
+    folder = CONFIG["repository"]["path_to_book"]
+    assert (REPOSITORY / folder / f"{name}.ipynb").samefile(get_chapter(name).notebook)
+
+
+def test_the_repositorys_address_stands_in_one_place():
+    home = URL.removeprefix("https://")
+    files = [
+        path for part in ("book", "notebooks", "src") for path in (REPOSITORY / part).rglob("*")
+    ]
+    files += list(REPOSITORY.glob("*.*"))
+    saying = [
+        path.name
+        for path in files
+        if path.suffix in (".md", ".py", ".ipynb", ".yml", ".toml", ".cff", ".html")
+        and "_build" not in path.parts
+        and home in path.read_text(encoding="utf-8")
+    ]
+    assert saying == ["_config.yml"]
