@@ -5,13 +5,11 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from kvbook.chapters import CHAPTERS, get_chapter
+from kvbook.chapters import CHAPTERS, PAGES_ABOUT, get_chapter
 from kvbook.execute import FENCE
 from kvbook.places import place
 
-PAGES = [
-    name for name in CHAPTERS if name not in ("status", "reproduce", "figure_1", "conclusions")
-]
+PAGES = [name for name in CHAPTERS if name not in PAGES_ABOUT and name != "figure_1"]
 """The chapters that teach; the others only show what was executed."""
 BLOCK = re.compile(r"^(`{3,})([^\n]*)\n(.*?)^\1 *$", re.M | re.S)
 CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)

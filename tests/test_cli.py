@@ -166,7 +166,7 @@ def test_finetune_leaves_a_model_and_says_what_it_gained(finetune, tmp_path):
 
 
 def test_an_interrupted_finetune_says_so_and_goes_on(finetune, tmp_path):
-    more = [*FILES, "-p", "max_steps=200", "-p", "save_steps=2", "-p", "eval_steps=200"]
+    more = [*FILES, "-p", "max_steps=30", "-p", "save_steps=2", "-p", "eval_steps=30"]
     command = [sys.executable, "-m", "kvbook.cli", "finetune", *TINY, *more]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (tmp_path / "run/checkpoint-4").exists():

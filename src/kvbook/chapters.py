@@ -12,7 +12,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from kvbook.errors import ParameterError
 from kvbook.places import place
 
-Profile = Literal["smoke", "laptop", "gpu"]
 PROFILES = ("smoke", "laptop", "gpu")
 Count = Annotated[int, Field(ge=1)]
 Budget = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
@@ -124,7 +123,7 @@ class H2O(Needled):
 class PyramidInfer(Needled):
     """PyramidInfer."""
 
-    budget: Budget | None = Field(
+    budget: Budget | None = Field(  # type: ignore[assignment]  # wider than in the other chapters
         None, description="mean entries a layer, or their share; none: by the decay"
     )
     budgets: Budgets = Field([0.5, 0.7, 0.9], description="mean retentions to compare")
@@ -331,8 +330,8 @@ class Chapter:
         """The notebook, without outputs."""
         return place("notebooks") / f"{self.name}.ipynb"
 
-    def defaults(self, profile: Profile = "laptop") -> dict[str, Any]:
-        """All parameters in a profile."""
+    def defaults(self, profile: str = "laptop") -> dict[str, Any]:
+        """All parameters in one of `PROFILES`."""
         if profile not in PROFILES:
             raise ParameterError(
                 f"unknown profile {profile!r}; profiles are: {', '.join(PROFILES)}"
@@ -547,7 +546,7 @@ def get_chapter(name: str) -> Chapter:
 
 
 def resolve_parameters(
-    chapter: Chapter, profile: Profile = "laptop", overrides: dict | None = None
+    chapter: Chapter, profile: str = "laptop", overrides: dict | None = None
 ) -> dict[str, Any]:
     """A profile's parameters with some of your own, checked.
 
@@ -589,7 +588,7 @@ def describe_parameters(chapter: Chapter) -> str:
     return "\n".join([f"Parameters of {chapter.name}:", *lines])
 
 
-def parameter_rows(chapter: Chapter, profile: Profile = "laptop") -> list[dict[str, str]]:
+def parameter_rows(chapter: Chapter, profile: str = "laptop") -> list[dict[str, str]]:
     """A row for each parameter: its name, type, default in this profile, as the command line
     takes it, and meaning."""
     schema = chapter.parameters.model_json_schema()["properties"]
@@ -599,7 +598,7 @@ def parameter_rows(chapter: Chapter, profile: Profile = "laptop") -> list[dict[s
             "parameter": name,
             "type": _kind(schema[name]),
             "default": _written(defaults[name]),
-            "meaning": field.description,
+            "meaning": field.description or "",
         }
         for name, field in chapter.parameters.model_fields.items()
     ]

@@ -312,5 +312,7 @@ def _page(notebook: Path) -> Path:
 
 def mathjax() -> Path:
     """MathJax as one file, from the package that brings it."""
-    found = next(path for path in files("sphinx-mathjax-offline") if path.name == "tex-svg.js")
+    found = next(
+        path for path in files("sphinx-mathjax-offline") or () if path.name == "tex-svg.js"
+    )
     return Path(found.locate())

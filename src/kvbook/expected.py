@@ -57,7 +57,7 @@ class Expected:
     tolerance: float = 0.0
     over: str = ""
 
-    def read(self, data: Mapping[str, Any]) -> float:
+    def read(self, data: dict[str, Any]) -> float:
         """The value in a results file's ``data``.
 
         Raises
@@ -68,7 +68,7 @@ class Expected:
         value = self._mean(data, self.path)
         return value / self._mean(data, self.over) if self.over else value
 
-    def _mean(self, data: Mapping[str, Any], path: str) -> float:
+    def _mean(self, data: dict[str, Any], path: str) -> float:
         found = [float(one) for one in dpath.values(data, path)]
         if not found:
             raise ResultError(f"the results of {self.chapter} have no {path}: run it again")
@@ -214,7 +214,7 @@ class Compared:
     @property
     def state(self) -> Literal["same", "near", "off", "not compared"]:
         """How near the two are: to nine digits, within the tolerance, farther; or nobody knows."""
-        if self.reason:
+        if self.reason or self.kept is None or self.found is None:
             return "not compared"
         if self.expected.kind == "bytes" and self.found in (self.kept * 2, self.kept / 2):
             return "near"  # float32 instead of bfloat16
@@ -262,7 +262,7 @@ def find_runs(folder: Path) -> dict[str, ResultFile]:
     return runs
 
 
-def load_kept() -> dict[str, dict]:
+def load_kept() -> dict[str, Any]:
     """What `keep` wrote down, by chapter: ``provenance``, and ``values`` by label."""
     kept = results.find("reproduce", place("data") / "results")
     return kept.data if kept else {}

@@ -46,7 +46,7 @@ TAGS = {
 
 def style() -> None:
     """Set the book's look for this notebook; call it once, after the imports."""
-    plt.rcParams.update(
+    plt.style.use(
         {
             "figure.figsize": (7.2, 3.2),
             "figure.facecolor": "none",
@@ -184,9 +184,9 @@ def kept_map(run: Run, prompt_length: int, title: str = "") -> Figure:
 
 def kept_text(tokens: Sequence[str], kept: Sequence[int], highlight: Sequence[int] = ()) -> HTML:
     """The prompt's text: kept tokens dark on colour, dropped ones faint; ``highlight`` underlined."""
-    kept, highlight, parts = set(kept), set(highlight), []
+    dark, underlined, parts = set(kept), set(highlight), []
     for i, token in enumerate(tokens):
-        classes = ["kv-kept" if i in kept else "kv-dropped"] + ["kv-needle"] * (i in highlight)
+        classes = ["kv-kept" if i in dark else "kv-dropped"] + ["kv-needle"] * (i in underlined)
         parts.append(
             f'<span class="{" ".join(classes)}" title="position {i}">{html.escape(token)}</span>'
         )
@@ -292,7 +292,7 @@ def journey(run: Run, prompt_length: int, title: str = "", axes: Axes | None = N
         axes.axhline(first - 0.5, color=INK, linewidth=1)
         axes.text(prompt_length / 2, first / 2 - 0.5, "first pass", ha="center", va="center")
     axes.set(xlabel="position in the prompt", ylabel="layer", title=title)
-    return axes.figure
+    return axes.figure.get_figure(root=True)
 
 
 def score_panels(
@@ -443,8 +443,8 @@ def needle_maps(
     figure, panels = plt.subplots(
         rows, columns, figsize=(7.2, 0.5 + 1.45 * rows), squeeze=False, sharex=True, sharey=True
     )
-    for axes, (title, grid) in zip(panels.flat, found.items(), strict=False):
-        grid = np.asarray(grid, dtype=float)
+    for axes, (title, shares) in zip(panels.flat, found.items(), strict=False):
+        grid = np.asarray(shares, dtype=float)
         colours = ListedColormap(["#d55e00", "#cc9a60", "#9aa0a6", "#5a94b8", KEPT])
         axes.imshow(grid, aspect="auto", cmap=colours, vmin=0, vmax=1)
         for (depth, length), share in np.ndenumerate(grid):

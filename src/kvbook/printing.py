@@ -216,7 +216,7 @@ def _finish_pdf(reader, facts: Mapping) -> bytes:
     ⽂ for 文.
     """
     from pypdf import PdfWriter
-    from pypdf.generic import DictionaryObject
+    from pypdf.generic import DictionaryObject, StreamObject
 
     writer = PdfWriter(reader, full=True)
     writer.add_metadata(
@@ -230,7 +230,8 @@ def _finish_pdf(reader, facts: Mapping) -> bytes:
         one = writer.get_object(number)
         if isinstance(one, DictionaryObject) and "/ToUnicode" in one:
             table = one["/ToUnicode"]
-            table.set_data(RADICAL.sub(_character, table.get_data()))
+            if isinstance(table, StreamObject):  # it may also be the name of a known table
+                table.set_data(RADICAL.sub(_character, table.get_data()))
     made = io.BytesIO()
     writer.write(made)
     return made.getvalue()

@@ -78,8 +78,8 @@ def test_the_ink_of_figures_is_readable(opened, scheme):
 def ink_contrast(picture: bytes) -> float:
     """Of the grey pixels, those farthest from the ground (the commonest colour), as WCAG's
     ratio: axes and text are grey, data have colours."""
-    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).reshape(-1, 3)
-    colours, counts = np.unique(pixels, axis=0, return_counts=True)
+    found = Image.open(io.BytesIO(picture)).convert("RGB").getcolors(2**24)
+    counts, colours = (np.array(column) for column in zip(*found, strict=True))
     ground = luminance(colours[counts.argmax()])
     grey = luminance(colours[(np.ptp(colours.astype(int), axis=1) < 24) & (counts > 20)])
     return float(

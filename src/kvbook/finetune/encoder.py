@@ -200,6 +200,6 @@ def unpack(blocks: np.ndarray) -> np.ndarray:
 
 def rename(name: str) -> str:
     """``l3.aln.w`` as ``encoder.layer.3.attention.output.LayerNorm.weight``."""
-    layer, part, kind = re.fullmatch(r"(?:l(\d+)\.)?(.+?)(?:\.([wb]))?", name).groups()
+    [(layer, part, kind)] = re.findall(r"\A(?:l(\d+)\.)?(.+?)(?:\.([wb]))?\Z", name)
     where = f"encoder.layer.{layer}." if layer else "embeddings."
     return where + PARTS[part] + (".bias" if kind == "b" else ".weight")

@@ -21,7 +21,8 @@ from transformers import AutoConfig
 from kvbook.errors import ModelError, ParameterError, ResultError, UnsupportedError
 
 ARCHITECTURES = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen3": gguf.MODEL_ARCH.QWEN3}
-TYPES = {"f32": Type.F32, "f16": Type.F16, "bf16": Type.BF16, "q8_0": Type.Q8_0}
+Dtype = Literal["f32", "f16", "bf16", "q8_0"]
+TYPES: dict[Dtype, Type] = {"f32": Type.F32, "f16": Type.F16, "bf16": Type.BF16, "q8_0": Type.Q8_0}
 FILE_TYPES = {
     "f32": gguf.LlamaFileType.ALL_F32,
     "f16": gguf.LlamaFileType.MOSTLY_F16,
@@ -33,9 +34,7 @@ SPLITTERS = {("bytes",): "gpt-2", ("digits", "bytes"): "smollm", (QWEN2,): "qwen
 """How a text is split before its pieces become tokens, and what llama.cpp calls that."""
 
 
-def export_gguf(
-    folder: str | Path, path: str | Path, dtype: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
-) -> Path:
+def export_gguf(folder: str | Path, path: str | Path, dtype: Dtype = "f16") -> Path:
     """Write a model's folder as a GGUF file, and read it again: whole and checked, or not at all.
 
     Parameters
@@ -101,8 +100,8 @@ def export_gguf(
     return path
 
 
-def check_dtype(dtype: str) -> None:
-    """Refuse what `export_gguf` cannot write.
+def check_dtype(dtype: str) -> Dtype:
+    """The same name, if `export_gguf` can write it.
 
     Raises
     ------
@@ -111,6 +110,7 @@ def check_dtype(dtype: str) -> None:
     """
     if dtype not in TYPES:
         raise ParameterError(f"dtype={dtype!r}: give {', '.join(map(repr, TYPES))}")
+    return dtype
 
 
 def check_supported(config) -> None:

@@ -91,7 +91,8 @@ def run(job: Job) -> list[dict]:
     finally:
         process.kill()
         process.wait()
-        process.stdin.close()
+        if process.stdin:
+            process.stdin.close()
     if process.returncode:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise ExecutionError(

@@ -61,9 +61,13 @@ def merge(adapter: str | Path, output: str | Path, *, base: str | Path | None = 
     if output.exists() and not (output / MARK).is_file():
         raise ParameterError(f"{output} exists and is no merge of kvbook: give another folder")
     record = read_record(adapter)
-    if base is None and record is None:
-        raise ParameterError(f"{adapter} does not say which model it was trained on: give base=...")
-    lm = load_model(str(base or record["model"]), dtype="float32", device="cpu")
+    if not base:
+        if record is None:
+            raise ParameterError(
+                f"{adapter} does not say which model it was trained on: give base=..."
+            )
+        base = record["model"]
+    lm = load_model(str(base), dtype="float32", device="cpu")
     if record and record["run"]["weights"] != digest_weights(lm.model, record["run"]["bf16"]):
         raise ParameterError(
             f"the adapter in {adapter} was trained on other weights than those of {lm.name}"

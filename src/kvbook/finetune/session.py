@@ -19,7 +19,7 @@ from kvbook.finetune.data import (
     read_dialogues,
     remove_duplicates,
 )
-from kvbook.finetune.export import check_dtype, check_supported, export_gguf
+from kvbook.finetune.export import Dtype, check_dtype, check_supported, export_gguf
 from kvbook.finetune.merge import merge
 from kvbook.finetune.score import (
     Comparison,
@@ -31,7 +31,14 @@ from kvbook.finetune.score import (
     reference_nll,
     score_answers,
 )
-from kvbook.finetune.train import Trained, check_backend, check_folder, count_trainable, train
+from kvbook.finetune.train import (
+    Backend,
+    Trained,
+    check_backend,
+    check_folder,
+    count_trainable,
+    train,
+)
 from kvbook.models import EMBEDDED, load_model
 from kvbook.places import place
 
@@ -73,7 +80,7 @@ class Plan:
     """
 
     model: str
-    backend: str
+    backend: Backend
     config: TrainingConfig
     output: Path
     files: dict[str, str]
@@ -81,7 +88,7 @@ class Plan:
     test: list[Dialogue]
     general: list[Dialogue]
     items: int
-    gguf: str | None
+    gguf: Dtype | None
     encoder: Encoder
     lengths: dict[str, dict]
     trainable: int
@@ -227,13 +234,14 @@ def plan_finetuning(
             "training data teach"
         )
     settings = read_config(config, **read_keys(keys))
-    check_backend(backend)
-    if gguf:
-        check_dtype(gguf)
+    backend = check_backend(backend)
+    gguf = check_dtype(gguf) if gguf else None
     check_folder(output.expanduser())
     files = {"train": data, "test": test, "general": general}
     if data is None:
-        embedded = {name: place("data") / f"medical/{name}.jsonl" for name in files}
+        embedded: dict[str, Path | None] = {
+            name: place("data") / f"medical/{name}.jsonl" for name in files
+        }
         files = embedded | {name: path for name, path in files.items() if path}
     read = {name: read_dialogues(path) for name, path in files.items() if path}
     notes = [_tell_malformed(name, one.malformed) for name, one in read.items() if one.malformed]
@@ -362,14 +370,16 @@ def _measure(plan: Plan, model: str, name: str) -> Measured:
 
 def _compare(plan: Plan, base: Measured, after: Measured) -> dict[str, Comparison]:
     seed, before, now = plan.config.seed, base.scores, after.scores
-    pairs = {
-        "BERTScore F1, raw": (before.bert.raw.f1, now.bert.raw.f1),
-        "BERTScore F1, rescaled": (before.bert.rescaled.f1, now.bert.rescaled.f1),
+    pairs = {"BERTScore F1, raw": (before.bert.raw.f1, now.bert.raw.f1)}
+    if before.bert.rescaled and now.bert.rescaled:
+        pairs["BERTScore F1, rescaled"] = (before.bert.rescaled.f1, now.bert.rescaled.f1)
+    pairs |= {
         "BLEU-4": (before.overlap.bleu, now.overlap.bleu),
         "ROUGE-L": (before.overlap.rouge_l, now.overlap.rouge_l),
     }
     made = {name: compare(*values, seed=seed) for name, values in pairs.items()}
-    made["NLL of the reference"] = compare(before.nll, now.nll, less_is_better=True, seed=seed)
+    if before.nll is not None and now.nll is not None:
+        made["NLL of the reference"] = compare(before.nll, now.nll, less_is_better=True, seed=seed)
     languages = ["Chinese" if CHINESE.search(row.question) else "other" for row in plan.general]
     told = forgetting(base.general, after.general, languages, seed=seed)
     return made | {f"NLL, general, {language}": one for language, one in told.items()}

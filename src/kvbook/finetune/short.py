@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kvbook.finetune.config import TrainingConfig, read_config
 from kvbook.finetune.data.pairs import Pairs
-from kvbook.finetune.train import Trained, train
+from kvbook.finetune.train import Backend, Trained, train
 
 HELD_OUT = 8
 """Test rows on which the loss is measured meanwhile: a few, since that costs as much as training."""
@@ -34,7 +34,7 @@ def train_short(
     folder: Path,
     config: TrainingConfig,
     *,
-    backend: str = "trl",
+    backend: Backend = "trl",
     resume: bool = True,
     progress: bool = False,
 ) -> Trained:

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from filelock import FileLock, Timeout
@@ -31,7 +31,11 @@ from kvbook.finetune.data import Dialogue, encode
 from kvbook.finetune.job import Job
 from kvbook.models import load_model
 
-BACKENDS = {"trl": trl_backend.run, "llamafactory": llamafactory_backend.run}
+Backend = Literal["trl", "llamafactory"]
+BACKENDS: dict[Backend, Callable[[Job], list[dict]]] = {
+    "trl": trl_backend.run,
+    "llamafactory": llamafactory_backend.run,
+}
 RECORD = "training"
 LOCK = ".training.lock"
 ANEW = "delete what is there and begin anew: resume=False, or --fresh on the command line"
@@ -92,7 +96,7 @@ def train(
     output: str | Path,
     *,
     config: TrainingConfig | None = None,
-    backend: Literal["trl", "llamafactory"] = "trl",
+    backend: Backend = "trl",
     resume: bool = True,
     progress: bool = True,
 ) -> Trained:
@@ -170,8 +174,8 @@ def train(
     return trained
 
 
-def check_backend(backend: str) -> None:
-    """Refuse a backend that there is not.
+def check_backend(backend: str) -> Backend:
+    """The same name, if there is such a backend.
 
     Raises
     ------
@@ -182,6 +186,7 @@ def check_backend(backend: str) -> None:
         raise ParameterError(f"unknown backend {backend!r}; backends are: {', '.join(BACKENDS)}")
     if backend == "llamafactory":
         llamafactory_backend.environment()
+    return backend
 
 
 # ---- the rows and the model ---------------------------------------------------------------------
@@ -309,7 +314,7 @@ def read_record(output: Path) -> dict | None:
     if not path.exists():
         return None
     try:
-        record = results.load(RECORD, output).data
+        record: dict[str, Any] = results.load(RECORD, output).data
         return {"run": dict(record["run"]), "model": record["model"], "result": record["result"]}
     except (ResultError, LookupError, TypeError, ValueError):
         raise ParameterError(
@@ -382,7 +387,9 @@ class _Progress:
     """A line with steps and loss; called with the step, all steps, and perhaps a loss."""
 
     def __init__(self, shown: bool):
-        self.shown, self.bar, self.last = shown, None, None
+        self.shown = shown
+        self.bar: tqdm | None = None
+        self.last: tuple[int, float | None] | None = None
 
     def __enter__(self) -> Callable[[int, int, float | None], None]:
         return self.report

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from kvbook.errors import ParameterError, ResultError
 from kvbook.finetune.data.pairs import load_pairs
 

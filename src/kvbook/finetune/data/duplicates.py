@@ -69,16 +69,18 @@ def remove_duplicates(
     """
     if not 0 < threshold <= 1:
         raise ParameterError(f"threshold={threshold}: give a similarity above 0, up to 1")
-    asked, holders, sizes = {}, defaultdict(list), []
+    asked: dict[str, int] = {}
+    numbers: dict[str, list[int]] = defaultdict(list)
+    lengths = []
     for number, dialogue in enumerate(test):
         text = _normal(dialogue.question)
         asked.setdefault(text, dialogue.line)
         pieces = _pieces(text)
-        sizes.append(len(pieces))
+        lengths.append(len(pieces))
         for piece in pieces:
-            holders[piece].append(number)
-    holders = {piece: np.array(numbers) for piece, numbers in holders.items()}
-    sizes, left, exact, near = np.array(sizes), [], [], []
+            numbers[piece].append(number)
+    holders = {piece: np.array(rows) for piece, rows in numbers.items()}
+    sizes, left, exact, near = np.array(lengths), [], [], []
     for dialogue in train:
         text = _normal(dialogue.question)
         if text in asked:

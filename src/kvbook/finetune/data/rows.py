@@ -6,9 +6,10 @@ ShareGPT's (``conversations``) or OpenAI's (``messages``).
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kvbook.errors import ParameterError
 from kvbook.finetune.data.dialogue import Dialogue, kind_of
@@ -21,6 +22,8 @@ ROLES = {
     "assistant": "assistant",
 }
 """What the formats call them, and what chat templates call them."""
+BETWEEN = re.compile(r"[\s,]+")
+"""What stands between the elements of a JSON array."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def _decode(raw: bytes, path: Path, line: int) -> str:
         ) from None
 
 
-def _parse(parse, *arguments) -> object:
+def _parse(parse: Callable[..., Any], *arguments) -> Any:
     try:
         return parse(*arguments)
     except RecursionError:
@@ -144,8 +147,8 @@ def _parse(parse, *arguments) -> object:
 
 def _array(text: str, line: int) -> Iterator[tuple[int, object]]:
     """The elements of a JSON array that begins in ``line``; nothing is sure behind a bad one."""
-    decoder, between = json.JSONDecoder(), re.compile(r"[\s,]*")
-    seen, at = 0, between.match(text, text.index("[") + 1).end()
+    decoder = json.JSONDecoder()
+    seen, at = 0, _skip(text, text.index("[") + 1)
     while at < len(text) and text[at] != "]":
         line, seen = line + text.count("\n", seen, at), at
         row = _parse(decoder.raw_decode, text, at)
@@ -153,12 +156,18 @@ def _array(text: str, line: int) -> Iterator[tuple[int, object]]:
             yield line, row
             return
         yield line, row[0]
-        at = between.match(text, row[1]).end()
+        at = _skip(text, row[1])
     line += text.count("\n", seen, at)
     if at == len(text):
         yield line, ValueError("the array has no end")
     elif text[at + 1 :].strip():
         yield line, ValueError("there is more behind the array")
+
+
+def _skip(text: str, at: int) -> int:
+    """Where the white space and commas that begin at ``at`` have ended."""
+    between = BETWEEN.match(text, at)
+    return between.end() if between else at
 
 
 def _as_messages(row: object) -> Iterator[dict[str, str]]:

@@ -126,12 +126,12 @@ def forgetting(
         raise ParameterError(
             f"{len(before)} values before, {len(after)} after, {len(groups)} groups: give as many of each"
         )
-    before, after, groups = np.array(before), np.array(after), np.array(groups)
+    was, now, of = np.array(before), np.array(after), np.array(groups)
     return {
         str(group): compare(
-            before[groups == group], after[groups == group], less_is_better=True, seed=seed
+            was[of == group].tolist(), now[of == group].tolist(), less_is_better=True, seed=seed
         )
-        for group in dict.fromkeys(groups)
+        for group in dict.fromkeys(of)
     }
 
 

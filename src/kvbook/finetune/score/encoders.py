@@ -1,7 +1,7 @@
 """What BERTScore compares texts with: the embedded encoder, bert-base-chinese, or a folder."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 
 from kvbook.errors import ModelError, ParameterError
@@ -84,12 +84,12 @@ def choose_encoder(
         raise ParameterError(
             f"there is no baseline {baseline}; `python -m kvbook.finetune.score` makes the embedded encoder's"
         )
-    return Encoder(name, folder, LAYERS.get(name) if layer is None else layer, baseline)
+    return Encoder(name, folder, LAYERS[name] if layer is None else layer, baseline)
 
 
 def shipped_baseline(model: str, language: str = "zh") -> Path:
     """The file of a baseline that comes with bert-score."""
-    package = Path(find_spec("bert_score").submodule_search_locations[0])
+    package = Path(str(distribution("bert-score").locate_file("bert_score")))
     return package / "rescale_baseline" / language / f"{model}.tsv"
 
 
