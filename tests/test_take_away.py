@@ -12,7 +12,8 @@ from kvbook.chapters import CHAPTERS, get_chapter
 from kvbook.places import REPOSITORY, place
 
 CONFIG = yaml.safe_load((place("book") / "_config.yml").read_text(encoding="utf-8"))
-URL = CONFIG["repository"]["url"]
+OPTIONS = CONFIG["sphinx"]["config"]["html_theme_options"]
+URL = OPTIONS["repository_url"]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_the_first_cell_installs_only_where_kvbook_is_not(there, extension, monk
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_what_the_rocket_opens_is_in_the_repository(name):
-    folder = CONFIG["repository"]["path_to_book"]
+    folder = OPTIONS["path_to_docs"]
     assert (REPOSITORY / folder / f"{name}.ipynb").samefile(get_chapter(name).notebook)
 
 
