@@ -294,7 +294,7 @@ class BertScore(FineTuning):
         "multilingual-e5-small",
         description="reads the answers; bert-base-chinese comes from the hub",
     )
-    probes: Count = Field(2, description="consultations to read through compressed caches")
+    probes: Count = Field(1, description="consultations to read through compressed caches")
     budgets: Annotated[list[Count], Field(min_length=1)] = Field(
         [64, 128], description="entries a layer keeps of them"
     )
