@@ -76,9 +76,11 @@ class Expected:
 
 
 def _needles(chapter: str, *runs: str) -> tuple[Expected, ...]:
-    """Shares of the needles found, of twenty or ten prompts."""
+    """Shares of the needles found, of twenty or ten prompts. float32 instead of bfloat16, a larger
+    change of rounding than another processor, moved five such counts by at most one of twenty; a
+    run may be off by two."""
     return tuple(
-        Expected(chapter, f"needles found, {run}", f"needle/{run}/*", "rounding", 0.15)
+        Expected(chapter, f"needles found, {run}", f"needle/{run}/*", "rounding", 0.1)
         for run in runs
     )
 
@@ -221,7 +223,7 @@ class Compared:
         difference = abs(self.found - self.kept)
         if difference <= 1e-9 * abs(self.kept):
             return "same"
-        return "near" if difference <= self.expected.tolerance else "off"
+        return "near" if difference <= self.expected.tolerance + 1e-9 else "off"
 
 
 def find_runs(folder: Path) -> dict[str, ResultFile]:
