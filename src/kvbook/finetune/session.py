@@ -10,15 +10,8 @@ from kvbook import results
 from kvbook.errors import ParameterError
 from kvbook.finetune.answers import generate_answers
 from kvbook.finetune.config import TrainingConfig, read_config, read_keys
-from kvbook.finetune.data import (
-    Deduplicated,
-    Dialogue,
-    Malformed,
-    encode,
-    length_statistics,
-    read_dialogues,
-    remove_duplicates,
-)
+from kvbook.finetune.data import Dialogue, encode, length_statistics, read_dialogues
+from kvbook.finetune.data.pairs import read_pairs, tell_malformed
 from kvbook.finetune.export import Dtype, check_dtype, check_supported, export_gguf
 from kvbook.finetune.merge import merge
 from kvbook.finetune.score import (
@@ -44,8 +37,6 @@ from kvbook.places import place
 
 HELD_OUT = 64
 """Test rows whose loss is measured while it trains, however many are asked afterwards."""
-SHOWN = 3
-"""Malformed rows and duplicates that a note names; it counts the others."""
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 
@@ -237,19 +228,15 @@ def plan_finetuning(
     backend = check_backend(backend)
     gguf = check_dtype(gguf) if gguf else None
     check_folder(output.expanduser())
-    files = {"train": data, "test": test, "general": general}
-    if data is None:
-        embedded: dict[str, Path | None] = {
-            name: place("data") / f"medical/{name}.jsonl" for name in files
-        }
-        files = embedded | {name: path for name, path in files.items() if path}
-    read = {name: read_dialogues(path) for name, path in files.items() if path}
-    notes = [_tell_malformed(name, one.malformed) for name, one in read.items() if one.malformed]
-    rows = {name: one.dialogues for name, one in read.items()}
-    found = remove_duplicates(rows["train"], rows["test"])
-    if not found.train:
-        raise ParameterError(f"{files['test']} asks every question of {files['train']}")
-    rows["train"] = found.train
+    medical = place("data") / "medical"
+    files = {"train": data or medical / "train.jsonl", "test": test or medical / "test.jsonl"}
+    pairs = read_pairs(files["train"].parent.name, files["train"], files["test"])
+    rows, notes = {"train": pairs.train, "test": pairs.test}, pairs.notes
+    if general or data is None:
+        files["general"] = general or medical / "general.jsonl"
+        read = read_dialogues(files["general"])
+        rows["general"] = read.dialogues
+        notes = notes + tell_malformed("general", read)
     lm = load_model(model, device="cpu")
     trainable = count_trainable(lm.model, settings)
     if gguf:
@@ -259,9 +246,9 @@ def plan_finetuning(
         backend=backend,
         config=settings,
         output=output.expanduser().resolve(),
-        files={name: str(files[name]) for name in rows},
-        train=rows["train"],
-        test=rows["test"],
+        files={name: str(path) for name, path in files.items()},
+        train=pairs.train,
+        test=pairs.test,
         general=rows.get("general", []),
         items=items,
         gguf=gguf,
@@ -269,27 +256,8 @@ def plan_finetuning(
         lengths={name: length_statistics(lm.tokenizer, of) for name, of in rows.items()},
         trainable=trainable,
         parameters=trainable + sum(one.numel() for one in lm.model.parameters()),
-        notes=notes + _tell_duplicates(found),
+        notes=notes,
     )
-
-
-def _tell_malformed(name: str, rows: Sequence[Malformed]) -> str:
-    lines = [f"line {row.line} ({row.reason})" for row in rows]
-    return f"{name}: {len(rows)} malformed, left out: {_first(lines)}"
-
-
-def _tell_duplicates(found: Deduplicated) -> list[str]:
-    return [
-        f"train: {len(pairs)} left out, since test asks {how} question: "
-        + _first([f"line {pair.train} (line {pair.test} there)" for pair in pairs])
-        for how, pairs in (("the same", found.exact), ("nearly the same", found.near))
-        if pairs
-    ]
-
-
-def _first(texts: Sequence[str]) -> str:
-    more = [f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
-    return ", ".join([*texts[:SHOWN], *more])
 
 
 # ---- what takes time ----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvbook.errors import ParameterError, ResultError
+from kvbook.hub import fetching
 from kvbook.places import place
 from kvbook.tasks.embedded import FOLDER as EMBEDDED
 from kvbook.tasks.store import digest
@@ -289,11 +290,7 @@ def _fetch_from_hub() -> Path:
     """LongBench's own archive; its loading script is refused by datasets 4 and later."""
     from huggingface_hub import hf_hub_download
 
-    try:
+    with fetching(
+        "LongBench", ResultError, "download its data.zip elsewhere and give its path as --data"
+    ):
         return Path(hf_hub_download(REPOSITORY, "data.zip", repo_type="dataset"))
-    except Exception as error:  # whatever the hub's client makes of a missing network
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ResultError(
-            f"cannot fetch LongBench from the hub ({why}): download its data.zip elsewhere and "
-            "give its path as --data"
-        ) from None

@@ -42,13 +42,15 @@ def test_a_question_of_the_test_is_not_trained_and_said(tmp_path):
     write(tmp_path, "test", ["咳嗽三天了，要紧吗"])
     pairs = load_pairs(tmp_path)
     assert [one.question for one in pairs.train] == ["头疼怎么办？"]
-    assert pairs.notes == ["1 training rows ask what a test row asks, 0 nearly so: left out"]
+    assert pairs.notes == [
+        "train: 1 left out, since test asks the same question: line 2 (line 1 there)"
+    ]
 
 
 def test_nothing_left_to_train_is_an_error(tmp_path):
     for part in ("train", "test"):
         write(tmp_path, part, ["头疼怎么办？"])
-    with pytest.raises(ParameterError, match="every row of"):
+    with pytest.raises(ParameterError, match="asks every question of"):
         load_pairs(tmp_path)
 
 
@@ -58,8 +60,7 @@ def test_a_malformed_row_is_said_with_its_line(tmp_path):
         file.write("\n{oops\n")
     write(tmp_path, "test", ["咳嗽三天了要紧吗？"])
     assert (
-        "1 malformed rows left out of train.jsonl, the first in line 2"
-        in load_pairs(tmp_path).notes[0]
+        load_pairs(tmp_path).notes[0].startswith("train: 1 malformed, left out: line 2 (not JSON")
     )
 
 

