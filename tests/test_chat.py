@@ -1,5 +1,7 @@
 """A chat on one bounded cache: turns, what the cache holds, interruption, and session files."""
 
+import json
+
 import pytest
 
 from kvbook import create_method, load_model
@@ -80,6 +82,29 @@ def test_a_file_that_is_no_session_is_refused(lm, tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(ResultError, match="session"):
         Chat.load(path, lm)
+
+
+@pytest.mark.parametrize("missing", ["turns", "run", "columns"])
+def test_a_session_without_one_of_its_parts_is_refused_and_leaves_the_model_alone(
+    lm, tmp_path, missing
+):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    path, broken = tmp_path / "session.kv", tmp_path / "broken.kv"
+    with Chat(lm, bounded()) as chat:
+        chat.say(FIRST, max_new_tokens=4)
+        chat.save(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    facts = json.loads(metadata["facts"])
+    del facts[missing]
+    save_file(tensors, broken, metadata | {"facts": json.dumps(facts)})
+    with pytest.raises(ResultError, match="not whole"), Chat.load(broken, lm):
+        pass
+    with Chat.load(path, lm) as chat:  # which attaches to the same model
+        assert len(chat.turns) == 1
 
 
 def test_a_missing_session_and_another_model_are_refused(lm, tmp_path):

@@ -180,9 +180,16 @@ def test_an_interrupted_finetune_says_so_and_goes_on(finetune, tmp_path):
     assert code == 0 and data["training"]["resumed_from"] >= 2
 
 
+def test_bench_says_at_once_that_its_numbers_cannot_be_kept(tmp_path):
+    (tmp_path / "file").touch()
+    asked = kvbook("bench", "--output", tmp_path / "file")
+    assert (asked.returncode, "Traceback" in asked.stderr) == (1, False)
+    assert "cannot write into" in asked.stderr
+
+
 def test_doctor_answers_every_question():
     asked = kvbook("doctor", env={"COLUMNS": "200", "PATH": ""})
-    for what in ("Python", "packages", "embedded model", "processor", "disk", "Chinese font"):
+    for what in ("Python", "packages", "embedded model", "embedded encoder", "disk", "browser"):
         assert what in asked.stdout
 
 

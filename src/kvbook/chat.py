@@ -104,7 +104,13 @@ class Chat:
     def __enter__(self) -> "Chat":
         self.run = self._open.enter_context(self.method.attach(self.lm.model))
         if self._saved:
-            self._resume(*self._saved)
+            try:
+                self._resume(*self._saved)
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                self._open.close()
+                raise ResultError(
+                    f"the session that was loaded is not whole ({error!r}): save it again, or begin a new one"
+                ) from None
         return self
 
     def __exit__(self, *error) -> None:

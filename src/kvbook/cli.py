@@ -355,6 +355,7 @@ def bench(
     from kvbook.profiling.bench import bench as run_bench
     from kvbook.profiling.bench import find_kvpress, plain
 
+    results.check_writable(output)
     kvpress = find_kvpress()
     if kvpress is None:
         err.print("[yellow]note:[/] without kvpress: `make kvpress` sets it up")

@@ -105,6 +105,24 @@ def write_whole(path: Path, content: str | bytes) -> None:
         ) from None
 
 
+def check_writable(folder: Path) -> None:
+    """Find out before long work what `save` would find out after it.
+
+    Raises
+    ------
+    ResultError
+        The folder can neither be made nor written into.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResultError(
+            f"cannot write into {folder}: {error.strerror}; give another place"
+        ) from None
+
+
 def load(name: str, directory: Path | None = None) -> ResultFile:
     """Read and check ``<directory>/<name>.json``.
 

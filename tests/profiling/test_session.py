@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from kvbook import cli, create_method, load_model
 from kvbook.configs import PUBLISHED
-from kvbook.errors import ParameterError
+from kvbook.errors import KvbookError, ParameterError
 from kvbook.explorer import calculator
 from kvbook.profiling import measure_all, predict
 from kvbook.profiling.calculator import tabulate
@@ -53,11 +53,20 @@ def test_wrong_words_are_refused_before_anything_runs(tmp_path, words, said):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_is_no_file_for_the_numbers(tmp_path):
-    with pytest.raises(ParameterError, match="is a folder"):
+@pytest.mark.parametrize(
+    "output, says",
+    [
+        (".", "ends in .json"),
+        ("numbers.txt", "ends in .json"),
+        ("file/numbers.json", "cannot write into"),
+    ],
+)
+def test_numbers_that_could_not_be_kept_are_not_measured(tmp_path, output, says):
+    (tmp_path / "file").touch()
+    with pytest.raises(KvbookError, match=says):
         profile_grid(
-            ["fullkv"], ["64"], "0.5", new_tokens=2, repeats=1, memory=(),
-            model="tiny-random", dtype="auto", output=tmp_path,
+            ["fullkv"], ["64"], "0.5", new_tokens=2, repeats=1, memory=False,
+            model="tiny-random", dtype="auto", output=tmp_path / output,
         )  # fmt: skip
 
 

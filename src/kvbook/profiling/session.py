@@ -117,8 +117,10 @@ def profile_grid(
     Raises
     ------
     ParameterError
-        An unknown method or parameter, or a context that is no number; before anything is
-        loaded.
+        An unknown method or parameter, a context that is no number, or an output that is no
+        ``.json`` file; before anything is loaded.
+    ResultError
+        The output cannot be written; before anything is measured.
     """
     grid = make_grid(methods, budgets=[budget], parameters=parameters)
     wrong = [one for one in contexts if not one.isdigit() or int(one) < 1]
@@ -127,8 +129,8 @@ def profile_grid(
             f"--contexts {','.join(wrong)}: give numbers of tokens with commas between, such as "
             "1024,4096"
         )
-    if output.is_dir():
-        raise ParameterError(f"--output {output} is a folder: give a file, such as profile.json")
+    if output.is_dir() or output.suffix != ".json":
+        raise ParameterError(f"--output {output}: give a file that ends in .json")
     lm = load_model(model, dtype=dtype)
     limit = lm.model.config.max_position_embeddings
     lengths = [int(one) for one in contexts]
@@ -137,6 +139,7 @@ def profile_grid(
             f"--contexts {max(lengths)} and {new_tokens} new tokens are more than the {limit} "
             f"positions of {model}"
         )
+    results.check_writable(output.parent)
     named = {method.name: method for method in grid.methods}
     done = profile(lm, named, lengths, new_tokens, repeats, memory=None if memory else ())
     results.save(output.stem, done.data(), directory=output.parent)
