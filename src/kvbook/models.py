@@ -188,11 +188,6 @@ class quiet:
 # ---- the embedded model -----------------------------------------------------------------------------------------
 
 
-def embedded_ready() -> bool:
-    """Whether the embedded model is in the cache."""
-    return SMOLLM2.ready
-
-
 def fetch_embedded() -> Path:
     """The embedded model's folder; downloaded and converted the first time. Safe when two processes ask at once.
 
