@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from conftest import continue_greedily, left_pad, make_model, prompt_of
+from conftest import SHAPE, continue_greedily, left_pad, make_model, prompt_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from naive import (
     Naive,
     NaiveFastKV,
@@ -16,7 +18,7 @@ from naive import (
 
 from kvbook import create_method
 
-KV_HEADS, TOKENS = 2, 20
+KV_HEADS, TOKENS = SHAPE["num_key_value_heads"], 20
 
 STREAMING = [
     dict(budget=12),
@@ -82,26 +84,29 @@ def size(budget, tokens):
 
 def naive_for(model, name, parameters, tokens):
     own, layers = dict(parameters), model.config.num_hidden_layers
+    kv_heads = model.config.num_key_value_heads
     if "budget" in own:
         own["budget"] = size(own["budget"], tokens)
     own.pop("chunk", None)
     if name == "snapkv":
-        return Naive(model, NaiveSnapKV(kv_heads=KV_HEADS, **own))
+        return Naive(model, NaiveSnapKV(kv_heads=kv_heads, **own))
     if name == "pyramidinfer":
         return Naive(model, NaivePyramid(tokens, layers, **own))
     if name == "fastkv":
         own["tsp_length"] = size(own.get("tsp_length", 0.2), tokens)
         own.setdefault("tsp_layer", layers // 2 - 1)
-        return Naive(model, NaiveFastKV(kv_heads=KV_HEADS, **own))
+        return Naive(model, NaiveFastKV(kv_heads=kv_heads, **own))
     if name == "h2o":
         naive = Naive(model)
         if own.pop("variant", "") == "published":
-            naive.policy = NaivePublishedH2O(kv_heads=KV_HEADS, naive=naive, **own)
+            naive.policy = NaivePublishedH2O(kv_heads=kv_heads, naive=naive, **own)
         else:
-            naive.policy = NaiveH2O(kv_heads=KV_HEADS, forever=own["budget"] >= tokens, **own)
+            naive.policy = NaiveH2O(kv_heads=kv_heads, forever=own["budget"] >= tokens, **own)
         return naive
     slots = own.pop("positions", "cache") == "cache"
-    return Naive(model, NaiveStreaming(kv_heads=KV_HEADS, **own), slots=slots)
+    if own["budget"] >= tokens:  # it never cuts then, also while decoding
+        return Naive(model)
+    return Naive(model, NaiveStreaming(kv_heads=kv_heads, **own), slots=slots)
 
 
 CASES = [
@@ -132,6 +137,50 @@ def test_equals_naive(model, prompt, name, parameters):
         got, got_logits = continue_greedily(model, prompt, TOKENS)
     assert [kept[0].tolist() for kept in run.kept_positions] == naive.kept
     assert torch.allclose(got_logits[:, 0].double(), logits, atol=2e-4)
+    assert got[0] == tokens
+
+
+BUDGET = st.integers(1, 30) | st.floats(0.05, 1.0)
+GQA = {"gqa": st.sampled_from(["mean", "max", "sum"])}
+VOTES = {
+    "window": st.integers(1, 10),
+    "kernel": st.sampled_from([1, 3, 5, 7]),
+    "pooling": st.sampled_from(["avg", "max"]),
+}
+ANY = st.one_of(
+    st.tuples(st.just(name), st.fixed_dictionaries({"budget": BUDGET}, optional=own))
+    for name, own in {
+        "streamingllm": {"sinks": st.integers(0, 6), "chunk": st.integers(1, 9)},
+        "snapkv": VOTES | GQA,
+        "h2o": {"recent": st.integers(0, 12)} | GQA,
+        "fastkv": VOTES | {"tsp_length": BUDGET, "tsp_layer": st.just(0)},
+    }.items()
+)
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(
+    ANY,
+    st.fixed_dictionaries(
+        {
+            "num_hidden_layers": st.integers(1, 4),
+            "num_key_value_heads": st.integers(1, 3),
+            "head_dim": st.sampled_from([4, 8]),
+        }
+    ),
+    st.integers(1, 4),
+    st.integers(1, 40),
+)
+def test_equals_naive_on_any_shape(method, shape, group, length):
+    name, parameters = method
+    heads = group * shape["num_key_value_heads"]
+    model = make_model("llama", **shape, num_attention_heads=heads, hidden_size=8 * heads)
+    prompt = prompt_of(length, seed=length)
+    naive = naive_for(model, name, parameters, length)
+    tokens, _ = naive.generate(prompt[0].tolist(), 5, parameters.get("chunk"))
+    with create_method(name, **parameters).attach(model) as run:
+        got, _ = continue_greedily(model, prompt, 5)
+    assert [kept[0].tolist() for kept in run.kept_positions] == naive.kept
     assert got[0] == tokens
 
 
