@@ -183,8 +183,8 @@ def test_an_interrupted_finetune_says_so_and_goes_on(finetune, tmp_path):
 def test_bench_says_at_once_that_its_numbers_cannot_be_kept(tmp_path):
     (tmp_path / "file").touch()
     asked = kvbook("bench", "--output", tmp_path / "file")
-    assert (asked.returncode, "Traceback" in asked.stderr) == (1, False)
-    assert "cannot write into" in asked.stderr
+    assert (asked.returncode, "Traceback" in asked.stderr) == (2, False)
+    assert "cannot write to" in asked.stderr
 
 
 def test_doctor_answers_every_question():

@@ -19,7 +19,7 @@ import nbformat
 from kvbook.chapters import Chapter, get_chapter, resolve_parameters
 from kvbook.errors import ExecutionError, ParameterError
 from kvbook.places import REPOSITORY, place
-from kvbook.results import collect_provenance, write_whole
+from kvbook.results import check_writable, collect_provenance, write_whole
 
 START_SECONDS = 300
 """For a kernel to start; it takes two, and on a machine with much else to do some more."""
@@ -86,13 +86,7 @@ def run_chapter(
     parameters = resolve_parameters(chapter, profile, overrides)
     _check_notebook(chapter.notebook)
     output = Path(output or Path("kvbook-runs") / name).resolve()
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output).close()
-    except OSError as error:
-        raise ParameterError(
-            f"cannot write to {output} ({error.strerror}): give another --output"
-        ) from None
+    check_writable(output)
     partial, final = output / f"{name}.partial.ipynb", output / f"{name}.ipynb"
     for key, given in (("prompt_file", "file"), ("data", "file or folder")):
         where = parameters.get(key)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from kvbook.errors import ResultError
+from kvbook.errors import ParameterError, ResultError
 from kvbook.places import REPOSITORY
 
 PACKAGES = ("kvbook", "torch", "transformers", "papermill", "jupyter-book", "matplotlib", "numpy")
@@ -106,20 +106,19 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Find out before long work what `save` would find out after it.
+    """Find out before long work what writing would find out after it.
 
     Raises
     ------
-    ResultError
+    ParameterError
         The folder can neither be made nor written into.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise ResultError(
-            f"cannot write into {folder}: {error.strerror}; give another place"
+        raise ParameterError(
+            f"cannot write to {folder} ({error.strerror}): give another --output"
         ) from None
 
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from kvbook import cli, create_method, load_model
 from kvbook.configs import PUBLISHED
-from kvbook.errors import KvbookError, ParameterError
+from kvbook.errors import ParameterError
 from kvbook.explorer import calculator
 from kvbook.profiling import measure_all, predict
 from kvbook.profiling.calculator import tabulate
@@ -58,12 +58,12 @@ def test_wrong_words_are_refused_before_anything_runs(tmp_path, words, said):
     [
         (".", "ends in .json"),
         ("numbers.txt", "ends in .json"),
-        ("file/numbers.json", "cannot write into"),
+        ("file/numbers.json", "cannot write to"),
     ],
 )
 def test_numbers_that_could_not_be_kept_are_not_measured(tmp_path, output, says):
     (tmp_path / "file").touch()
-    with pytest.raises(KvbookError, match=says):
+    with pytest.raises(ParameterError, match=says):
         profile_grid(
             ["fullkv"], ["64"], "0.5", new_tokens=2, repeats=1, memory=False,
             model="tiny-random", dtype="auto", output=tmp_path / output,

@@ -118,9 +118,7 @@ def profile_grid(
     ------
     ParameterError
         An unknown method or parameter, a context that is no number, or an output that is no
-        ``.json`` file; before anything is loaded.
-    ResultError
-        The output cannot be written; before anything is measured.
+        ``.json`` file or cannot be written; before anything is measured.
     """
     grid = make_grid(methods, budgets=[budget], parameters=parameters)
     wrong = [one for one in contexts if not one.isdigit() or int(one) < 1]
