@@ -6,6 +6,7 @@ from kvbook import expected, results
 from kvbook.chapters import CHAPTERS, resolve_parameters
 from kvbook.errors import ParameterError, ResultError
 from kvbook.expected import EXPECTED, Expected
+from kvbook.files import write_whole
 from kvbook.results import Provenance, ResultFile
 
 BYTES = Expected("snapkv", "bytes", "kv_bytes", "bytes")
@@ -77,7 +78,7 @@ def test_of_several_runs_the_newest_that_can_be_compared_is_taken(kept, tmp_path
         "b": run(DATA | {"kv_bytes": 2}, "2026-01-02T00:00:00+00:00"),
         "c": run(DATA | {"kv_bytes": 3}, "2026-01-03T00:00:00+00:00", budget=32),
     }.items():
-        results.write_whole(tmp_path / folder / "results" / "snapkv.json", one.model_dump_json())
+        write_whole(tmp_path / folder / "results" / "snapkv.json", one.model_dump_json())
     assert expected.find_runs(tmp_path)["snapkv"].data["kv_bytes"] == 2
 
 

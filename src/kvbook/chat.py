@@ -16,9 +16,9 @@ from transformers import TextStreamer
 from kvbook.attach import Run
 from kvbook.cache import KVCache
 from kvbook.errors import ParameterError, ResultError, UnsupportedError
+from kvbook.files import write_whole
 from kvbook.methods import Method, create_method
 from kvbook.methods.summarykv import Summary
-from kvbook.results import write_whole
 
 FORMAT = "kvbook-session-1"
 COUNTERS = [

@@ -351,11 +351,12 @@ def bench(
     """The ratios of speed and memory that this book promises, and which hold; a quarter of an
     hour on two cores."""
     from kvbook import results
+    from kvbook.files import check_writable
     from kvbook.models import load_model
     from kvbook.profiling.bench import bench as run_bench
     from kvbook.profiling.bench import find_kvpress, plain
 
-    results.check_writable(output)
+    check_writable(output)
     kvpress = find_kvpress()
     if kvpress is None:
         err.print("[yellow]note:[/] without kvpress: `make kvpress` sets it up")

@@ -18,8 +18,9 @@ import nbformat
 
 from kvbook.chapters import Chapter, get_chapter, resolve_parameters
 from kvbook.errors import ExecutionError, ParameterError
+from kvbook.files import check_writable, write_whole
 from kvbook.places import REPOSITORY, place
-from kvbook.results import check_writable, collect_provenance, write_whole
+from kvbook.results import collect_provenance
 
 START_SECONDS = 300
 """For a kernel to start; it takes two, and on a machine with much else to do some more."""

@@ -19,6 +19,7 @@ from jinja2 import Environment, StrictUndefined
 from kvbook import results
 from kvbook.browser import find_chromium
 from kvbook.errors import BrowserError
+from kvbook.files import write_whole
 
 PAGE = {"width": 658, "height": 963}
 """An A4 page without the margins of ``print.css``, in CSS pixels: pictures draw themselves for it."""
@@ -272,5 +273,5 @@ def print_book(source: Path, single: Path, files: Sequence[Path], citation: Path
         (source / "front.html").read_text(encoding="utf-8"),
         facts,
     )
-    results.write_whole(single / "print.html", page)
+    write_whole(single / "print.html", page)
     return print_page(single / "print.html", facts)

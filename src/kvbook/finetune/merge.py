@@ -1,17 +1,13 @@
 """An adapter added into its model's weights: W + (alpha / r) B A is a matrix like W again."""
 
-import contextlib
 import json
-import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 from kvbook.errors import ModelError, ParameterError, ResultError
+from kvbook.files import whole_folder
 from kvbook.finetune.data import THINKING
 from kvbook.finetune.train import digest_weights, read_record
 from kvbook.models import LoadedModel, load_model, quiet
@@ -75,14 +71,17 @@ def merge(adapter: str | Path, output: str | Path, *, base: str | Path | None = 
     with_adapter = load_adapter(lm, adapter)
     expected = _answer(with_adapter, lm)
     merged = with_adapter.merge_and_unload()
-    with _new_folder(output) as work:
-        with quiet():
-            merged.save_pretrained(work)
-        lm.tokenizer.save_pretrained(work)
-        mark = {"adapter": str(adapter), "base": lm.name}
-        (work / MARK).write_text(json.dumps(mark, indent=1), encoding="utf-8")
-        again = load_model(str(work), dtype="float32", device="cpu")
-        _check(expected, _answer(again.model, again))
+    try:
+        with whole_folder(output) as work:
+            with quiet():
+                merged.save_pretrained(work)
+            lm.tokenizer.save_pretrained(work)
+            mark = {"adapter": str(adapter), "base": lm.name}
+            (work / MARK).write_text(json.dumps(mark, indent=1), encoding="utf-8")
+            again = load_model(str(work), dtype="float32", device="cpu")
+            _check(expected, _answer(again.model, again))
+    except OSError as error:
+        raise ResultError(f"cannot write {output}: {error.strerror or error}") from None
     return output
 
 
@@ -113,21 +112,3 @@ def _check(expected: tuple[list[int], torch.Tensor], found: tuple[list[int], tor
     apart = (found[1] - expected[1]).abs().max().item()
     if not apart <= TOLERANCE * max(1.0, expected[1].abs().max().item()):
         raise ModelError(f"the logits of the merged model are {apart:.1e} away from the adapter's")
-
-
-@contextlib.contextmanager
-def _new_folder(output: Path) -> Iterator[Path]:
-    """A folder beside ``output`` that takes its place if all goes well, and is deleted if not."""
-    work = None
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".writing-", dir=output.parent))
-        work.chmod(0o755)
-        yield work
-        shutil.rmtree(output, ignore_errors=True)
-        os.replace(work, output)
-    except OSError as error:
-        raise ResultError(f"cannot write {output}: {error.strerror or error}") from None
-    finally:
-        if work:
-            shutil.rmtree(work, ignore_errors=True)

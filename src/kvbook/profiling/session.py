@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kvbook import results
 from kvbook.errors import ParameterError
+from kvbook.files import check_writable
 from kvbook.methods.base import Method
 from kvbook.models import load_model
 from kvbook.profiling.hardware import Hardware, measure_hardware
@@ -137,7 +138,7 @@ def profile_grid(
             f"--contexts {max(lengths)} and {new_tokens} new tokens are more than the {limit} "
             f"positions of {model}"
         )
-    results.check_writable(output.parent)
+    check_writable(output.parent)
     named = {method.name: method for method in grid.methods}
     done = profile(lm, named, lengths, new_tokens, repeats, memory=None if memory else ())
     results.save(output.stem, done.data(), directory=output.parent)

@@ -220,8 +220,8 @@ def _ids(lm, text: str) -> torch.Tensor:
 
 
 if __name__ == "__main__":
+    from kvbook.files import write_whole
     from kvbook.places import place
-    from kvbook.results import write_whole
 
     rows = [one.model_dump() for one in make_conversations(40)]
     write_whole(place("data") / FILE, "".join(json.dumps(row) + "\n" for row in rows))

@@ -22,7 +22,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from kvbook.errors import ResultError
-from kvbook.results import write_whole
+from kvbook.files import write_whole
 
 OUT_OF_MEMORY = "out of memory"
 

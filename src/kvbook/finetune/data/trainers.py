@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kvbook.errors import ParameterError
+from kvbook.files import write_whole
 from kvbook.finetune.data.dialogue import Dialogue
 from kvbook.finetune.data.tokens import THINKING
-from kvbook.results import write_whole
 
 
 def as_prompt_completion(dialogue: Dialogue) -> dict:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from kvbook.errors import ParameterError
+from kvbook.files import write_whole
 from kvbook.finetune.data import read_dialogues
 from kvbook.finetune.score.encoders import Encoder, open_scorer
 from kvbook.places import place
-from kvbook.results import write_whole
 
 
 def read_baseline(path: Path, layer: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Write the files of the embedded tasks: ``python -m kvbook.tasks.embedded``."""
 
+from kvbook.files import write_whole
 from kvbook.places import place
-from kvbook.results import write_whole
 from kvbook.tasks.embedded import FOLDER, build, lines
 
 if __name__ == "__main__":

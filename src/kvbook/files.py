@@ -1,0 +1,74 @@
+"""Files and folders that are written whole, or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kvbook.errors import ParameterError, ResultError
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name, then rename it; a text as UTF-8."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
+            temporary = file.name
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise ResultError(
+            f"cannot write {path}: {error.strerror}; what was there before is unchanged"
+        ) from None
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before long work what writing would find out after it.
+
+    Raises
+    ------
+    ParameterError
+        The folder can neither be made nor written into.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ParameterError(
+            f"cannot write to {folder} ({error.strerror}): give another --output"
+        ) from None
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``path`` when the block ends, unless it fails.
+
+    What is left of a process that was killed in such a block is deleted, so only one at a time
+    may be at work on ``path``.
+
+    Raises
+    ------
+    OSError
+        The disk is full, or the folder above cannot be written.
+    """
+    prefix = f".writing-{path.name}-"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+    try:
+        new = work / path.name  # which others may read, unlike a temporary folder
+        new.mkdir()
+        yield new
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(new, path)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
