@@ -230,7 +230,7 @@ def plan_finetuning(
     check_folder(output.expanduser())
     medical = place("data") / "medical"
     files = {"train": data or medical / "train.jsonl", "test": test or medical / "test.jsonl"}
-    pairs = read_pairs(files["train"].parent.name, files["train"], files["test"])
+    pairs = read_pairs(files["train"], files["test"])
     rows, notes = {"train": pairs.train, "test": pairs.test}, pairs.notes
     if general or data is None:
         files["general"] = general or medical / "general.jsonl"

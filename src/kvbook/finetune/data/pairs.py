@@ -64,13 +64,20 @@ def load_pairs(data: str | Path = "", *, train_rows: int | None = None) -> Pairs
         files = {part: _fetch(file) for part, file in FILES.items()}
     else:
         folder = Path(data).expanduser() if str(data) else place("data") / "medical"
-        name = folder.name if str(data) else "the book's own pairs"
+        name = "" if str(data) else "the book's own pairs"
         files = {part: _find(folder, part) for part in FILES}
-    return read_pairs(name, files["train"], files["test"], train_rows=train_rows)
+    return read_pairs(files["train"], files["test"], name=name, train_rows=train_rows)
 
 
-def read_pairs(name: str, train: Path, test: Path, *, train_rows: int | None = None) -> Pairs:
+def read_pairs(train: Path, test: Path, *, name: str = "", train_rows: int | None = None) -> Pairs:
     """Read two files, and take out of the first what the second asks.
+
+    Parameters
+    ----------
+    name : str
+        For a caption; the name of the first file's folder when left out.
+    train_rows : int, optional
+        Only the first so many training rows.
 
     Raises
     ------
@@ -88,7 +95,7 @@ def read_pairs(name: str, train: Path, test: Path, *, train_rows: int | None = N
         for how, pairs in (("the same", apart.exact), ("nearly the same", apart.near))
         if pairs
     ]
-    return Pairs(name, apart.train, apart.test, notes)
+    return Pairs(name or train.parent.name, apart.train, apart.test, notes)
 
 
 def tell_malformed(name: str, read: Read) -> list[str]:
