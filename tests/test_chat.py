@@ -84,10 +84,20 @@ def test_a_file_that_is_no_session_is_refused(lm, tmp_path, content):
         Chat.load(path, lm)
 
 
-@pytest.mark.parametrize("missing", ["turns", "run", "columns"])
-def test_a_session_without_one_of_its_parts_is_refused_and_leaves_the_model_alone(
-    lm, tmp_path, missing
-):
+@pytest.mark.parametrize(
+    "words, damage",
+    [
+        ("turns", lambda facts, tensors: facts.pop("turns")),
+        ("run", lambda facts, tensors: facts.pop("run")),
+        ("run._read", lambda facts, tensors: facts["run"].update(_read="all")),
+        ("ids", lambda facts, tensors: facts.update(ids=[*facts["ids"], 1])),
+        ("ids", lambda facts, tensors: facts["ids"].__setitem__(0, 10**6)),
+        ("turns.0.contents", lambda facts, tensors: facts["turns"][0].pop("contents")),
+        ("part of its cache", lambda facts, tensors: tensors.pop("29/values")),
+        ("part of its cache", lambda facts, tensors: tensors.update({"0/keys": tensors["0/keys"][:, :, 1:].clone()})),
+    ],
+)  # fmt: skip
+def test_a_damaged_session_says_what_is_wrong(lm, tmp_path, words, damage):
     from safetensors import safe_open
     from safetensors.torch import save_file
 
@@ -99,12 +109,10 @@ def test_a_session_without_one_of_its_parts_is_refused_and_leaves_the_model_alon
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     facts = json.loads(metadata["facts"])
-    del facts[missing]
+    damage(facts, tensors)
     save_file(tensors, broken, metadata | {"facts": json.dumps(facts)})
-    with pytest.raises(ResultError, match="not whole"), Chat.load(broken, lm):
-        pass
-    with Chat.load(path, lm) as chat:  # which attaches to the same model
-        assert len(chat.turns) == 1
+    with pytest.raises(ResultError, match=f"{words}.*save it again"):
+        Chat.load(broken, lm)
 
 
 def test_a_missing_session_and_another_model_are_refused(lm, tmp_path):
@@ -133,7 +141,7 @@ def test_an_interruption_within_a_summary_leaves_the_chat_as_it_was(lm):
         made.append(ids)
         return ids[:most]
 
-    with Chat(lm, bounded(summarizer=impatient)) as chat:
+    with Chat(lm, bounded(segment=16, summarizer=impatient)) as chat:
         chat.say(FIRST, max_new_tokens=40)
         chat.say("Go on.", max_new_tokens=40)
         assert made
@@ -144,10 +152,46 @@ def test_an_interruption_within_a_summary_leaves_the_chat_as_it_was(lm):
         armed.clear()
         assert chat.contents() == before and len(chat.turns) == 2
         answer = chat.say("And now?", max_new_tokens=8)
-    with Chat(lm, bounded(summarizer=impatient)) as fresh:  # as if nothing had happened
+    with Chat(lm, bounded(segment=16, summarizer=impatient)) as fresh:  # as if nothing had happened
         fresh.say(FIRST, max_new_tokens=40)
         fresh.say("Go on.", max_new_tokens=40)
         assert fresh.say("And now?", max_new_tokens=8) == answer
+
+
+@pytest.mark.parametrize("name", ["fullkv", "streamingllm"])
+def test_a_session_of_one_answer_of_one_token_is_saved(lm, tmp_path, name):
+    """Nothing has been decoded yet: the layers still share what the prompt left."""
+    method = create_method(name, **({} if name == "fullkv" else {"budget": 8}))
+    with Chat(lm, method) as chat:
+        chat.say(FIRST, max_new_tokens=1)
+        chat.save(tmp_path / "session.kv")
+        expected = chat.say("Why?", max_new_tokens=8)
+    with Chat.load(tmp_path / "session.kv", lm) as chat:
+        assert chat.say("Why?", max_new_tokens=8) == expected
+
+
+@pytest.mark.parametrize("budget, sinks", [(4, 4), (3, 8), (1, 1)])
+def test_a_budget_that_the_sinks_fill_has_contents(lm, budget, sinks):
+    with Chat(lm, bounded(budget=budget, sinks=sinks)) as chat:
+        chat.say(FIRST, max_new_tokens=4)
+        contents = chat.contents()
+    assert contents.entries == budget and contents.recent == contents.summary == ""
+    assert contents.waiting == len(chat._ids) - budget
+
+
+def test_a_method_with_a_first_pass_is_refused(lm):
+    with pytest.raises(UnsupportedError, match="gemfilter"):
+        Chat(lm, create_method("gemfilter", budget=64))
+
+
+def test_a_chat_is_one_block(lm):
+    with Chat(lm, create_method("fullkv")) as chat:
+        chat.say("Hello?", max_new_tokens=2)
+    assert chat.contents().recent
+    with pytest.raises(UnsupportedError, match="block has ended"):
+        chat.say("Still there?")
+    with pytest.raises(UnsupportedError, match="one `with` block"), chat:
+        pass
 
 
 @pytest.mark.parametrize("call, words", [("say", ["Hello?"]), ("contents", []), ("save", ["x.kv"])])

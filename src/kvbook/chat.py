@@ -1,17 +1,20 @@
 """A conversation of many turns on one cache, whatever method bounds it."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
+from torch import Tensor
 from transformers import TextStreamer
+from typing_extensions import TypedDict
 
 from kvbook.attach import Run
 from kvbook.cache import KVCache
@@ -19,24 +22,10 @@ from kvbook.errors import ParameterError, ResultError, UnsupportedError
 from kvbook.files import write_whole
 from kvbook.methods import Method, create_method
 from kvbook.methods.summarykv import Summary
+from kvbook.turns import behind_answer, first_turn, later_turn
 
-FORMAT = "kvbook-session-1"
-COUNTERS = [
-    "_prompt",
-    "_input",
-    "_read",
-    "_bytes",
-    "_phase",
-    "ids",
-    "shared",
-    "notes",
-    "filter_layers",
-    "kv_bytes_peak",
-    "prefill_seconds",
-    "decode_seconds",
-    "decode_tokens",
-]
-"""What of a run's snapshot is plain numbers and texts."""
+FORMAT = "kvbook-session-2"
+AGAIN = "save it again, or begin a new one"
 
 
 @dataclass(frozen=True)
@@ -73,6 +62,45 @@ class Turn:
     seconds: float
 
 
+Token = Annotated[int, Field(ge=0)]
+
+
+class Counters(TypedDict):
+    _prompt: list[int]
+    _input: list[int]
+    _read: list[int]
+    _bytes: list[int]
+    _phase: str
+    ids: list[Token]
+    shared: dict[str, int | list[Token]]
+    notes: list[str]
+    filter_layers: int
+    kv_bytes_peak: int
+    prefill_seconds: float
+    decode_seconds: float
+    decode_tokens: int
+
+
+"""What of a run's snapshot is plain numbers and texts."""
+
+
+class Facts(BaseModel):
+    """What of a session is no tensor; ``tensors`` says what else the file has to hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: str
+    parameters: dict[str, JsonValue]
+    model: str
+    turns: list[Turn]
+    ids: list[Token]
+    pending: list[Token]
+    columns: Annotated[int, Field(ge=0)]
+    summaries: list[Summary]
+    run: Counters
+    tensors: dict[str, tuple[str, list[int]]]
+
+
 class Chat:
     """Talk to a model whose cache a method bounds; a context, for the method stays attached.
 
@@ -81,7 +109,13 @@ class Chat:
     lm : LoadedModel
         An instruct model: its tokenizer needs a chat template.
     method : Method
-        ``create_method("summarykv", budget=512)``, for example.
+        ``create_method("summarykv", budget=512)``, for example; not one that reads a part of
+        its prompt only, as GemFilter does: it would have chosen by the first question.
+
+    Raises
+    ------
+    UnsupportedError
+        The model has no chat template, or the method has a first pass.
 
     Examples
     --------
@@ -93,27 +127,32 @@ class Chat:
     def __init__(self, lm, method: Method):
         if not getattr(lm.tokenizer, "chat_template", None):
             raise UnsupportedError(f"{lm.name} has no chat template: use an instruct model")
+        if hasattr(method, "first_pass"):
+            raise UnsupportedError(
+                f"{method.name} chooses what to read of a prompt by its end, once; a chat's first "
+                "question would choose for all others: take another method"
+            )
         self.lm, self.method = lm, method
         self.turns: list[Turn] = []
         self.run: Run | None = None
         self._ids: list[int] = []  # what the cache has read
         self._pending: list[int] = []  # the end of the last answer, which it has not
-        self._saved: tuple[dict, dict] | None = None
+        self._saved: tuple[Facts, dict[str, Tensor]] | None = None
         self._open = ExitStack()
+        self._over = False
 
     def __enter__(self) -> "Chat":
+        if self.run is not None:
+            raise UnsupportedError(
+                "a chat is one `with` block: save it there, and go on with Chat.load"
+            )
         self.run = self._open.enter_context(self.method.attach(self.lm.model))
         if self._saved:
-            try:
-                self._resume(*self._saved)
-            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-                self._open.close()
-                raise ResultError(
-                    f"the session that was loaded is not whole ({error!r}): save it again, or begin a new one"
-                ) from None
+            self._resume(*self._saved)
         return self
 
     def __exit__(self, *error) -> None:
+        self._over = True
         self._open.close()
 
     def say(
@@ -149,6 +188,10 @@ class Chat:
         the chat is as it was before the turn, and can go on.
         """
         run = self._begun()
+        if self._over:
+            raise UnsupportedError(
+                "the chat's block has ended: talk within it, or save it there and go on with Chat.load"
+            )
         started, before = time.perf_counter(), run.snapshot()
         tokenizer, model = self.lm.tokenizer, self.lm.model
         whole = self._ids + self._pending + self._opening(text)
@@ -194,8 +237,9 @@ class Chat:
         positions = layer.positions[0, 0].tolist()
         sinks = run.shared.get("sinks", min(getattr(self.method, "sinks", 0), len(positions)))
         recent = positions[sinks + len(summary) :]
-        done = run.shared.get("done", sinks)
-        waiting = recent[0] - done if (recent and run.summaries) or "done" in run.shared else 0
+        waiting = 0
+        if "done" in run.shared:  # up to where what was evicted is in a summary
+            waiting = (recent[0] if recent else len(self._ids)) - run.shared["done"]
         return Contents(
             decode([self._ids[p] for p in positions[:sinks]]),
             decode(summary),
@@ -207,22 +251,14 @@ class Chat:
 
     def _opening(self, text: str) -> list[int]:
         """The tokens that a user's words add to the conversation."""
-        apply = self.lm.tokenizer.apply_chat_template
-        said = [{"role": "user", "content": "|"}, {"role": "assistant", "content": "|"}]
-        new = [{"role": "user", "content": text}]
-        if not self._ids:
-            words = apply(new, tokenize=False, add_generation_prompt=True)
-        else:
-            before = apply(said, tokenize=False)
-            words = apply(said + new, tokenize=False, add_generation_prompt=True)[len(before) :]
+        begin = later_turn if self._ids else first_turn
+        words = begin(self.lm.tokenizer, text)
         return self.lm.tokenizer(words, add_special_tokens=False).input_ids
 
     def _closing(self, last: int) -> list[int]:
         """What the template puts behind an answer that ended with the token ``last``."""
-        tokenizer = self.lm.tokenizer
-        said = [{"role": "user", "content": "|"}, {"role": "assistant", "content": "@@"}]
-        words = tokenizer.apply_chat_template(said, tokenize=False).rsplit("@@", 1)[1]
-        ids = tokenizer(words, add_special_tokens=False).input_ids
+        words = behind_answer(self.lm.tokenizer)
+        ids = self.lm.tokenizer(words, add_special_tokens=False).input_ids
         return ids[1:] if ids and ids[0] == last else ids
 
     # ---- to a file, and back ------------------------------------------------------------------
@@ -233,7 +269,7 @@ class Chat:
         Raises
         ------
         ParameterError
-            The method has a callable, which no file can hold.
+            The method has a callable, or remembers something else that no file can hold.
         ResultError
             The disk is full, or the folder cannot be written.
         UnsupportedError
@@ -248,25 +284,35 @@ class Chat:
         state, tensors = self._begun().snapshot(), {}
         for i, layer in enumerate(state["cache"].layers if state["cache"] else []):
             for name in ("keys", "values", "positions"):
-                tensors[f"{i}/{name}"] = getattr(layer, name).contiguous()
+                tensors[f"{i}/{name}"] = getattr(layer, name)
         for (layer, row), memory in state["_memory"].items():
             for name, value in memory.items():
                 parts = value if isinstance(value, tuple) else (value,)
                 for part, tensor in enumerate(parts):
                     one = f"{layer}/memory/{row}/{name}/{part}/{len(parts)}"
-                    tensors[one] = tensor.contiguous()
-        facts = {
-            "method": self.method.name,
-            "parameters": parameters,
-            "model": _fingerprint(self.lm),
-            "turns": [dataclasses.asdict(turn) for turn in self.turns],
-            "ids": self._ids,
-            "pending": self._pending,
-            "columns": state["cache"].layers[0].columns if state["cache"] else 0,
-            "summaries": [dataclasses.asdict(summary) for summary in state["summaries"]],
-            "run": {name: state[name] for name in COUNTERS},
-        }
-        metadata = {"format": FORMAT, "facts": json.dumps(facts)}
+                    tensors[one] = tensor
+        # a copy each: layers may share their positions, which a file may not
+        tensors = {name: one.clone().contiguous() for name, one in tensors.items()}
+        try:
+            facts = Facts(
+                method=self.method.name,
+                parameters=parameters,
+                model=_fingerprint(self.lm),
+                turns=self.turns,
+                ids=self._ids,
+                pending=self._pending,
+                columns=state["cache"].layers[0].columns if state["cache"] else 0,
+                summaries=state["summaries"],
+                run={name: state[name] for name in Counters.__annotations__},
+                tensors=_inventory(tensors),
+            )
+        except ValidationError as error:  # a method of your own
+            first = error.errors()[0]
+            raise ParameterError(
+                f"a session file cannot hold {'.'.join(map(str, first['loc']))} of "
+                f"{self.method.name}: {first['msg']}"
+            ) from None
+        metadata = {"format": FORMAT, "facts": facts.model_dump_json()}
         write_whole(Path(path), to_bytes(tensors or {"empty": torch.zeros(1)}, metadata))
 
     @classmethod
@@ -287,37 +333,51 @@ class Chat:
                     raise ResultError(
                         f"{path} is no session of kvbook (it says {metadata.get('format')!r})"
                     )
-                facts = json.loads(metadata["facts"])
-                model, method, parameters = (
-                    facts[one] for one in ("model", "method", "parameters")
-                )
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                facts = Facts.model_validate_json(metadata.get("facts", ""))
+                tensors = {
+                    name: file.get_tensor(name)
+                    for name in file.keys()  # noqa: SIM118 - it is no dictionary
+                    if name != "empty"
+                }
         except FileNotFoundError:
             raise ResultError(f"there is no session at {path}") from None
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "its facts"
+            raise ResultError(
+                f"the session in {path} is damaged ({where}: {first['msg']}): {AGAIN}"
+            ) from None
+        except (SafetensorError, OSError) as error:
             raise ResultError(f"{path} is truncated, or no session of kvbook: {error}") from None
-        if model != _fingerprint(lm):
-            raise ParameterError(f"{path} was saved with {model}, and this is {_fingerprint(lm)}")
-        chat = cls(lm, create_method(method, **parameters))
+        if facts.model != _fingerprint(lm):
+            raise ParameterError(
+                f"{path} was saved with {facts.model}, and this is {_fingerprint(lm)}"
+            )
+        vocabulary = lm.model.config.vocab_size
+        if max([*facts.ids, *facts.pending, 0]) >= vocabulary or facts.columns != len(facts.ids):
+            raise ResultError(f"the session in {path} is damaged (ids): {AGAIN}")
+        layers = range(lm.model.config.num_hidden_layers if facts.columns else 0)
+        needed = {f"{i}/{part}" for i in layers for part in ("keys", "values", "positions")}
+        if facts.tensors != _inventory(tensors) or not needed <= set(tensors):
+            raise ResultError(f"the session in {path} lacks a part of its cache: {AGAIN}")
+        chat = cls(lm, create_method(facts.method, **facts.parameters))
         chat._saved = (facts, tensors)
         return chat
 
-    def _resume(self, facts: dict, tensors: dict) -> None:
+    def _resume(self, facts: Facts, tensors: dict[str, Tensor]) -> None:
         """Put a saved session into the run that has just begun."""
-        self.turns = [
-            Turn(**turn | {"contents": Contents(**turn["contents"])}) for turn in facts["turns"]
-        ]
-        self._ids, self._pending = facts["ids"], facts["pending"]
-        state = self.run.snapshot() | facts["run"] | {"_memory": {}}
-        state["summaries"] = [Summary(**one) for one in facts["summaries"]]
+        self.turns = list(facts.turns)
+        self._ids, self._pending = facts.ids, facts.pending
+        state: dict[str, Any] = self.run.snapshot() | facts.run
+        state |= {"_memory": {}, "summaries": facts.summaries}
         device = self.lm.model.device
-        if facts["columns"]:
+        if facts.columns:
             state["cache"] = KVCache(len(self.lm.model.base_model.layers))
             for i, layer in enumerate(state["cache"].layers):
                 layer.assign(
                     *(tensors[f"{i}/{name}"].to(device) for name in ("keys", "values", "positions"))
                 )
-                layer.is_initialized, layer.columns = True, facts["columns"]
+                layer.is_initialized, layer.columns = True, facts.columns
         for name in sorted(one for one in tensors if "/memory/" in one):
             layer, _, row, key, _, parts = name.split("/")
             memory, tensor = state["_memory"].setdefault((int(layer), int(row)), {}), tensors[name]
@@ -336,6 +396,11 @@ class _Stream(TextStreamer):
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
         if text:
             self.call(text)
+
+
+def _inventory(tensors: dict[str, Tensor]) -> dict[str, tuple[str, list[int]]]:
+    """Type and shape of every tensor."""
+    return {name: (str(one.dtype), list(one.shape)) for name, one in tensors.items()}
 
 
 def _fingerprint(lm) -> str:

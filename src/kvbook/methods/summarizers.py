@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 
 from kvbook.attach import Seen
 from kvbook.attention import received
+from kvbook.turns import first_turn, later_turn
 
 REQUEST = (
     "Write down the facts of this conversation as short notes. Keep all names, numbers and dates. "
@@ -48,9 +49,7 @@ def summarize_by_model(model: nn.Module, tokenizer, ids: list[int], most: int) -
     else:
         request = REQUEST.format(tokenizer.decode(ids, skip_special_tokens=True).strip())
         if tokenizer.chat_template:
-            request = tokenizer.apply_chat_template(
-                [{"role": "user", "content": request}], tokenize=False, add_generation_prompt=True
-            )
+            request = first_turn(tokenizer, request)
         prompt = tokenizer(request, return_tensors="pt", add_special_tokens=False).input_ids
         prompt = prompt.to(model.device)
     out = model.generate(
@@ -109,9 +108,10 @@ def extract(model: nn.Module, tokenizer, ids: list[int], most: int, listen: Call
     """
     question = []
     if tokenizer is not None:
-        question = tokenizer(QUESTION, add_special_tokens=False).input_ids
+        words = QUESTION
         if tokenizer.chat_template:
-            question = _turn(tokenizer, QUESTION, ANSWER)
+            words = later_turn(tokenizer, QUESTION) + ANSWER
+        question = tokenizer(words, add_special_tokens=False).input_ids
     listener = Listener(every_query=not question)
     with listen(listener):
         model.base_model(input_ids=torch.tensor([ids + question], device=model.device))
@@ -128,16 +128,6 @@ def extract(model: nn.Module, tokenizer, ids: list[int], most: int, listen: Call
     if not chosen:  # not even one fits whole
         chosen = [(ranked[0][0], ranked[0][0] + most)]
     return [token for start, stop in sorted(chosen) for token in ids[start:stop]]
-
-
-def _turn(tokenizer, question: str, answer: str) -> list[int]:
-    """A turn of a chat, without the system's words, up to the beginning of an answer."""
-    messages = [{"role": "user", "content": "|"}, {"role": "assistant", "content": "|"}]
-    before = tokenizer.apply_chat_template(messages, tokenize=False)
-    messages += [{"role": "user", "content": question}]
-    whole = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    text = whole[len(before) :] if whole.startswith(before) else question + "\n"
-    return tokenizer(text + answer, add_special_tokens=False).input_ids
 
 
 def split(ids: Sequence[int], tokenizer) -> list[tuple[int, int]]:

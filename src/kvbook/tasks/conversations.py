@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kvbook.attach import Run
 from kvbook.errors import ResultError
+from kvbook.turns import behind_answer, first_turn, later_turn
 
 FILE = Path("conversations") / "conversations.jsonl"
 NAMES = [
@@ -185,11 +186,8 @@ def recall(
     told, ids, ends = {fact.turn: fact for fact in conversation.facts}, [], {}
     with method.attach(lm.model) as run, torch.no_grad():
         for turn, (user, assistant) in enumerate(conversation.turns):
-            said = [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
-            text = lm.tokenizer.apply_chat_template(said, tokenize=False)
-            new = _ids(
-                lm, text if turn == 0 else "<|im_start|>user" + text.split("<|im_start|>user", 1)[1]
-            )
+            begin = later_turn if turn else first_turn
+            new = _ids(lm, begin(lm.tokenizer, user) + assistant + behind_answer(lm.tokenizer))
             lm.model(new, past_key_values=run.cache, logits_to_keep=1)
             ids.append(new)
             ends[turn] = sum(part.shape[1] for part in ids)
@@ -197,7 +195,7 @@ def recall(
         answers = []
         for turn, fact in told.items():
             run.restore(state)
-            asked = f"<|im_start|>user\n{fact.question}<|im_end|>\n<|im_start|>assistant\n{fact.opening}"
+            asked = later_turn(lm.tokenizer, fact.question) + fact.opening
             whole = torch.cat((read, _ids(lm, asked)), dim=1)
             out = lm.model.generate(
                 whole,

@@ -22,6 +22,7 @@ from kvbook.hub import fetching
 from kvbook.places import place
 from kvbook.tasks.embedded import FOLDER as EMBEDDED
 from kvbook.tasks.store import digest
+from kvbook.turns import first_turn
 
 HUB = "hub"
 REPOSITORY = "THUDM/LongBench"
@@ -166,12 +167,7 @@ class Benchmark:
         text = self._lm_eval.doc_to_text(as_doc(row)) + self.task.tail
         text = cut_middle(tokenizer, text, max_length)
         if self.task.chat and tokenizer.chat_template:
-            text = tokenizer.apply_chat_template(
-                [{"role": "user", "content": text}],
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=False,
-            )
+            text = first_turn(tokenizer, text)
         return text + row.opening
 
     def encode(self, tokenizer, text: str) -> list[int]:

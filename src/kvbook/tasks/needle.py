@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kvbook.errors import ResultError
 from kvbook.tasks.evaluation import generate
+from kvbook.turns import first_turn
 
 ESSAYS = Path("haystack") / "essays.md"
 CITIES = [
@@ -119,8 +120,7 @@ def _cut(tokenizer, sentences: list[str], room: int) -> list[str]:
 
 def _chat(tokenizer, sentences: list[str], city: str) -> str:
     question = f"What is the special magic number for {city} mentioned in the text?"
-    messages = [{"role": "user", "content": " ".join(sentences) + "\n\n" + question}]
-    opening = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    opening = first_turn(tokenizer, " ".join(sentences) + "\n\n" + question)
     return opening + f"The special magic number for {city} mentioned in the text is"
 
 

@@ -8,7 +8,6 @@ from kvbook.finetune.data.duplicates import Deduplicated, Pair, remove_duplicate
 from kvbook.finetune.data.rows import Malformed, Read, read_dialogues
 from kvbook.finetune.data.tokens import (
     IGNORED,
-    THINKING,
     Encoded,
     encode,
     encode_prompt,
@@ -18,7 +17,6 @@ from kvbook.finetune.data.trainers import as_prompt_completion, write_llamafacto
 
 __all__ = [
     "IGNORED",
-    "THINKING",
     "Deduplicated",
     "Dialogue",
     "Encoded",

@@ -14,11 +14,10 @@ from jinja2 import TemplateError
 
 from kvbook.errors import ParameterError
 from kvbook.finetune.data.dialogue import Dialogue
+from kvbook.turns import THINKING
 
 IGNORED = -100
 """The label of a token that does not count for the loss, as PyTorch's cross entropy has it."""
-THINKING = {"enable_thinking": False}
-"""For every chat template; those that know nothing of thinking ignore it."""
 
 
 @dataclass(frozen=True)
