@@ -14,7 +14,7 @@ from kvbook import create_method, load_model
 from kvbook.errors import ParameterError
 from kvbook.methods import Method
 from kvbook.tasks.evaluation import evaluate, generate
-from kvbook.tasks.grid import METHODS, evaluate_grid, make_grid
+from kvbook.tasks.grid import METHODS, evaluate_grid, make_grid, table_rows
 
 CODE = "Please complete the code given below. \n{}Next line of code:\n"
 CONTEXTS = ["def f(x):\n", "import os\n\nfor name in os.listdir():\n    ", "x = [1,\n", "y\n" * 20]
@@ -151,6 +151,40 @@ def test_a_second_call_measures_nothing(measure, asked):
     first = measure(Counting())
     assert len(asked) == 4
     assert measure(Counting()).items == first.items and len(asked) == 4
+
+
+TYPED = """
+from typing import ClassVar
+from pydantic.dataclasses import dataclass
+from kvbook.methods.base import STRICT, Method
+
+@dataclass(frozen=True, config=STRICT)
+class Typed(Method):
+    name: ClassVar[str] = "typed"
+
+    def keep(self, seen):
+        return seen.positions[0][-{kept}:][None] if seen.entries > {kept} else None
+"""
+
+
+def test_a_method_typed_in_a_notebook_is_measured_anew_when_it_changes(measure):
+    """There is no file of it whose text could be compared."""
+    results = []
+    for entries in (4, 4, 8):
+        space = {"__name__": "__main__"}
+        exec(TYPED.format(kept=entries), space)
+        results.append(measure(space["Typed"]()))
+    small, again, large = results
+    assert again.path == small.path != large.path
+    assert large.kept_bytes == 2 * small.kept_bytes
+
+
+def test_a_lost_file_of_times_loses_the_times_only(measure, asked):
+    first = measure(Counting())
+    first.path.with_suffix(".seconds").unlink()
+    again = measure(Counting())
+    assert len(asked) == 4 and again.scores == first.scores
+    assert again.cell["seconds"] is None and table_rows([again.cell])[0][-1] == "–"
 
 
 def test_a_limit_asks_only_the_first(measure, asked):

@@ -177,6 +177,15 @@ def test_a_line_that_is_no_record_is_refused_with_its_number(store):
         store.complete(ITEMS, Measure())
 
 
+@pytest.mark.parametrize("line", ["{}", '{"id": "item 0"}', "[" * 5000])
+def test_a_line_without_a_name_or_a_digest_is_refused_with_its_number(store, line):
+    store.complete(ITEMS, Measure(), batch=3)
+    lines = store.path.read_text().splitlines()
+    store.path.write_text("\n".join([*lines[:2], line, *lines[3:]]) + "\n")
+    with pytest.raises(ResultError, match="line 3 is damaged"):
+        store.complete(ITEMS, Measure(), batch=3)
+
+
 def test_another_beginning_is_refused(store):
     store.path.write_text('{"power": 3}\n')
     with pytest.raises(ResultError, match="does not begin with what it was measured with"):

@@ -5,7 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from statistics import fmean
 
@@ -13,7 +13,7 @@ import torch
 import transformers
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from kvbook import attach, attention, cache, methods
+from kvbook import attach, attention, cache, methods, turns
 from kvbook.attach import Run
 from kvbook.errors import ParameterError
 from kvbook.methods import Method
@@ -21,6 +21,7 @@ from kvbook.results import results_dir
 from kvbook.stats import mean_and_interval
 from kvbook.tasks import longbench
 from kvbook.tasks.longbench import Benchmark, Row, official_length
+from kvbook.tasks.own_code import code_digest
 from kvbook.tasks.store import Store, digest
 
 BATCH = 8
@@ -72,7 +73,7 @@ class TaskResult:
     kept_bytes : float
         Mean of the items'.
     seconds : float
-        What measuring all items took, whenever it was.
+        What measuring all items took, whenever it was; NaN when the file of times is lost.
     out_of_memory : int
         Items without a score; they do not enter the mean.
     path : Path
@@ -109,7 +110,7 @@ class TaskResult:
             "score": self.score if measured else None,
             "interval": [self.low, self.high] if measured else None,
             "kept_bytes": self.kept_bytes,
-            "seconds": self.seconds,
+            "seconds": None if isnan(self.seconds) else self.seconds,
         }
 
     @property
@@ -208,10 +209,9 @@ def evaluate(
         where, describe_method(method), describe(lm, method) | {"task": task, "protocol": protocol}
     )
     records = store.complete(rows, measure, batch=batch, advance=advance)[:limit]
-    seconds = store.seconds()
-    return summarise(
-        benchmark, lm, method, records, sum(seconds[one["id"]] for one in records), store.path, seed
-    )
+    times = store.seconds()
+    seconds = sum(times.get(one["id"], nan) for one in records)
+    return summarise(benchmark, lm, method, records, seconds, store.path, seed)
 
 
 def summarise(
@@ -357,15 +357,9 @@ def describe_method(method) -> str:
 
 def _plain(value):
     if callable(value):
-        return f"{value.__module__}.{value.__qualname__} {_source_digest(value)}"
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return f"{named.__module__}.{named.__qualname__} {code_digest(value)}"
     return value
-
-
-def _source_digest(thing) -> str:
-    try:
-        return digest(inspect.getsource(thing))
-    except (OSError, TypeError):  # typed in a shell
-        return "unknown"
 
 
 def fingerprint(model: torch.nn.Module) -> str:
@@ -381,11 +375,11 @@ def fingerprint(model: torch.nn.Module) -> str:
 _METHODS = [sys.modules[name] for name in sys.modules if name.startswith(f"{methods.__name__}.")]
 _SOURCES = {  # as they were loaded: an edit during a run does not count
     module.__name__: inspect.getsource(module)
-    for module in (attach, attention, cache, longbench, *_METHODS, sys.modules[__name__])
+    for module in (attach, attention, cache, longbench, turns, *_METHODS, sys.modules[__name__])
 }
 
 
 def engine_digest(method: type) -> str:
     """Changes when the code that measures does: the engine's, the methods', the tasks'."""
-    own = [] if method.__module__ in _SOURCES else [_source_digest(method)]
+    own = [] if method.__module__ in _SOURCES else [code_digest(method)]
     return digest(_SOURCES, *own)

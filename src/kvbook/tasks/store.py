@@ -142,8 +142,9 @@ class Store:
         return [known[one.id] for one in items]
 
     def seconds(self) -> dict[str, float]:
-        """What each item took when it was measured last, its share of the batch."""
-        return {row["id"]: row["seconds"] for row in _lines(self.times)}
+        """What each item took when it was measured last, its share of the batch; an item is missing
+        when the file of times was lost."""
+        return {row["id"]: row["seconds"] for row in _lines(self.times, "id", "seconds")}
 
     def _alone(self) -> AbstractContextManager:
         """Only one process works on a file; the others wait, and then find it done."""
@@ -158,7 +159,7 @@ class Store:
 
     def _read(self, items: Sequence[Item]) -> dict[str, dict]:
         """The records that still hold, by item; what does not is taken out of the file."""
-        rows = _lines(self.path)
+        rows = _lines(self.path, "id", "digest", header=True)
         if not rows:
             write_whole(self.path, json.dumps(self.header, ensure_ascii=False) + "\n")
             return {}
@@ -218,13 +219,17 @@ def _cut_torn(path: Path) -> None:
         os.truncate(path, content.rfind(b"\n") + 1)
 
 
-def _lines(path: Path) -> list[dict]:
-    """The rows of a file; none when there is no file."""
-    rows = []
+def _lines(path: Path, *needed: str, header: bool = False) -> list[dict]:
+    """The rows of a file, of which each has what is ``needed``, but for a header; none when
+    there is no file."""
+    rows: list[dict] = []
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         try:
-            rows.append(dict(json.loads(line)))
-        except (ValueError, TypeError):
+            row = dict(json.loads(line))
+            if missing := set(needed) - set(row) if rows or not header else None:
+                raise ValueError(f"no {missing}")
+            rows.append(row)
+        except (ValueError, TypeError, RecursionError):
             raise ResultError(
                 f"{path}, line {number} is damaged: take that line out (its item is measured "
                 "again), or move the file away"
