@@ -1,33 +1,68 @@
 """Files and folders that are written whole, or not at all."""
 
+import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from kvbook.errors import ParameterError, ResultError
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name, then rename it; a text as UTF-8."""
+    """Write a file under a temporary name, then rename it; a text as UTF-8.
+
+    Raises
+    ------
+    ResultError
+        The disk is full, the folder cannot be written, or the text is none that UTF-8 can hold.
+    """
     temporary = None
     try:
+        content = content.encode() if isinstance(content, str) else content
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
             temporary = file.name
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        temporary = None
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise ResultError(
             f"cannot write {path}: {error.strerror}; what was there before is unchanged"
         ) from None
+    except UnicodeEncodeError as error:
+        raise ResultError(f"cannot write {path}: its text is not Unicode ({error})") from None
+    finally:  # also after an interruption
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Within it, a disk that is full is an `OSError`, whatever a library makes of it.
+
+    Safetensors says it in words of its own; PyTorch only finds that its archive is shorter than
+    what it has written.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        if number := re.search(r"\(os error (\d+)\)", str(error)):
+            code = int(number[1])
+            raise OSError(code, os.strerror(code)) from None
+        raise
+    except RuntimeError as error:
+        if "inline_container" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+        raise
 
 
 def check_writable(folder: Path) -> None:
@@ -57,7 +92,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        The disk is full, or the folder above cannot be written.
+        The disk is full (also where a library says it otherwise, see `disk_errors`), or the folder
+        above cannot be written.
     """
     prefix = f".writing-{path.name}-"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +103,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         new = work / path.name  # which others may read, unlike a temporary folder
         new.mkdir()
-        yield new
+        with disk_errors():
+            yield new
         shutil.rmtree(path, ignore_errors=True)
         os.replace(new, path)
     finally:

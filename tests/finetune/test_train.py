@@ -213,16 +213,45 @@ def test_without_a_whole_checkpoint_it_begins_anew_and_says_so(trained, copy):
         (copy / f"checkpoint-{step}/scheduler.pt").unlink()
     again = train_quickly(copy)
     assert again.resumed_from is None
-    assert again.notes[-1] == "no whole checkpoint is left: training begins anew"
+    assert again.notes[-1] == "no whole checkpoint before the end is left: training begins anew"
     assert_same_weights(copy, trained.adapter)
 
 
-def test_a_damaged_adapter_is_made_again_from_the_last_checkpoint(trained, copy):
+def test_a_damaged_adapter_is_made_again_by_the_last_steps(trained, copy):
+    """Going on from the very last checkpoint, a trainer would do one step too many."""
     path = copy / "adapter_model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     again = train_quickly(copy)
-    assert again.resumed_from == 6 and again.train_losses == trained.train_losses
+    assert (again.resumed_from, again.steps) == (4, 6)
+    assert_same_losses(again, trained)
     assert_same_weights(copy, trained.adapter)
+
+
+def test_an_end_in_the_middle_of_an_epoch_is_not_gone_beyond(tmp_path):
+    whole = train_quickly(tmp_path / "whole", max_steps=5, save_steps=5)
+    copy = shutil.copytree(whole.adapter, tmp_path / "copy")
+    (copy / "adapter_model.safetensors").unlink()
+    again = train_quickly(copy, max_steps=5, save_steps=5)
+    assert (again.resumed_from, again.steps) == (None, 5)
+    assert_same_weights(copy, whole.adapter)
+
+
+def test_a_full_disk_is_one_message_and_the_same_call_goes_on(trained, tmp_path):
+    folder = tmp_path / "run"
+    code = (
+        "from pathlib import Path; from finetune.test_train import *; import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))\n"
+        f"try: train_quickly(Path({str(folder)!r}))\n"
+        "except ResultError as error: print(error)"
+    )
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True
+    )
+    assert "the same call goes on from there" in done.stdout, done.stderr
+    train_quickly(folder)
+    assert_same_weights(folder, trained.adapter)
 
 
 # ---- what is in the folder ----------------------------------------------------------------------

@@ -20,16 +20,18 @@ from typing import Any, Literal
 
 import torch
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
 from kvbook import results
 from kvbook.errors import ParameterError, ResultError
+from kvbook.files import disk_errors
 from kvbook.finetune import llamafactory_backend, trl_backend
 from kvbook.finetune.config import TrainingConfig, read_config
 from kvbook.finetune.data import Dialogue, encode
 from kvbook.finetune.job import Job
-from kvbook.models import load_model
+from kvbook.models import is_folder, load_model
 
 Backend = Literal["trl", "llamafactory"]
 BACKENDS: dict[Backend, Callable[[Job], list[dict]]] = {
@@ -40,13 +42,14 @@ RECORD = "training"
 LOCK = ".training.lock"
 ANEW = "delete what is there and begin anew: resume=False, or --fresh on the command line"
 ADAPTER = "adapter_model.safetensors"
+STATE = "trainer_state.json"
 CHECKPOINT = (
     ADAPTER,
     "adapter_config.json",
     "optimizer.pt",
     "scheduler.pt",
     "rng_state.pth",
-    "trainer_state.json",
+    STATE,
 )
 """The files of a checkpoint that training goes on from."""
 
@@ -127,15 +130,14 @@ def train(
         No rows, an unknown backend or layer; or the folder holds another run, or other files,
         or is in use. See also `encode` and `load_model`.
     ResultError
-        Nothing can be written there, or the loss is no number any more.
+        Nothing can be written there, the disk is full, or the loss is no number any more.
     ExecutionError
         LLaMA-Factory failed.
     """
     check_backend(backend)
     config, output = config or read_config(), Path(output).expanduser().resolve()
     check_folder(output)
-    folder = Path(model).expanduser()
-    name = str(folder.resolve() if folder.is_dir() else model)
+    name = str(Path(model).expanduser().resolve() if is_folder(str(model)) else model)
     base = load_model(name, dtype="bfloat16" if config.bf16 else "float32")
     count_trainable(base.model, config)  # which checks the layers' names
     notes: list[str] = []
@@ -159,18 +161,26 @@ def train(
         else:
             checkpoint = None
         record = {"run": run, "model": name}
-        results.save(RECORD, record | {"result": None}, directory=output)
+        asked = {"model": name, "backend": backend} | config.model_dump()
+        results.save(RECORD, record | {"result": None}, parameters=asked, directory=output)
         (output / ADAPTER).unlink(missing_ok=True)
         for note in notes:
             print(f"kvbook: {note}", file=sys.stderr, flush=True)
         parameters = sum(one.numel() for one in base.model.parameters())
         with _Progress(progress) as report:
             job = Job(base, train, held_out, output, config, checkpoint, report)
-            history = BACKENDS[backend](job)
+            try:
+                with disk_errors():
+                    history = BACKENDS[backend](job)
+            except OSError as error:
+                raise ResultError(
+                    f"the training cannot go on ({error}): its last whole checkpoint is kept, and "
+                    "the same call goes on from there"
+                ) from None
         trained = _summarize(output, history, parameters, checkpoint, notes)
         result = asdict(trained)
         del result["adapter"]
-        results.save(RECORD, record | {"result": result}, directory=output)
+        results.save(RECORD, record | {"result": result}, parameters=asked, directory=output)
     return trained
 
 
@@ -315,6 +325,8 @@ def read_record(output: Path) -> dict | None:
         return None
     try:
         record: dict[str, Any] = results.load(RECORD, output).data
+        if record["result"] is not None:
+            _restore(output, record["result"])
         return {"run": dict(record["run"]), "model": record["model"], "result": record["result"]}
     except (ResultError, LookupError, TypeError, ValueError):
         raise ParameterError(
@@ -335,22 +347,34 @@ def _check_same(output: Path, there: dict, asked: dict) -> None:
 
 
 def _last_checkpoint(output: Path, notes: list[str]) -> Path | None:
-    """The last whole one; those that are damaged are set aside, and noted."""
+    """The last whole one before the end; those that are damaged are set aside, and noted.
+
+    From the very end there is nothing to go on to, and a trainer would do one step more: the
+    last steps are trained again instead.
+    """
     for checkpoint in _checkpoints(output):
         damage = _damage(checkpoint, CHECKPOINT)
+        if damage is None and _is_end(checkpoint):
+            continue
         if damage is None:
             return checkpoint
         aside = output / f"damaged-{checkpoint.name}"
         shutil.rmtree(aside, ignore_errors=True)
         checkpoint.rename(aside)
         notes.append(f"{checkpoint.name} is damaged ({damage}) and now called {aside.name}")
-    notes.append("no whole checkpoint is left: training begins anew")
+    notes.append("no whole checkpoint before the end is left: training begins anew")
     return None
+
+
+def _is_end(checkpoint: Path) -> bool:
+    state = json.loads((checkpoint / STATE).read_bytes())
+    return state["global_step"] >= state["max_steps"]
 
 
 def _checkpoints(output: Path) -> list[Path]:
     """The last one first."""
-    return sorted(output.glob("checkpoint-*"), key=_step, reverse=True)
+    found = [path for path in output.glob("checkpoint-*") if path.name[11:].isdecimal()]
+    return sorted(found, key=_step, reverse=True)
 
 
 def _step(checkpoint: Path) -> int:
@@ -369,7 +393,9 @@ def _damage(folder: Path, names: Sequence[str]) -> str | None:
 
 def _read_through(path: Path) -> None:
     if path.suffix == ".json":
-        json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
+        if path.name == STATE and not {"global_step", "max_steps"} <= set(content):
+            raise ValueError("damaged")
     elif path.suffix == ".safetensors":
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 - it is no dictionary
@@ -411,8 +437,7 @@ class _Progress:
 
 
 def _restore(output: Path, result: dict) -> Trained:
-    losses = {key: [*map(tuple, result[key])] for key in ("train_losses", "held_out_losses")}
-    return Trained(adapter=output, **result | losses)
+    return TypeAdapter(Trained).validate_python({**result, "adapter": output})
 
 
 def _summarize(
