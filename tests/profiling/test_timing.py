@@ -1,6 +1,12 @@
 """Measuring: on a tiny model, what is counted is right; times are only there, and positive."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -218,3 +224,41 @@ def test_another_fault_is_said(lm, fresh):
 @linux
 def test_memory_is_part_of_a_measurement(lm):
     assert measure(lm, create_method("fullkv"), 300, 2, 1).peak_bytes > 0
+
+
+ASKER = """
+import os, sys, time
+from kvbook import create_method, load_model
+from kvbook.profiling.memory import FreshProcesses
+
+class Slow(type(create_method("snapkv", budget=9))):
+    name = ""
+
+    def keep(self, seen):
+        if seen.entries > 64:
+            print("running", os.getpid(), file=sys.stderr, flush=True)
+            time.sleep(60)
+
+lm = load_model("tiny-random")
+with FreshProcesses(lm) as fresh:
+    fresh.peaks(Slow(budget=9), __import__("torch").ones(1, 100, dtype=int), 2)
+"""
+
+
+@linux
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_ends_when_who_asked_for_it_does(how):
+    asker = subprocess.Popen(
+        [sys.executable, "-c", ASKER], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    said = next(line for line in asker.stderr if line.startswith("running"))
+    os.killpg(asker.pid, how)  # as a terminal does
+    rest = asker.communicate(timeout=30)[1]
+    assert rest.count("Traceback") == (how == signal.SIGINT)  # the asker's own
+    run = Path(f"/proc/{said.split()[1]}/cmdline")
+    for _ in range(100):
+        if not run.exists() or not run.read_bytes():
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the run goes on")

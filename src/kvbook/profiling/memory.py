@@ -12,6 +12,8 @@ import json
 import os
 import pickle
 import re
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,8 +24,9 @@ import torch
 from torch import Tensor
 
 from kvbook.errors import ExecutionError
+from kvbook.files import disk_errors
 from kvbook.methods.base import Method
-from kvbook.models import LoadedModel, load_model
+from kvbook.models import LoadedModel, load_model, quiet
 from kvbook.tasks.store import is_out_of_memory
 
 STEADY = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
@@ -52,7 +55,7 @@ class FreshProcesses:
     def __enter__(self) -> "FreshProcesses":
         self._folder = tempfile.TemporaryDirectory(prefix="kvbook-memory-")
         try:
-            with _quiet_saving():
+            with quiet(), disk_errors():
                 self.lm.model.save_pretrained(self._folder.name)
                 self.lm.tokenizer.save_pretrained(self._folder.name)
         except OSError as error:
@@ -68,6 +71,7 @@ class FreshProcesses:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | STEADY,
+            start_new_session=True,  # Ctrl-C is for us: we end, and the server sees that
         )
         return self
 
@@ -105,26 +109,12 @@ class FreshProcesses:
         return tuple(said["bytes"]) if said["bytes"] else None
 
 
-@contextlib.contextmanager
-def _quiet_saving():
-    """Without transformers' progress bar over one file."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
 # ---- in the server -------------------------------------------------------------------------------
 
 
 def serve(folder: str, dtype: str, threads: int) -> None:
     """Load the model; then read jobs from standard input, run each in a fork, and write a line
-    of JSON for each."""
+    of JSON for each. When standard input is closed, all ends at once, also a run."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is not an answer
     torch.set_num_threads(1)  # a pool of threads would not survive a fork
@@ -141,6 +131,10 @@ def serve(folder: str, dtype: str, threads: int) -> None:
             os._exit(0)
         os.close(writing)
         with os.fdopen(reading) as pipe:
+            ready, _, _ = select.select([pipe, sys.stdin], [], [])
+            if pipe not in ready:  # no job comes before an answer: who asked is gone
+                os.kill(child, signal.SIGKILL)
+                return
             said = pipe.read()
         _, status = os.waitpid(child, 0)
         if not said:  # killed: by the system, for its memory, or by a fault
