@@ -10,25 +10,23 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from kvbook.errors import ParameterError
+from kvbook.fields import Budget, Count, Kernel, Natural
 from kvbook.places import place
 
 PROFILES = ("smoke", "laptop", "gpu")
-Count = Annotated[int, Field(ge=1)]
-Budget = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
-
-
-def _odd(kernel: int) -> int:
-    if kernel % 2 == 0:
-        raise ValueError("must be odd, so that pooling is centred")
-    return kernel
-
-
-Kernel = Annotated[int, Field(ge=1), AfterValidator(_odd)]
-
-
 Budgets = Annotated[list[Budget], Field(min_length=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Layers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Layers = Annotated[list[Natural], Field(min_length=1)]
+Counts = Annotated[list[Count], Field(min_length=1)]
+
+
+def _rising(values: list[int]) -> list[int]:
+    if values != sorted(set(values)):
+        raise ValueError("give each once, and the smallest first")
+    return values
+
+
+Rising = Annotated[list[Count], Field(min_length=2), AfterValidator(_rising)]
 
 
 class ChapterParameters(BaseModel):
@@ -50,7 +48,7 @@ class ChapterParameters(BaseModel):
 class Introduction(ChapterParameters):
     """Introduction."""
 
-    contexts: list[Count] = Field(
+    contexts: Counts = Field(
         [1024, 4096, 8192, 32768, 131072], description="tokens to evaluate the formula at"
     )
 
@@ -65,7 +63,7 @@ class Prompted(ChapterParameters):
 class FullKV(Prompted):
     """FullKV."""
 
-    contexts: list[Count] = Field([256, 1024, 4096], description="context lengths to time")
+    contexts: Counts = Field([256, 1024, 4096], description="context lengths to time")
     new_tokens: Annotated[int, Field(ge=4)] = Field(
         16, description="tokens to decode; at least 4, to take a median"
     )
@@ -88,7 +86,7 @@ class StreamingLLM(Needled):
     """StreamingLLM."""
 
     budgets: Budgets = Field([128, 256, 512], description="budgets to compare")
-    sinks: Annotated[int, Field(ge=0)] = Field(4, description="first tokens that always stay")
+    sinks: Natural = Field(4, description="first tokens that always stay")
     rolling: bool = Field(True, description="each decoded token evicts the oldest")
     positions: Literal["cache", "original"] = Field(
         "cache", description="RoPE by slot, or by original position"
@@ -104,14 +102,16 @@ class SnapKV(Needled):
     kernel: Kernel = Field(7, description="odd width of the pooling")
     pooling: Literal["max", "avg"] = Field("max", description="how neighbours share votes")
     gqa: Literal["mean", "max", "sum"] = Field("mean", description="how a group's votes are joined")
-    windows: list[Count] = Field([4, 8, 32], description="windows to compare")
-    kernels: list[Kernel] = Field([3, 5, 7], description="kernels to compare")
+    windows: Counts = Field([4, 8, 32], description="windows to compare")
+    kernels: Annotated[list[Kernel], Field(min_length=1)] = Field(
+        [3, 5, 7], description="kernels to compare"
+    )
 
 
 class H2O(Needled):
     """H2O."""
 
-    recent: Annotated[int, Field(ge=0)] | None = Field(
+    recent: Natural | None = Field(
         None, description="last entries that stay; none: half the budget"
     )
     gqa: Literal["mean", "max", "sum"] = Field("mean", description="how a group's sums are joined")
@@ -129,8 +129,8 @@ class PyramidInfer(Needled):
     budgets: Budgets = Field([0.5, 0.7, 0.9], description="mean retentions to compare")
     decay: Share = Field(0.3, description="least share of the context that a layer passes on")
     recent_ratio: Share = Field(0.2, description="share at the end that always goes on")
-    min_length: Annotated[int, Field(ge=0)] = Field(64, description="no cut below this context")
-    sinks: Annotated[int, Field(ge=0)] = Field(4, description="first tokens that always go on")
+    min_length: Natural = Field(64, description="no cut below this context")
+    sinks: Natural = Field(4, description="first tokens that always go on")
     distance_weight: Annotated[float, Field(gt=0)] = Field(
         1.2, description="what the last vote counts, the first being 1"
     )
@@ -139,7 +139,7 @@ class PyramidInfer(Needled):
 class GemFilter(Needled):
     """GemFilter."""
 
-    filter_layer: Annotated[int, Field(ge=0)] | None = Field(
+    filter_layer: Natural | None = Field(
         None, description="the layer that chooses; none: at 40 % of the depth"
     )
     kernel: Kernel = Field(5, description="odd width of the average pooling")
@@ -149,7 +149,7 @@ class GemFilter(Needled):
 class FastKV(Needled):
     """FastKV."""
 
-    tsp_layer: Annotated[int, Field(ge=0)] | None = Field(
+    tsp_layer: Natural | None = Field(
         None, description="the layer after which tokens are cut; none: the middle"
     )
     tsp_length: Budget = Field(0.2, description="tokens that go deeper, or their share")
@@ -187,7 +187,7 @@ class Evaluation(ChapterParameters):
     needle_budgets: Annotated[list[Budget], Field(min_length=1)] = Field(
         [64], description="budgets of the needle's maps"
     )
-    needle_lengths: list[Annotated[int, Field(ge=100)]] = Field(
+    needle_lengths: Annotated[list[Annotated[int, Field(ge=100)]], Field(min_length=1)] = Field(
         [200, 400], description="tokens of the needle's prompts"
     )
     needle_depths: Count = Field(2, description="depths of the needle, evenly spread")
@@ -216,11 +216,9 @@ class SummaryKV(ChapterParameters):
 
     budget: Budget = Field(256, description="entries a layer holds, summary included")
     budgets: Budgets = Field([128, 512], description="more budgets to compare")
-    sinks: Annotated[int, Field(ge=0)] = Field(4, description="first tokens that always stay")
-    summary_tokens: Annotated[int, Field(ge=0)] = Field(96, description="most tokens of a summary")
-    sizes: list[Annotated[int, Field(ge=1)]] = Field(
-        [32], description="more sizes of the summary to compare"
-    )
+    sinks: Natural = Field(4, description="first tokens that always stay")
+    summary_tokens: Natural = Field(96, description="most tokens of a summary")
+    sizes: list[Count] = Field([32], description="more sizes of the summary to compare")
     segment: Count = Field(64, description="evicted tokens that make a new summary")
     conversations: Annotated[int, Field(ge=1, le=40)] = Field(
         2, description="conversations to ask about"
@@ -239,12 +237,11 @@ class Profiling(ChapterParameters):
         [name for name in get_args(MethodName) if name != "summarykv"],  # several times as slow
         description="methods to compare; fullkv is always among them",
     )
-    contexts: Annotated[list[Count], Field(min_length=2)] = Field(
-        [1024, 2048, 4096], description="prompt lengths, rising"
-    )
+    contexts: Rising = Field([1024, 2048, 4096], description="prompt lengths, rising")
     budget: Budget = Field(0.1, description="a fraction of the prompt, or entries")
     memory_contexts: list[Count] = Field(
-        [1024, 2048], description="those at which memory is measured too, in processes of their own"
+        [1024, 2048],
+        description="those at which memory is measured too, in processes of their own; may be none",
     )
     new_tokens: Annotated[int, Field(ge=2)] = Field(4, description="tokens to generate")
     repeats: Count = Field(2, description="runs of each; the median counts")
@@ -258,9 +255,7 @@ class MedicalData(ChapterParameters):
         description="a .jsonl file, or a folder with train.jsonl and test.jsonl; empty: the book's",
     )
     cutoff_len: Count = Field(512, description="most tokens of a row")
-    row: Annotated[int, Field(ge=0)] = Field(
-        0, description="the row that is shown token by token, from 0"
-    )
+    row: Natural = Field(0, description="the row that is shown token by token, from 0")
 
 
 class FineTuning(ChapterParameters):
@@ -295,9 +290,7 @@ class BertScore(FineTuning):
         description="reads the answers; bert-base-chinese comes from the hub",
     )
     probes: Count = Field(1, description="consultations to read through compressed caches")
-    budgets: Annotated[list[Count], Field(min_length=1)] = Field(
-        [64, 128], description="entries a layer keeps of them"
-    )
+    budgets: Counts = Field([64, 128], description="entries a layer keeps of them")
 
 
 @dataclass(frozen=True)
@@ -570,6 +563,9 @@ def resolve_parameters(
         raise ParameterError(
             f"{chapter.name} has no parameter {', '.join(map(repr, unknown))}.{hint}\n{describe_parameters(chapter)}"
         )
+    for name, value in overrides.items():
+        if str(value) != str(value).encode(errors="replace").decode():  # bytes of a shell
+            raise ParameterError(f"{name} = {value!a}: this is not UTF-8")
     given = {name: _literal(value, fields[name].annotation) for name, value in overrides.items()}
     try:
         return chapter.parameters(**chapter.defaults(profile) | given).model_dump()

@@ -3,25 +3,17 @@
 import dataclasses
 import math
 from contextlib import AbstractContextManager
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Predicate
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from kvbook.attach import Run, attach
 from kvbook.errors import ParameterError
 
-Budget = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
-"""An int is a number of tokens, a float in (0, 1] a fraction of the prompt."""
-
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-Kernel = Annotated[int, Field(ge=1), Predicate(lambda kernel: kernel % 2 == 1)]
-"""Width of a pooling; odd, so that it is centred."""
 Pooling = Literal["max", "avg"]
 Reduction = Literal["mean", "max", "sum"]
 STRICT = ConfigDict(strict=True, extra="forbid")

@@ -7,13 +7,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from kvbook.attach import Seen
+from kvbook.fields import Budget, Count, Kernel, Natural
 from kvbook.methods.base import (
     STRICT,
-    Budget,
-    Count,
-    Kernel,
     Method,
-    Natural,
     Pooling,
     check_layer,
     last_indices,

@@ -6,16 +6,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from kvbook.attach import Seen
-from kvbook.methods.base import (
-    STRICT,
-    Budget,
-    Kernel,
-    Method,
-    Natural,
-    check_layer,
-    pool,
-    resolve_budget,
-)
+from kvbook.fields import Budget, Kernel, Natural
+from kvbook.methods.base import STRICT, Method, check_layer, pool, resolve_budget
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from kvbook.attach import Seen
 from kvbook.attention import leaky_column_sums
+from kvbook.fields import Budget, Natural
 from kvbook.methods.base import (
     STRICT,
-    Budget,
     Method,
-    Natural,
     Reduction,
     last_indices,
     reduce_group,

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from kvbook.attach import Seen
 from kvbook.attention import received
-from kvbook.methods.base import STRICT, Budget, Method, Natural, resolve_budget, top_indices
+from kvbook.fields import Budget, Natural
+from kvbook.methods.base import STRICT, Method, resolve_budget, top_indices
 
 Share = Annotated[float, Field(ge=0, le=1)]
 DECAYS = [step / 1000 for step in range(1001)]

@@ -8,11 +8,9 @@ from torch import Tensor
 
 from kvbook.attach import Seen
 from kvbook.attention import received
+from kvbook.fields import Budget, Count, Kernel
 from kvbook.methods.base import (
     STRICT,
-    Budget,
-    Count,
-    Kernel,
     Method,
     Pooling,
     Reduction,

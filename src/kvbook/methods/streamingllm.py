@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from kvbook.attach import Seen
 from kvbook.attention import rotate
 from kvbook.errors import UnsupportedError
-from kvbook.methods.base import STRICT, Budget, Count, Method, Natural, resolve_budget
+from kvbook.fields import Budget, Count, Natural
+from kvbook.methods.base import STRICT, Method, resolve_budget
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from kvbook.attach import Run, Seen
 from kvbook.attention import rotate
 from kvbook.errors import ParameterError
-from kvbook.methods.base import STRICT, Budget, Count, Method, Natural, resolve_budget
+from kvbook.fields import Budget, Count, Natural
+from kvbook.methods.base import STRICT, Method, resolve_budget
 from kvbook.methods.streamingllm import StreamingLLM
 from kvbook.methods.summarizers import (
     extract,
