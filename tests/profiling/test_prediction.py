@@ -70,9 +70,18 @@ def test_decoding_grows_the_cache_as_predicted(model, name, parameters):
     paper = predict(model.config, method, N, 9, dtype=torch.float32)
     with method.attach(model) as run:
         model.generate(prompt_of(N), max_new_tokens=9, do_sample=False)
-    grows = plan(method, model.config.num_hidden_layers, N).grows
+    added = plan(method, model.config.num_hidden_layers, N).added(8)
     entry = 2 * 2 * 8 * 4 * model.config.num_hidden_layers  # keys and values, heads, size, float32
-    assert run.kv_bytes == paper.kv_bytes + (8 * entry if grows else 0)
+    assert run.kv_bytes == paper.kv_bytes + added * entry
+
+
+@pytest.mark.parametrize("budget", [N, N + 3, N + 20, 1.0])
+def test_summarykv_grows_up_to_its_budget(model, budget):
+    method = create_method("summarykv", budget=budget, segment=64)
+    steps = plan(method, model.config.num_hidden_layers, N)
+    with method.attach(model) as run:
+        model.generate(prompt_of(N), max_new_tokens=9, do_sample=False)
+    assert run.kv_lengths == [layer.keeps + steps.added(8) for layer in steps.layers]
 
 
 @pytest.mark.parametrize("name, parameters", METHODS.items())

@@ -67,8 +67,8 @@ class Plan:
     ----------
     layers : tuple of LayerPlan
         From the first layer on.
-    grows : bool
-        Every decoded token adds an entry; otherwise it replaces one.
+    room : int or None
+        So many decoded tokens add an entry each, every later one replaces one; None: all add one.
     scanned : int
         Layers of a first pass over the whole prompt (GemFilter).
     asides : tuple of (int, int)
@@ -76,9 +76,13 @@ class Plan:
     """
 
     layers: tuple[LayerPlan, ...]
-    grows: bool = True
+    room: int | None = None
     scanned: int = 0
     asides: tuple[tuple[int, int], ...] = ()
+
+    def added(self, tokens: int) -> int:
+        """Entries that so many decoded tokens add to a layer."""
+        return tokens if self.room is None else min(tokens, self.room)
 
 
 def whole(tokens: int, keeps: int | None = None, **more) -> LayerPlan:
@@ -131,7 +135,7 @@ def _(method: StreamingLLM, layers: int, n: int) -> Plan:
         return Plan((whole(n),) * layers)
     chunk = method.chunk if method.chunk and method.chunk < n else None
     one = rolling(n, budget, chunk) if chunk else whole(n, budget)
-    return Plan((one,) * layers, grows=not method.rolling)
+    return Plan((one,) * layers, room=0 if method.rolling else None)
 
 
 def rolling(n: int, budget: int, chunk: int) -> LayerPlan:
@@ -160,7 +164,7 @@ def _(method: H2O, layers: int, n: int) -> Plan:
     if method.variant == "published":
         extra = {"scored": n * n, "score_rows": QUERY_BLOCK} if budget < n else {}
         return Plan((whole(n, min(budget, n), **extra),) * layers)
-    return Plan((whole(n, min(budget, n), sums=True),) * layers, grows=budget >= n)
+    return Plan((whole(n, min(budget, n), sums=True),) * layers, room=None if budget >= n else 0)
 
 
 @plan.register
@@ -208,4 +212,8 @@ def _(method: SummaryKV, layers: int, n: int) -> Plan:
     count = max(0, n - budget) // method.segment if most else 0
     source = REQUEST_TOKENS + most + method.segment
     decoded = most if method.summarizer == "model" else 0
-    return Plan((one,) * layers, grows=budget >= n, asides=((source, decoded), (most, 0)) * count)
+    whole_prompt = (
+        isinstance(method.budget, float) and method.budget == 1
+    )  # then nothing is evicted
+    room = None if whole_prompt else max(0, budget - n)
+    return Plan((one,) * layers, room=room, asides=((source, decoded), (most, 0)) * count)

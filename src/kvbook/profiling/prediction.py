@@ -306,7 +306,7 @@ def _beside(phase: Phase, shape: ModelShape, tokens: int, decoded: int, size: in
     """Add a pass of its own over ``tokens``, and its decoding, to every layer."""
     layer = LayerPlan(tokens, tokens, tokens, causal_pairs(tokens), tokens)
     read = count_layer(shape, layer, size, False)
-    answer = decode_layer(shape, tokens, decoded, True, size)
+    answer = decode_layer(shape, tokens, decoded, decoded, size)
     added = tuple(
         {part: one.get(part, Cost()) + read.get(part, Cost()) + answer.get(part, Cost())
          for part in one | read}
@@ -319,11 +319,12 @@ def _beside(phase: Phase, shape: ModelShape, tokens: int, decoded: int, size: in
     )
 
 
-def decode_layer(shape: ModelShape, held: int, tokens: int, grows: bool, size: int) -> dict:
-    """One layer over ``tokens`` decoding steps, the first of which finds ``held`` entries."""
+def decode_layer(shape: ModelShape, held: int, tokens: int, added: int, size: int) -> dict:
+    """One layer over ``tokens`` decoding steps, the first of which finds ``held`` entries, and the
+    first ``added`` of which add one."""
     if not tokens:
         return {}
-    seen = tokens * (held + 1) + (tokens * (tokens - 1) // 2 if grows else 0)
+    seen = tokens * (held + 1) + added * (added - 1) // 2 + (tokens - added) * added
     flops = layer_flops(shape, tokens, seen)
     traffic = layer_bytes(shape, tokens, seen, size, passes=tokens)
     return {part: Cost(flops[part], traffic[part]) for part in flops}
@@ -333,7 +334,7 @@ def count_decode(shape: ModelShape, steps: Plan, tokens: int, size: int) -> Phas
     """All decoding steps together."""
     layers = []
     for layer in steps.layers:
-        one = decode_layer(shape, layer.keeps, tokens, steps.grows, size)
+        one = decode_layer(shape, layer.keeps, tokens, steps.added(tokens), size)
         if layer.sums and tokens:  # every step adds its row of attention to the sums
             one["scoring"] = Cost(0, 12 * shape.heads * layer.keeps * tokens)
         layers.append(one)
@@ -379,7 +380,7 @@ def find_peak(
         widest = stage_bytes(shape, scan, size, False)
         moments += [(0, widest["rope"]), (0, widest["mlp"])]
         moments += [(0, widest["attention"] + entry * n)]
-    grown = new_tokens - 1 if steps.grows else 0
+    grown = steps.added(new_tokens - 1)
     for layer in steps.layers:
         stages = stage_bytes(shape, layer, size, matrix)
         reading, kept = before + entry * layer.entries, before + entry * layer.keeps
