@@ -375,6 +375,26 @@ def test_a_second_attach_is_refused(llama):
             pass
 
 
+@pytest.mark.parametrize("name", ["streamingllm", "summarykv"])
+def test_a_cache_of_the_callers_goes_on_as_our_own_does(llama, prompt, name):
+    """A loop of the caller's own, with the cache that the caller made."""
+    logits = []
+    for mine in (None, DynamicCache()):
+        with create_method(name, budget=8).attach(llama) as run:
+            llama(prompt, past_key_values=mine)
+            for token in range(1, 5):
+                given = mine if mine is not None else run.cache
+                out = llama(torch.tensor([[token]]), past_key_values=given)
+            logits.append(out.logits)
+    torch.testing.assert_close(*logits)
+
+
+def test_a_cache_of_another_kind_is_refused(llama, prompt):
+    with create_method("fullkv").attach(llama):
+        with pytest.raises(UnsupportedError, match="past_key_values is a tuple"):
+            llama(prompt, past_key_values=((torch.zeros(1), torch.zeros(1)),))
+
+
 def test_a_foreign_cache_is_refused(llama, prompt):
     cache = llama(prompt).past_key_values
     with (

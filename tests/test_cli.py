@@ -50,6 +50,14 @@ def test_help_for_run_names_the_chapters():
         (["book", "--profile", "desktop"], "smoke, laptop, gpu"),
         (["evaluate", "--task", "squad"], "unknown task 'squad'; tasks are: narrativeqa, "),
         (["check", "nowhere"], "there is no folder nowhere"),
+        (["run", "snapkv", "-p", b"prompt=abc\xff"], "this is not UTF-8"),
+        (["run", "snapkv", "-p", "model=./nowhere"], "model: there is no folder"),
+        (["run", "profiling", "-p", "contexts=[2048,1024]"], "the smallest first"),
+        (["run", "introduction", "-p", "contexts=[]"], "at least 1"),
+        (["profile", "--method", ","], "nothing to do"),
+        (["profile", "--context", "²"], "give numbers of tokens"),
+        (["profile", "--budget", "[" * 5000], "budget="),
+        (["evaluate", "--budget", "Infinity"], "budget=inf"),
     ],
 )
 def test_bad_input_is_one_message(arguments, says):
@@ -185,6 +193,13 @@ def test_bench_says_at_once_that_its_numbers_cannot_be_kept(tmp_path):
     asked = kvbook("bench", "--output", tmp_path / "file")
     assert (asked.returncode, "Traceback" in asked.stderr) == (2, False)
     assert "cannot write to" in asked.stderr
+
+
+def test_a_path_is_printed_as_it_is(tmp_path):
+    """Brackets in it mean nothing to the terminal's colours."""
+    folder = tmp_path / "my [bold]runs[/bold] :smile:"
+    done = kvbook("run", "introduction", "--profile", "smoke", "--output", str(folder), "--no-page")
+    assert f"{folder}/introduction.ipynb" in done.stdout, done.stderr
 
 
 def test_doctor_answers_every_question():

@@ -123,6 +123,16 @@ def test_missing_data_are_refused_before_a_kernel_starts(tmp_path):
         run_chapter("evaluation", {"data": "nowhere"}, output=tmp_path, progress=False)
 
 
+def test_a_model_in_a_folder_is_found_from_where_the_user_is(tmp_path, notebook, monkeypatch):
+    notebook("from kvbook import results", "results.save('status', {'model': model})")
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    (tmp_path / "smollm2-135m").mkdir()  # a name of ours means no folder
+    monkeypatch.chdir(tmp_path)
+    for given, wanted in (("models/mine", tmp_path / "models/mine"), ("smollm2-135m",) * 2):
+        done = run_chapter("status", {"model": given}, output=tmp_path / "out", progress=False)
+        assert json.loads(done.results.read_text())["data"]["model"] == str(wanted)
+
+
 def test_a_chapter_runs_in_the_smoke_profile(tmp_path):
     """The whole of a real chapter, on the tiny random model, with the parameters of the README."""
     done = run_chapter(

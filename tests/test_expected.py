@@ -60,6 +60,24 @@ def test_near_is_within_the_tolerance_and_off_is_beyond(kept):
     assert states(DATA | {"needle": {"a, budget 64": [True, False, False, False]}})[1] == "off"
 
 
+@pytest.mark.parametrize("odd", ["100", None, [100], {"a": 1}])
+def test_a_value_that_is_no_number_is_told(kept, odd):
+    told = expected.compare({"snapkv": run(DATA | {"kv_bytes": odd})})[0]
+    assert (told.state, told.reason) == ("not compared", "not in the file: kv_bytes")
+
+
+def test_a_ratio_to_nothing_is_told(kept):
+    nothing = DATA | {"parts": {"fast": {"x": 1.0}, "full": {"x": 0.0}}}
+    assert states(nothing)[2] == "not compared"
+
+
+def test_a_file_with_the_name_of_another_chapter_is_refused(kept, tmp_path):
+    (tmp_path / "results").mkdir()
+    write_whole(tmp_path / "results" / "h2o.json", run().model_dump_json())
+    with pytest.raises(ResultError, match="holds the results of 'snapkv'"):
+        expected.find_runs(tmp_path)
+
+
 def test_bytes_are_exact_or_those_of_the_other_dtype(kept):
     assert [states(DATA | {"kv_bytes": n})[0] for n in (100, 101, 200, 50)] == [
         "same", "off", "near", "near",

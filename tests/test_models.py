@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from kvbook import load_model, models
 from kvbook.errors import ModelError, ParameterError
@@ -57,6 +58,32 @@ def test_weights_that_are_cut_off_are_refused(saved):
     weights = saved / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     with pytest.raises(ModelError, match="damaged or cut off"):
+        load_model(str(saved))
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("config.json", "{"),
+        ("config.json", "{}"),
+        ("config.json", "[]"),
+        ("config.json", '{"model_type": "llama", "hidden_size": "many"}'),
+        ("tokenizer.json", "{}"),
+        ("tokenizer_config.json", "nothing"),
+    ],
+)
+def test_a_damaged_file_of_a_model_is_one_message(saved, name, content):
+    (saved / name).write_text(content)
+    with pytest.raises(ModelError, match="cannot read the model in"):
+        load_model(str(saved))
+
+
+def test_weights_that_are_missing_are_not_drawn_anew(saved):
+    """transformers would fill them with random numbers, and only warn."""
+    weights = load_file(saved / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, saved / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="1 are missing, such as model.layers.1.mlp.up_proj"):
         load_model(str(saved))
 
 

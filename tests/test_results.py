@@ -49,6 +49,20 @@ def test_provenance_names_the_run(monkeypatch):
     assert p.versions["torch"] and p.machine["cores"] == os.cpu_count()
 
 
+def test_outside_of_a_chapter_the_provenance_has_what_was_asked_for():
+    results.save("x", {}, parameters={"model": "m", "seed": 5, "limit": None})
+    p = results.load("x").provenance
+    assert (p.chapter, p.model, p.seed, p.parameters["limit"]) == ("interactive", "m", 5, None)
+
+
+@pytest.mark.parametrize(
+    "asked, threads", [("3", 3), ("2,1", 2), ("", os.cpu_count()), ("all", os.cpu_count())]
+)
+def test_threads_are_those_of_the_outermost_level(monkeypatch, asked, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert results.machine()["threads"] == threads
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
 def test_what_json_cannot_hold_is_refused(value, folder):
     with pytest.raises(ResultError, match="cannot be saved"):

@@ -42,7 +42,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, Cache
 from transformers.generation import GenerationMode
 
 from kvbook.attention import attend, attend_and_sum
@@ -157,6 +157,7 @@ class Run:
         self._grad = True
         self._aside_seconds = 0.0
         self.cache: KVCache | None = None
+        self._given: Cache | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -236,8 +237,13 @@ class Run:
         batch, columns = inputs.shape[:2]
         self._refuse_call(kwargs)
         cache = kwargs.get("past_key_values")
+        if cache is not None and not isinstance(cache, Cache):
+            raise UnsupportedError(
+                f"past_key_values is a {type(cache).__name__}: give `run.cache`, another Cache of "
+                "transformers that is empty, or none"
+            )
         fresh = cache is None or cache.get_seq_length() == 0
-        if not fresh and cache is not self.cache:
+        if not fresh and cache is not self.cache and cache is not self._given:
             raise UnsupportedError(
                 "this past_key_values was not made by the latest prompt under this attach; "
                 "pass `run.cache`, or none to start anew"
@@ -354,6 +360,7 @@ class Run:
     def _begin(self, lengths: list[int], given) -> None:
         self._clear()
         self.cache = KVCache(len(self._layers))
+        self._given = given
         if given is not None:  # an empty cache of the caller's: it fills as the caller expects
             given.layers = self.cache.layers
         self._prompt = list(lengths)

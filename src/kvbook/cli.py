@@ -22,7 +22,7 @@ app = typer.Typer(
     help="KV-cache compression methods, and the book that explains them.",
     pretty_exceptions_enable=False,
 )
-out, err = Console(), Console(stderr=True)
+out, err = Console(emoji=False), Console(stderr=True, emoji=False)
 ProfileOption = Annotated[str, typer.Option(help="smoke (seconds), laptop (the book), or gpu.")]
 
 
@@ -100,13 +100,7 @@ def run(
         err.print("[yellow]interrupted[/]: what was executed so far is kept as a .partial.ipynb")
         raise typer.Exit(130) from None
     out.print(f"[green]done[/] in {done.seconds:.0f} s")
-    for label, path in (
-        ("notebook", done.notebook),
-        ("results", done.results),
-        ("open", done.page),
-    ):
-        if path:
-            out.print(f"  {label:9}{path}", soft_wrap=True, highlight=False)
+    _print_paths(notebook=done.notebook, results=done.results, open=done.page)
 
 
 @app.command()
@@ -199,8 +193,7 @@ def evaluate(
         table.add_row(*row)
     out.print(table)
     _print_notes(done.notes)
-    out.print(f"  {'items':9}{output}", soft_wrap=True, highlight=False)
-    out.print(f"  {'summary':9}{done.summary}", soft_wrap=True, highlight=False)
+    _print_paths(items=output, summary=done.summary)
 
 
 @app.command()
@@ -279,14 +272,9 @@ def finetune(
     out.print(done.losses, highlight=False)
     _print_table(done.rows)
     _print_notes(done.notes)
-    for label, path in (
-        ("adapter", done.trained.adapter),
-        ("model", done.merged),
-        ("gguf", done.gguf),
-        ("numbers", done.numbers),
-    ):
-        if path:
-            out.print(f"  {label:9}{path}", soft_wrap=True, highlight=False)
+    _print_paths(
+        adapter=done.trained.adapter, model=done.merged, gguf=done.gguf, numbers=done.numbers
+    )
 
 
 @app.command()
@@ -338,7 +326,7 @@ def profile(
     )
     _print_table(grid.rows)
     _print_notes(grid.notes)
-    out.print(f"  {'numbers':9}{output}", soft_wrap=True, highlight=False)
+    _print_paths(numbers=output)
 
 
 @app.command()
@@ -352,7 +340,7 @@ def bench(
     hour on two cores."""
     from kvbook import results
     from kvbook.files import check_writable
-    from kvbook.models import load_model
+    from kvbook.models import EMBEDDED, load_model
     from kvbook.profiling.bench import bench as run_bench
     from kvbook.profiling.bench import find_kvpress, plain
 
@@ -362,7 +350,9 @@ def bench(
         err.print("[yellow]note:[/] without kvpress: `make kvpress` sets it up")
     done = run_bench(load_model(), repeats, kvpress)
     _print_table([promise.row() for promise in done["promises"]])
-    out.print(f"  {'numbers':9}{results.save('profiling-bench', plain(done), directory=output)}")
+    asked = {"model": EMBEDDED, "repeats": repeats}
+    numbers = results.save("profiling-bench", plain(done), parameters=asked, directory=output)
+    _print_paths(numbers=numbers)
 
 
 def _split(values: list[str]) -> list[str]:
@@ -376,6 +366,13 @@ def _print_table(rows: list[dict[str, str]]) -> None:
     for row in rows:
         table.add_row(*(escape(str(value)) for value in row.values()))
     out.print(table)
+
+
+def _print_paths(**paths: Path | None) -> None:
+    """A line each: what it is, and where."""
+    for label, path in paths.items():
+        if path:
+            out.print(f"  {label:9}{escape(str(path))}", soft_wrap=True, highlight=False)
 
 
 def _print_notes(notes: list[str]) -> None:
@@ -409,11 +406,8 @@ def book(
             "[yellow]interrupted[/]: chapters executed so far are kept; the same command goes on"
         )
         raise typer.Exit(130) from None
-    out.print(
-        f"[green]The book:[/] {made / 'html' / 'index.html'}", soft_wrap=True, highlight=False
-    )
-    if pdf:
-        out.print(f"[green]On paper:[/] {made / 'kvbook.pdf'}", soft_wrap=True, highlight=False)
+    out.print("[green]done[/]")
+    _print_paths(book=made / "html" / "index.html", pdf=made / "kvbook.pdf" if pdf else None)
 
 
 @app.command()
@@ -430,7 +424,7 @@ def check(
 
     runs = expected.find_runs(folder)
     if keep:
-        out.print(f"  {'kept':9}{expected.keep(runs)}", soft_wrap=True, highlight=False)
+        _print_paths(kept=expected.keep(runs))
     colours = {"same": "green", "near": "green", "off": "red"}
     table = Table("", "chapter", "value", "expected", "yours", "within", box=SIMPLE_HEAD)
     compared = expected.compare(runs)

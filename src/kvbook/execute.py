@@ -89,13 +89,7 @@ def run_chapter(
     output = Path(output or Path("kvbook-runs") / name).resolve()
     check_writable(output)
     partial, final = output / f"{name}.partial.ipynb", output / f"{name}.ipynb"
-    for key, given in (("prompt_file", "file"), ("data", "file or folder")):
-        where = parameters.get(key)
-        if where and (key, where) != ("data", "hub"):
-            path = Path(where).resolve()  # the notebook runs in its output folder
-            if not (path.is_file() or (path.is_dir() and key == "data")):
-                raise ParameterError(f"{key}: there is no {given} {path}")
-            parameters[key] = str(path)
+    _resolve_paths(parameters)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     run = {
         "chapter": name,
@@ -138,6 +132,31 @@ def run_chapter(
     partial.unlink()
     made = _page(final) if page else None
     return Executed(final, output / "results" / f"{name}.json", made, seconds)
+
+
+def _resolve_paths(parameters: dict) -> None:
+    """Files and folders from where the user is: the notebook runs in its output folder.
+
+    Raises
+    ------
+    ParameterError
+        One is not there.
+    """
+    from kvbook.models import is_folder  # which takes seconds to import
+
+    wanted = {"prompt_file": "file", "data": "file or folder", "model": "folder"}
+    for key, kind in wanted.items():
+        name = parameters.get(key)
+        if (
+            not name
+            or (key == "data" and name == "hub")
+            or (key == "model" and not is_folder(name))
+        ):
+            continue
+        path = Path(name).expanduser().resolve()
+        if not ((path.is_file() and "file" in kind) or (path.is_dir() and "folder" in kind)):
+            raise ParameterError(f"{key}: there is no {kind} {path}")
+        parameters[key] = str(path)
 
 
 def inputs_key(chapter: Chapter, parameters: dict) -> str:

@@ -5,6 +5,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -63,16 +64,22 @@ class Expected:
         Raises
         ------
         ResultError
-            It is not there.
+            It is not there, or no number.
         """
-        value = self._mean(data, self.path)
-        return value / self._mean(data, self.over) if self.over else value
+        value, over = self._mean(data, self.path), self._mean(data, self.over) if self.over else 1.0
+        if not over:
+            raise ResultError(f"the results of {self.chapter} have 0 in {self.over}: run it again")
+        return value / over
 
     def _mean(self, data: dict[str, Any], path: str) -> float:
-        found = [float(one) for one in dpath.values(data, path)]
+        found = dpath.values(data, path)
         if not found:
             raise ResultError(f"the results of {self.chapter} have no {path}: run it again")
-        return fmean(found)
+        if not all(isinstance(one, int | float) and isfinite(one) for one in found):
+            raise ResultError(
+                f"the results of {self.chapter} have no number in {path}: run it again"
+            )
+        return fmean(map(float, found))
 
 
 def _needles(chapter: str, *runs: str) -> tuple[Expected, ...]:
@@ -240,7 +247,7 @@ def find_runs(folder: Path) -> dict[str, ResultFile]:
     ParameterError
         No such folder, or no results in it.
     ResultError
-        A file is damaged.
+        A file is damaged, or has another chapter's name.
     """
     if not folder.is_dir():
         raise ParameterError(
@@ -252,6 +259,8 @@ def find_runs(folder: Path) -> dict[str, ResultFile]:
     for path in sorted({*folder.glob("*.json"), *folder.rglob("results/*.json")}):
         if path.stem in CHAPTERS:
             run = results.load(path.stem, path.parent)
+            if run.name != path.stem:
+                raise ResultError(f"{path} holds the results of {run.name!r}: give it its own name")
             runs[path.stem] = max(
                 runs.get(path.stem, run),
                 run,

@@ -91,7 +91,7 @@ def load_model(
     elif name == RANDOM:
         model, tokenizer = _random(PUBLISHED["Qwen3-0.6B"](), dtype)
         source = "random weights"
-    elif Path(name).is_dir() or name.startswith((".", "/", "~")):
+    elif is_folder(name):
         path = Path(name).expanduser()
         if not (path / "config.json").is_file():
             raise ModelError(
@@ -111,6 +111,12 @@ def load_model(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return LoadedModel(model.to(device).eval(), tokenizer, name, source)
+
+
+def is_folder(name: str) -> bool:
+    """Whether a model's name means a folder, there or not; the names of ours never do."""
+    ours = name in (EMBEDDED, TINY, RANDOM)
+    return not ours and (name.startswith((".", "/", "~")) or Path(name).is_dir())
 
 
 def resolve_device(device: str) -> torch.device:
@@ -147,18 +153,21 @@ def _read(where: Path | str, dtype: torch.dtype, local: bool):
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=local)
         with quiet():
-            model = AutoModelForCausalLM.from_pretrained(
+            model, loading = AutoModelForCausalLM.from_pretrained(
                 where,
                 dtype=dtype,
                 local_files_only=local,
                 use_safetensors=True,  # never a pickle
+                output_loading_info=True,
             )
+        if missing := sorted(loading["missing_keys"]):
+            raise EOFError(f"{len(missing)} are missing, such as {missing[0]}")
     except (SafetensorError, EOFError) as error:
         raise ModelError(
             f"the weights in {where} are damaged or cut off ({error}): get them again"
         ) from None
-    except (OSError, ValueError) as error:
-        why = str(error).splitlines()[0]
+    except Exception as error:  # what a damaged file becomes is up to transformers
+        why = (str(error).splitlines() or [type(error).__name__])[0]
         if isinstance(where, Path):
             raise ModelError(f"cannot read the model in {where}: {why}") from None
         why = "it cannot be reached, and the model is not in its cache" if local else why

@@ -60,11 +60,16 @@ def results_dir() -> Path:
     return Path(os.environ.get("KVBOOK_RESULTS") or "results")
 
 
-def save(name: str, data: dict, *, kind: str = "measured", directory: Path | None = None) -> Path:
+def save(
+    name: str, data: dict, *, parameters: dict | None = None, directory: Path | None = None
+) -> Path:
     """Write ``<directory>/<name>.json`` with its provenance: whole, or not at all.
 
     Parameters
     ----------
+    parameters : dict, optional
+        What was asked for, ``model`` and ``seed`` among it, where no chapter is executed; a
+        chapter's are known.
     directory : Path, optional
         `results_dir` when left out.
 
@@ -74,9 +79,8 @@ def save(name: str, data: dict, *, kind: str = "measured", directory: Path | Non
         The data hold something that JSON has not (NaN, an object), or the disk is full.
     """
     try:
-        result = ResultFile(
-            name=name, kind=kind, provenance=collect_provenance(), data=_plain(data)
-        )
+        provenance = collect_provenance(_plain(parameters))
+        result = ResultFile(name=name, provenance=provenance, data=_plain(data))
         text = json.dumps(result.model_dump(), indent=1, allow_nan=False, ensure_ascii=False)
     except (ValidationError, ValueError, TypeError) as error:
         raise ResultError(f"result {name!r} cannot be saved: {error}") from None
@@ -143,11 +147,12 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def collect_provenance() -> Provenance:
-    """What is known of this run: from `kvbook.execute`, or of an interactive session."""
+def collect_provenance(asked: dict | None = None) -> Provenance:
+    """What is known of this run: from `kvbook.execute`, or of an interactive session, with the
+    parameters that it asked for."""
     run = json.loads(os.environ.get("KVBOOK_RUN") or "{}")
     started = run.get("started") or datetime.now(UTC).isoformat(timespec="seconds")
-    parameters = run.get("parameters", {})
+    parameters = run.get("parameters", asked or {})
     commit, dirty = _commit()
     return Provenance(
         chapter=run.get("chapter", "interactive"),
@@ -192,10 +197,16 @@ def machine() -> dict[str, JsonValue]:
     return {
         "cpu": name,
         "cores": os.cpu_count(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1),
+        "threads": _threads(),
         "memory_gb": memory,
         "os": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _threads() -> int:
+    """Of ``OMP_NUM_THREADS``, the outermost level of ``4,2``; all cores without it."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(asked) if asked.isdecimal() else os.cpu_count() or 1
 
 
 def _commit() -> tuple[str | None, bool | None]:

@@ -309,13 +309,15 @@ def finetune(plan: Plan, *, fresh: bool = False) -> Finetuned:
         "scores": {"base": base.scores.data(), "merged": after.scores.data()},
         "comparisons": {name: one.data() for name, one in comparisons.items()},
     }
+    asked = {"model": plan.model, "backend": plan.backend, "items": plan.items}
+    asked |= plan.config.model_dump()  # with the seed
     return Finetuned(
         trained=trained,
         merged=merged,
         gguf=gguf,
         comparisons=comparisons,
         notes=_tell_scores(plan, base, after),
-        numbers=results.save("finetune", data, directory=plan.output),
+        numbers=results.save("finetune", data, parameters=asked, directory=plan.output),
     )
 
 

@@ -122,7 +122,7 @@ def profile_grid(
         ``.json`` file or cannot be written; before anything is measured.
     """
     grid = make_grid(methods, budgets=[budget], parameters=parameters)
-    wrong = [one for one in contexts if not one.isdigit() or int(one) < 1]
+    wrong = [one for one in contexts if not one.isdecimal() or int(one) < 1]
     if wrong or not contexts:
         raise ParameterError(
             f"--contexts {','.join(wrong)}: give numbers of tokens with commas between, such as "
@@ -141,5 +141,15 @@ def profile_grid(
     check_writable(output.parent)
     named = {method.name: method for method in grid.methods}
     done = profile(lm, named, lengths, new_tokens, repeats, memory=None if memory else ())
-    results.save(output.stem, done.data(), directory=output.parent)
+    asked = {
+        "model": model,
+        "dtype": dtype,
+        "methods": list(methods),
+        "contexts": lengths,
+        "budget": budget,
+        "parameters": list(parameters),
+        "new_tokens": new_tokens,
+        "repeats": repeats,
+    }
+    results.save(output.stem, done.data(), parameters=asked, directory=output.parent)
     return done

@@ -3,7 +3,7 @@
 import gc
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
@@ -155,7 +155,6 @@ def measure_all(
     memory: Collection[int] | None = None,
     fresh: FreshProcesses | None = None,
     progress: bool = True,
-    done: Callable[[Measurement], None] | None = None,
 ) -> list[Measurement]:
     """`measure` for several methods and lengths, in turns: in every repeat each method runs
     once, and each repeat begins with another one, so that a slow moment of the machine hits
@@ -174,8 +173,6 @@ def measure_all(
         Where these processes come from, when there is such a context already.
     progress : bool
         Show a line with what is being measured.
-    done : callable, optional
-        Called with each measurement as soon as it is complete.
 
     Returns
     -------
@@ -230,8 +227,6 @@ def measure_all(
                     name, context, new_tokens, weights, samples[name], peaks[name], name in failed
                 )
                 measured.append(one)
-                if done:
-                    done(one)
     return measured
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kvbook.errors import ParameterError
+from kvbook.files import check_writable
 from kvbook.methods import CATALOGUE, Method, create_method
 from kvbook.models import load_model
 from kvbook.results import save
@@ -70,8 +71,9 @@ def table_rows(cells: Sequence[dict]) -> list[list[str]]:
         own = [cell for cell in cells if cell["label"] == label]
         scores = [say(cell).replace(" (", "\n(") for cell in own]
         kept = sum(cell["kept_bytes"] for cell in own) / len(own) / 2**20
-        seconds = sum(cell["seconds"] for cell in own)
-        rows.append([label.replace(" ", "\n"), *scores, f"{kept:.2f}", f"{seconds:.0f}"])
+        times = [cell["seconds"] for cell in own]
+        seconds = "–" if None in times else f"{sum(times):.0f}"
+        rows.append([label.replace(" ", "\n"), *scores, f"{kept:.2f}", seconds])
     return rows
 
 
@@ -99,6 +101,10 @@ def make_grid(
     """
     names = METHODS if "all" in methods else tuple(dict.fromkeys(methods))
     chosen = tuple(TASKS) if "all" in tasks else tuple(dict.fromkeys(tasks))
+    if not names or not chosen or not budgets:
+        raise ParameterError(
+            f"nothing to do: give a method of {', '.join(METHODS)}, a task and a budget, or all"
+        )
     for task in chosen:
         task_named(task)
     wrong = [one for one in parameters if "=" not in one]
@@ -129,7 +135,7 @@ def make_grid(
 def _value(text: str):
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -157,6 +163,8 @@ def evaluate_grid(
     summary = Path(summary or Path(folder) / "summary.json")
     if summary.suffix != ".json":
         raise ParameterError(f"the summary is JSON, and {summary} does not end with .json")
+    check_writable(folder)
+    check_writable(summary.parent)
     sizes = {task: len(Benchmark(task, data).rows) for task in grid.tasks}
     total = sum(min(limit or size, size) for size in sizes.values()) * len(grid.methods)
     lm = load_model(model, dtype=dtype)
@@ -190,10 +198,21 @@ def evaluate_grid(
                         f"{name} on {task}: {cell.out_of_memory} of {len(cell.items)} items ran "
                         "out of memory; they are not in the score, and the next run tries them again"
                     )
-    return Evaluated(results, notes, save_summary(results, Path(folder), summary))
+    asked = {
+        "model": model,
+        "dtype": dtype,
+        "data": str(data) if data else "embedded",
+        "limit": limit,
+        "seed": seed,
+        "max_length": max_length,
+        "batch": batch,
+    }
+    return Evaluated(results, notes, save_summary(results, Path(folder), summary, asked))
 
 
-def save_summary(results: Sequence[TaskResult], folder: Path, path: Path) -> Path:
+def save_summary(
+    results: Sequence[TaskResult], folder: Path, path: Path, parameters: dict | None = None
+) -> Path:
     """All cells as one results file with its provenance; items' files relative to ``folder``."""
     cells = [cell.cell | {"file": str(cell.path.relative_to(folder))} for cell in results]
-    return save(path.stem, {"cells": cells}, directory=path.parent)
+    return save(path.stem, {"cells": cells}, parameters=parameters, directory=path.parent)

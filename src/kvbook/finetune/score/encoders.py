@@ -88,10 +88,10 @@ def choose_encoder(
     return Encoder(name, folder, LAYERS[name] if layer is None else layer, baseline)
 
 
-def shipped_baseline(model: str, language: str = "zh") -> Path:
-    """The file of a baseline that comes with bert-score."""
+def shipped_baseline(model: str) -> Path:
+    """The file of a Chinese baseline that comes with bert-score."""
     package = Path(str(distribution("bert-score").locate_file("bert_score")))
-    return package / "rescale_baseline" / language / f"{model}.tsv"
+    return package / "rescale_baseline" / "zh" / f"{model}.tsv"
 
 
 def _fetch_bert_base_chinese() -> Path:
