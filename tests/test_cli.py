@@ -214,3 +214,13 @@ def test_doctor_answers_every_question():
 @pytest.mark.parametrize("command", ["list", "run", "evaluate", "finetune", "book", "doctor"])
 def test_help(command):
     assert kvbook(command, "-h").returncode == 0
+
+
+def test_the_table_of_a_profile_fits_a_terminal(tmp_path):
+    done = kvbook(
+        "profile", "--model", "tiny-random", "--method", "pyramidinfer", "--context", "64", "--no-memory",
+        "--new-tokens", "2", "--output", "profile.json",
+        cwd=tmp_path, env=os.environ | {"COLUMNS": "80"},
+    )  # fmt: skip
+    row = next(line for line in done.stdout.splitlines() if "pyramidinfer " in line)
+    assert len(row.split()) == 10, done.stdout  # nothing is broken within a word or a number

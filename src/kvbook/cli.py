@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -324,7 +325,7 @@ def profile(
         dtype=dtype,
         output=output,
     )
-    _print_table(grid.rows)
+    _print_table([_stack(row) for row in grid.rows], gap=0)
     _print_notes(grid.notes)
     _print_paths(numbers=output)
 
@@ -359,8 +360,15 @@ def _split(values: list[str]) -> list[str]:
     return [one.strip() for value in values for one in value.split(",") if one.strip()]
 
 
-def _print_table(rows: list[dict[str, str]]) -> None:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+def _stack(row: dict[str, str]) -> dict[str, str]:
+    """Columns narrow enough for a terminal: heads in short lines, a spread below its median."""
+    heads = ["\n".join(textwrap.fill(part, 7) for part in head.split(", ")) for head in row]
+    cells = [one.replace(" (", "\n").replace(" to ", "–\n").rstrip(")") for one in row.values()]
+    return dict(zip(heads, cells, strict=True))
+
+
+def _print_table(rows: list[dict[str, str]], gap: int = 1) -> None:
+    table = Table(box=SIMPLE_HEAD, padding=(0, gap, 0, 0))
     for column in rows[0]:
         table.add_column(column, overflow="fold")
     for row in rows:
