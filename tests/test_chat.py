@@ -3,8 +3,12 @@
 import json
 
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from kvbook import create_method, load_model
+from kvbook.cache import KVLayer
 from kvbook.chat import Chat
 from kvbook.errors import ParameterError, ResultError, UnsupportedError
 
@@ -75,8 +79,6 @@ def test_a_file_that_is_no_session_is_refused(lm, tmp_path, content):
     if content == "half":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     elif content == "foreign":
-        from safetensors.torch import save_file
-
         save_file({"a": chat.run.inv_freq.clone()}, path)
     else:
         path.write_bytes(content)
@@ -98,9 +100,6 @@ def test_a_file_that_is_no_session_is_refused(lm, tmp_path, content):
     ],
 )  # fmt: skip
 def test_a_damaged_session_says_what_is_wrong(lm, tmp_path, words, damage):
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-
     path, broken = tmp_path / "session.kv", tmp_path / "broken.kv"
     with Chat(lm, bounded()) as chat:
         chat.say(FIRST, max_new_tokens=4)
@@ -113,6 +112,26 @@ def test_a_damaged_session_says_what_is_wrong(lm, tmp_path, words, damage):
     save_file(tensors, broken, metadata | {"facts": json.dumps(facts)})
     with pytest.raises(ResultError, match=f"{words}.*save it again"):
         Chat.load(broken, lm)
+
+
+def test_a_session_that_cannot_be_put_back_leaves_the_model_alone(lm, tmp_path, monkeypatch):
+    path = tmp_path / "session.kv"
+    with Chat(lm, bounded()) as chat:
+        chat.say(FIRST, max_new_tokens=4)
+        chat.save(path)
+    chat = Chat.load(path, lm)
+    with monkeypatch.context() as patch:
+        patch.setattr(KVLayer, "assign", lambda *args: torch.empty(10**15))  # out of memory
+        with pytest.raises(RuntimeError, match="memory"), chat:
+            pass
+    with chat:
+        assert len(chat.turns) == 1
+
+
+def test_a_session_of_another_format_says_which(lm, tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "old.kv", {"format": "kvbook-session-1"})
+    with pytest.raises(ResultError, match="'kvbook-session-1', and 'kvbook-session-2' is read"):
+        Chat.load(tmp_path / "old.kv", lm)
 
 
 def test_a_missing_session_and_another_model_are_refused(lm, tmp_path):

@@ -54,6 +54,16 @@ def test_a_folder_gives_the_model_that_was_saved(saved):
     assert torch.equal(there, here)
 
 
+def test_a_folder_may_be_a_path(saved):
+    assert load_model(saved).source == "a local folder"
+
+
+@pytest.mark.parametrize("name", ["~nobody-here/model", "/" + "long" * 100])
+def test_a_path_that_cannot_be_is_one_message(name):
+    with pytest.raises(ModelError, match="no model at"):
+        load_model(name)
+
+
 def test_weights_that_are_cut_off_are_refused(saved):
     weights = saved / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])

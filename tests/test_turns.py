@@ -56,3 +56,15 @@ def test_an_end_that_only_the_last_answer_has_is_not_read_twice(smollm2):
     )
     assert behind_answer(smollm2) == "</s>"
     assert later_turn(smollm2, "Why?") == "\n[user] Why?</s>[assistant] "
+
+
+def test_what_ends_an_answer_is_cut_between_tokens(smollm2):
+    """What stands behind the last answer, and behind others, begins alike and means nothing
+    else."""
+    smollm2.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}@@{{ m['content'] }}<|im_end|>"
+        "{% if loop.last and not add_generation_prompt %}<|endoftext|>{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant@@{% endif %}"
+    )
+    assert behind_answer(smollm2) == "<|im_end|>"
+    assert later_turn(smollm2, "Why?") == "<|im_start|>user@@Why?<|im_end|><|im_start|>assistant@@"

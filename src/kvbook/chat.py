@@ -61,8 +61,13 @@ class Chat:
                 "a chat is one `with` block: save it there, and go on with Chat.load"
             )
         self.run = self._open.enter_context(self.method.attach(self.lm.model))
-        if self._saved:
-            self._resume(self._saved)
+        try:
+            if self._saved:
+                self._resume(self._saved)
+        except BaseException:  # no memory for it, or interrupted: the model is as it was
+            self._open.close()
+            self.run = None
+            raise
         return self
 
     def __exit__(self, *error) -> None:

@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -144,19 +144,19 @@ def _resolve_paths(parameters: dict) -> None:
     """
     from kvbook.models import is_folder  # which takes seconds to import
 
-    wanted = {"prompt_file": "file", "data": "file or folder", "model": "folder"}
-    for key, kind in wanted.items():
+    wanted: dict[str, tuple[str, Callable[[str], bool]]] = {
+        "prompt_file": ("file", os.path.isfile),
+        "data": ("file or folder", os.path.exists),
+        "model": ("folder", os.path.isdir),
+    }
+    for key, (kind, is_there) in wanted.items():
         name = parameters.get(key)
-        if (
-            not name
-            or (key == "data" and name == "hub")
-            or (key == "model" and not is_folder(name))
-        ):
+        if not name or (key, name) == ("data", "hub") or (key == "model" and not is_folder(name)):
             continue
-        path = Path(name).expanduser().resolve()
-        if not ((path.is_file() and "file" in kind) or (path.is_dir() and "folder" in kind)):
+        path = os.path.realpath(os.path.expanduser(name))
+        if not is_there(path):
             raise ParameterError(f"{key}: there is no {kind} {path}")
-        parameters[key] = str(path)
+        parameters[key] = path
 
 
 def inputs_key(chapter: Chapter, parameters: dict) -> str:

@@ -60,9 +60,10 @@ def disk_errors() -> Iterator[None]:
             raise OSError(code, os.strerror(code)) from None
         raise
     except RuntimeError as error:
-        if "inline_container" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
-        raise
+        if "inline_container" not in str(error):
+            raise
+        code = errno.ENOSPC if "unexpected pos" in str(error) else errno.EIO
+        raise OSError(code, os.strerror(code)) from None
 
 
 def check_writable(folder: Path) -> None:

@@ -6,6 +6,7 @@ The embedded model is SmolLM2-135M-Instruct (Allal et al., 2025; Apache-2.0), wh
 for this user.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -56,13 +57,13 @@ class LoadedModel:
 
 
 def load_model(
-    name: str = EMBEDDED, *, dtype: str | torch.dtype = "auto", device: str = "auto"
+    name: str | Path = EMBEDDED, *, dtype: str | torch.dtype = "auto", device: str = "auto"
 ) -> LoadedModel:
     """Load a model and its tokenizer.
 
     Parameters
     ----------
-    name : str
+    name : str or Path
         ``"smollm2-135m"`` (embedded), ``"tiny-random"`` (made on the spot, for tests),
         ``"qwen3-0.6b-random"`` (random weights, for profiling), the path of a folder, or a hub
         id such as ``"Qwen/Qwen3-0.6B"``.
@@ -80,6 +81,7 @@ def load_model(
     ParameterError
         An unknown dtype or device.
     """
+    name = os.fspath(name)
     device = resolve_device(device)
     dtype = resolve_dtype(dtype, device)
     if name == EMBEDDED:
@@ -92,8 +94,8 @@ def load_model(
         model, tokenizer = _random(PUBLISHED["Qwen3-0.6B"](), dtype)
         source = "random weights"
     elif is_folder(name):
-        path = Path(name).expanduser()
-        if not (path / "config.json").is_file():
+        path = Path(os.path.expanduser(name))
+        if not os.path.isfile(path / "config.json"):
             raise ModelError(
                 f"no model at {path}: give a folder with config.json, weights and tokenizer"
             )
@@ -116,7 +118,7 @@ def load_model(
 def is_folder(name: str) -> bool:
     """Whether a model's name means a folder, there or not; the names of ours never do."""
     ours = name in (EMBEDDED, TINY, RANDOM)
-    return not ours and (name.startswith((".", "/", "~")) or Path(name).is_dir())
+    return not ours and (name.startswith((".", "/", "~")) or os.path.isdir(name))
 
 
 def resolve_device(device: str) -> torch.device:
@@ -164,13 +166,15 @@ def _read(where: Path | str, dtype: torch.dtype, local: bool):
             raise EOFError(f"{len(missing)} are missing, such as {missing[0]}")
     except (SafetensorError, EOFError) as error:
         raise ModelError(
-            f"the weights in {where} are damaged or cut off ({error}): get them again"
+            f"the weights in {where} are damaged or cut off, or those of another kind of model "
+            f"({error}): get them again"
         ) from None
     except Exception as error:  # what a damaged file becomes is up to transformers
         why = (str(error).splitlines() or [type(error).__name__])[0]
         if isinstance(where, Path):
             raise ModelError(f"cannot read the model in {where}: {why}") from None
-        why = "it cannot be reached, and the model is not in its cache" if local else why
+        if local and isinstance(error, OSError):
+            why = "it cannot be reached, and the model is not in its cache"
         raise ModelError(
             f"cannot load {where!r} from the hub ({why}): check the name and the network, or "
             "download the folder elsewhere and give its path"

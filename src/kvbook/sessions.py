@@ -124,7 +124,8 @@ class Session:
                 layer.assign(*(tensors[f"{i}/{part}"] for part in PARTS))
                 layer.is_initialized, layer.columns = True, self.facts.columns
         for name in sorted(one for one in tensors if "/memory/" in one):
-            layer, _, row, key, _, parts = name.split("/")
+            layer, _, row, rest = name.split("/", 3)
+            key, _, parts = rest.rsplit("/", 2)
             memory = state["_memory"].setdefault((int(layer), int(row)), {})
             one = tensors[name]
             memory[key] = one if parts == "1" else (*memory.get(key, ()), one)
@@ -183,7 +184,8 @@ def read_session(path: Path, lm) -> Session:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise ResultError(
-                    f"{path} is no session of kvbook (it says {metadata.get('format')!r})"
+                    f"{path} is no session of this kvbook: its format is "
+                    f"{metadata.get('format')!r}, and {FORMAT!r} is read here"
                 )
             facts = Facts.model_validate_json(metadata.get("facts", ""))
             names = [name for name in file.keys() if name != "empty"]  # noqa: SIM118

@@ -8,7 +8,7 @@ cache has read stays as it was.)
 
 THINKING = {"enable_thinking": False}
 """For every chat template; those that know nothing of thinking ignore it."""
-MARK = "@@"
+MARK = "@@answer@@"
 """Stands for an answer, to find what the template writes behind it."""
 
 
@@ -25,7 +25,7 @@ def first_turn(tokenizer, text: str) -> str:
 def behind_answer(tokenizer) -> str:
     """What ends an answer, whether it is the last one or not: ``<|im_end|>`` and a newline."""
     end, later = _behind(tokenizer), _behind(tokenizer, "|")
-    while not later.startswith(end):
+    while not (later.startswith(end) and _parts(tokenizer, later, len(end))):
         end = end[:-1]
     return end
 
@@ -34,6 +34,14 @@ def later_turn(tokenizer, text: str) -> str:
     """What comes behind an answer and its end when the user says ``text``, up to where the next
     answer begins."""
     return _behind(tokenizer, text)[len(behind_answer(tokenizer)) :]
+
+
+def _parts(tokenizer, text: str, at: int) -> bool:
+    """Whether a text may be read in two parts: no token goes across."""
+    whole, first, second = (
+        tokenizer(part, add_special_tokens=False).input_ids for part in (text, text[:at], text[at:])
+    )
+    return whole == first + second
 
 
 def _behind(tokenizer, *said: str) -> str:

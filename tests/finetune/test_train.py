@@ -207,6 +207,13 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(name, trained, cop
     assert_same_weights(copy, trained.adapter)
 
 
+@pytest.mark.parametrize("content", ["null", "5", "{}", '{"global_step": null, "max_steps": 6}'])
+def test_a_state_that_does_not_say_how_far_it_is_is_damaged(content, trained, copy):
+    unfinish(copy)
+    (copy / "checkpoint-6/trainer_state.json").write_text(content)
+    assert train_quickly(copy).resumed_from == 4
+
+
 def test_without_a_whole_checkpoint_it_begins_anew_and_says_so(trained, copy):
     unfinish(copy)
     for step in (2, 4, 6):

@@ -177,7 +177,9 @@ def test_a_line_that_is_no_record_is_refused_with_its_number(store):
         store.complete(ITEMS, Measure())
 
 
-@pytest.mark.parametrize("line", ["{}", '{"id": "item 0"}', "[" * 5000])
+@pytest.mark.parametrize(
+    "line", ["{}", '{"id": "item 0"}', '{"id": ["item 0"], "digest": "0"}', "[" * 5000]
+)
 def test_a_line_without_a_name_or_a_digest_is_refused_with_its_number(store, line):
     store.complete(ITEMS, Measure(), batch=3)
     lines = store.path.read_text().splitlines()

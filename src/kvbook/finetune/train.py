@@ -10,6 +10,7 @@ what the run is made, and what came out.
 import hashlib
 import json
 import math
+import os
 import shutil
 import sys
 import zipfile
@@ -137,7 +138,9 @@ def train(
     check_backend(backend)
     config, output = config or read_config(), Path(output).expanduser().resolve()
     check_folder(output)
-    name = str(Path(model).expanduser().resolve() if is_folder(str(model)) else model)
+    name = str(model)
+    if is_folder(name):
+        name = os.path.realpath(os.path.expanduser(name))
     base = load_model(name, dtype="bfloat16" if config.bf16 else "float32")
     count_trainable(base.model, config)  # which checks the layers' names
     notes: list[str] = []
@@ -174,8 +177,8 @@ def train(
                     history = BACKENDS[backend](job)
             except OSError as error:
                 raise ResultError(
-                    f"the training cannot go on ({error}): its last whole checkpoint is kept, and "
-                    "the same call goes on from there"
+                    f"the training cannot go on ({error}): its last whole checkpoint, if there is "
+                    "one, is kept, and the same call goes on from there"
                 ) from None
         trained = _summarize(output, history, parameters, checkpoint, notes)
         result = asdict(trained)
@@ -368,7 +371,7 @@ def _last_checkpoint(output: Path, notes: list[str]) -> Path | None:
 
 def _is_end(checkpoint: Path) -> bool:
     state = json.loads((checkpoint / STATE).read_bytes())
-    return state["global_step"] >= state["max_steps"]
+    return int(state["global_step"]) >= int(state["max_steps"])
 
 
 def _checkpoints(output: Path) -> list[Path]:
@@ -386,7 +389,9 @@ def _damage(folder: Path, names: Sequence[str]) -> str | None:
     for name in names:
         try:
             _read_through(folder / name)
-        except (OSError, ValueError, SafetensorError, zipfile.BadZipFile):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return name
+        except (SafetensorError, zipfile.BadZipFile):
             return name
     return None
 
@@ -394,8 +399,8 @@ def _damage(folder: Path, names: Sequence[str]) -> str | None:
 def _read_through(path: Path) -> None:
     if path.suffix == ".json":
         content = json.loads(path.read_bytes())
-        if path.name == STATE and not {"global_step", "max_steps"} <= set(content):
-            raise ValueError("damaged")
+        if path.name == STATE:
+            int(content["global_step"]), int(content["max_steps"])
     elif path.suffix == ".safetensors":
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 - it is no dictionary

@@ -144,7 +144,9 @@ class Store:
     def seconds(self) -> dict[str, float]:
         """What each item took when it was measured last, its share of the batch; an item is missing
         when the file of times was lost."""
-        return {row["id"]: row["seconds"] for row in _lines(self.times, "id", "seconds")}
+        return {
+            row["id"]: row["seconds"] for row in _lines(self.times, {"id": str, "seconds": float})
+        }
 
     def _alone(self) -> AbstractContextManager:
         """Only one process works on a file; the others wait, and then find it done."""
@@ -159,7 +161,7 @@ class Store:
 
     def _read(self, items: Sequence[Item]) -> dict[str, dict]:
         """The records that still hold, by item; what does not is taken out of the file."""
-        rows = _lines(self.path, "id", "digest", header=True)
+        rows = _lines(self.path, {"id": str, "digest": str}, header=True)
         if not rows:
             write_whole(self.path, json.dumps(self.header, ensure_ascii=False) + "\n")
             return {}
@@ -219,19 +221,21 @@ def _cut_torn(path: Path) -> None:
         os.truncate(path, content.rfind(b"\n") + 1)
 
 
-def _lines(path: Path, *needed: str, header: bool = False) -> list[dict]:
+def _lines(path: Path, needed: dict[str, type], header: bool = False) -> list[dict]:
     """The rows of a file, of which each has what is ``needed``, but for a header; none when
     there is no file."""
     rows: list[dict] = []
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         try:
             row = dict(json.loads(line))
-            if missing := set(needed) - set(row) if rows or not header else None:
-                raise ValueError(f"no {missing}")
+            if rows or not header:
+                for key, kind in needed.items():
+                    if not isinstance(row[key], kind):
+                        raise TypeError(key)
             rows.append(row)
-        except (ValueError, TypeError, RecursionError):
+        except (ValueError, TypeError, LookupError, RecursionError):
             raise ResultError(
-                f"{path}, line {number} is damaged: take that line out (its item is measured "
-                "again), or move the file away"
+                f"{path}, line {number} is damaged: take that line out, and what it told is measured "
+                "again or unknown; or move the file away"
             ) from None
     return rows
