@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from hypothesis import settings
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -13,6 +14,10 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from kvbook.methods.base import CATALOGUE
+
+settings.register_profile("the same every time", derandomize=True, deadline=None)
+settings.load_profile("the same every time")
 VOCABULARY = 97
 SHAPE = dict(
     vocab_size=VOCABULARY,
@@ -41,6 +46,15 @@ def make_model(family, **changes):
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 0
     return model
+
+
+@pytest.fixture(autouse=True)
+def same_catalogue():
+    """A method that a test defines is none of the next one's."""
+    kept = dict(CATALOGUE)
+    yield
+    CATALOGUE.clear()
+    CATALOGUE.update(kept)
 
 
 @pytest.fixture(scope="session")

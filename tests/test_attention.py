@@ -126,3 +126,18 @@ def test_rotating_keys_equals_rope_at_the_new_position(llama):
         for p in (2, 13)
     ]
     assert torch.allclose(rotate(at[0], 11, rotary.inv_freq), at[1], atol=1e-5)
+
+
+def test_scores_of_bfloat16_are_computed_in_float32():
+    q, k, _ = (one[0].bfloat16() for one in tensors(40, 40))
+    scores = attention_rows(q, k, SCALING)
+    assert torch.allclose(scores, attention_rows(q.float(), k.float(), SCALING), atol=1e-6)
+
+
+def test_a_far_rotation_is_as_exact_as_a_near_one():
+    x, steps = tensors(1, 1)[0], 100_003
+    frequencies = 1 / 10_000 ** (torch.arange(0, DIM, 2) / DIM)
+    angle = steps * frequencies.double()
+    a, b = x.double().chunk(2, -1)
+    turned = torch.cat((a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()), -1)
+    assert torch.allclose(rotate(x, steps, frequencies).double(), turned, atol=1e-5)

@@ -158,3 +158,17 @@ def test_what_a_chapter_goes_on_with_is_a_chapter_before_it():
 def test_the_book_has_every_chapter():
     toc = yaml.safe_load((place("book") / "_toc.yml").read_text(encoding="utf-8"))
     assert set(CHAPTERS) <= {one["file"] for part in toc["parts"] for one in part["chapters"]}
+
+
+def test_contexts_given_twice_are_refused():
+    with pytest.raises(ParameterError, match="each once"):
+        resolve_parameters(CHAPTERS["profiling"], "laptop", {"contexts": "[128, 128]"})
+
+
+@pytest.mark.parametrize("name", ["fullkv", "profiling", "lora", "bertscore"])
+def test_where_times_are_the_subject_nothing_runs_beside(name):
+    assert CHAPTERS[name].cores == 2
+
+
+def test_figure_1_comes_after_its_halves():
+    assert {"evaluation", "profiling", "bertscore"} <= set(CHAPTERS["figure_1"].after)

@@ -15,7 +15,7 @@ from kvbook.errors import ParameterError, ResultError, UnsupportedError
 
 @pytest.fixture(scope="module")
 def lm():
-    return load_model()
+    return load_model(dtype="float32")  # the same words on every processor
 
 
 def bounded(**parameters):

@@ -3,12 +3,16 @@
 import json
 import os
 import re
+import sys
 
 import nbformat
 import pytest
 
+from kvbook import execute
+from kvbook.chapters import get_chapter
 from kvbook.errors import ExecutionError, ParameterError
-from kvbook.execute import run_chapter
+from kvbook.execute import inputs_key, run_chapter
+from kvbook.files import write_whole
 
 PARAMETERS = 'model = "smollm2-135m"\ndtype = "auto"\nseed = 0\n'
 
@@ -40,16 +44,35 @@ def test_parameters_reach_the_notebook_and_results_come_back(notebook, tmp_path)
 def test_the_executed_notebook_says_where_it_comes_from(notebook, tmp_path):
     notebook("1 + 1")
     done = run_chapter("status", output=tmp_path / "out", progress=False)
-    assert nbformat.read(done.notebook, 4).metadata.kvbook["versions"]["torch"]
+    made = nbformat.read(done.notebook, 4)
+    assert made.metadata.kvbook["versions"]["torch"] and made.metadata.kvbook["seconds"] > 0
+    assert made.metadata.kvbook["key"] == inputs_key(
+        get_chapter("status"), made.metadata.kvbook["parameters"]
+    )
+    assert str(tmp_path) not in json.dumps(made.metadata)
+    [injected] = [c for c in made.cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert "hide-input" in injected.metadata.tags
     assert not list((tmp_path / "out").glob("*.partial*"))
 
 
-def test_the_kernel_is_this_python(notebook, tmp_path):
-    import sys
-
+def test_the_kernel_is_this_python_whatever_is_installed(notebook, tmp_path, monkeypatch):
+    theirs = tmp_path / "kernels" / "python3"
+    theirs.mkdir(parents=True)
+    kernel = {"argv": ["/bin/false"], "display_name": "Theirs", "language": "python"}
+    (theirs / "kernel.json").write_text(json.dumps(kernel))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     notebook("import sys; print(sys.executable)")
-    done = run_chapter("status", output=tmp_path / "out", progress=False)
+    done = run_chapter("status", output=tmp_path / "out", page=False, progress=False)
     assert sys.executable in done.notebook.read_text()
+
+
+def test_the_callers_environment_comes_back(notebook, tmp_path, monkeypatch):
+    monkeypatch.setenv("KVBOOK_RESULTS", "mine")
+    before = dict(os.environ)
+    notebook("import os; print(os.environ['OMP_WAIT_POLICY'], os.environ['KVBOOK_RESULTS'])")
+    done = run_chapter("status", output=tmp_path / "out", page=False, progress=False)
+    assert f"passive {tmp_path}/out/results" in done.notebook.read_text()
+    assert dict(os.environ) == before
 
 
 def test_the_page_loads_nothing_from_outside(notebook, tmp_path):
@@ -166,13 +189,30 @@ def test_a_page_of_its_own_links_only_to_what_is_beside_it(tmp_path):
     assert plain_links(links + more, tmp_path) == (f'<a href="there.json" title="x">1</a>23{more}')
 
 
-def test_the_key_is_of_the_inputs(notebook, tmp_path):
-    from kvbook.chapters import get_chapter
-    from kvbook.execute import inputs_key
-
+def test_the_key_is_of_the_notebook_and_the_parameters(notebook, tmp_path):
     notebook("1 + 1")
     first = inputs_key(get_chapter("status"), {"seed": 0})
     assert inputs_key(get_chapter("status"), {"seed": 0}) == first
     assert inputs_key(get_chapter("status"), {"seed": 1}) != first
     notebook("1 + 2")
     assert inputs_key(get_chapter("status"), {"seed": 0}) != first
+
+
+@pytest.mark.parametrize(
+    "file, counts",
+    [
+        ("data/a.json", True),
+        ("requirements.lock", True),
+        ("src/module.py", True),
+        ("data/results/kept.json", False),  # which a run may write
+    ],
+)
+def test_the_key_is_of_package_data_and_lock(file, counts, tmp_path, monkeypatch):
+    for name in ("data/a.json", "data/results/kept.json", "requirements.lock", "src/module.py"):
+        write_whole(tmp_path / name, "1")
+    monkeypatch.setenv("KVBOOK_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(execute, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(execute, "__file__", str(tmp_path / "src" / "execute.py"))
+    before = inputs_key(get_chapter("status"), {})
+    write_whole(tmp_path / file, "2")
+    assert (inputs_key(get_chapter("status"), {}) != before) is counts

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -106,3 +107,20 @@ def test_what_may_be_missing_is_found_or_not():
     assert results.find("x") is None
     results.save("x", {"a": 1})
     assert results.find("x").data == {"a": 1}
+
+
+def test_the_commit_is_the_repositorys_and_says_whether_all_is_in_it(tmp_path, monkeypatch):
+    def git(*words):
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "x")
+    monkeypatch.setattr(results, "REPOSITORY", tmp_path.resolve())
+    assert results._commit() == (git("rev-parse", "HEAD"), False)
+    (tmp_path / "new").touch()
+    assert results._commit() == (git("rev-parse", "HEAD"), True)
+
+
+def test_others_may_read_a_results_file():
+    assert results.save("x", {}).stat().st_mode & 0o777 == 0o644

@@ -7,7 +7,7 @@ from kvbook.models import fetch_embedded
 from kvbook.turns import behind_answer, first_turn, later_turn
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def smollm2():
     from transformers import AutoTokenizer
 

@@ -1,6 +1,7 @@
 """Files from others are read as data: nothing in them is executed, whatever they hold."""
 
 import ast
+import inspect
 import json
 import pickle
 from pathlib import Path
@@ -14,14 +15,15 @@ from hypothesis import strategies as st
 from pages import cells
 from safetensors.torch import save_file
 
-from kvbook import load_model, results
+from kvbook import load_model, models, results
 from kvbook.chapters import CHAPTERS, notebook_parameters, resolve_parameters
-from kvbook.chat import FORMAT, Chat
+from kvbook.chat import Chat
 from kvbook.errors import ModelError, ParameterError, ResultError
 from kvbook.execute import run_chapter
 from kvbook.finetune.config import _Loader, read_config
 from kvbook.finetune.merge import merge
 from kvbook.places import REPOSITORY
+from kvbook.sessions import FORMAT
 
 MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 NAMES = {"eval", "exec", "compile", "__import__"}
@@ -173,6 +175,11 @@ def test_a_model_of_pickled_weights_is_refused(trap, tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(trap[1])
     with pytest.raises(ModelError, match="cannot read|damaged"):
         load_model(str(tmp_path))
+
+
+def test_only_safetensors_are_asked_for():
+    """So that a pickle beside them is none of ours."""
+    assert "use_safetensors=True" in inspect.getsource(models._read)
 
 
 def test_an_adapter_of_pickled_weights_is_refused(trap, tmp_path):

@@ -42,6 +42,8 @@ def server(tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ranged) as httpd:
         httpd.asked, httpd.content, httpd.stop = [], CONTENT, None
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        monkeypatch.setenv("no_proxy", "*")
+        monkeypatch.setattr(wheels, "SPACE", 0)  # of this machine's disk
         monkeypatch.setattr(
             wheels, "find_url", lambda wheel: f"http://127.0.0.1:{httpd.server_port}/wheel"
         )

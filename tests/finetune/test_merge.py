@@ -1,7 +1,9 @@
 """Merging: the merged model is the model with its adapter, in a folder of its own or not at all."""
 
 import json
+import pickle
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,6 +57,17 @@ def test_a_merged_weight_is_the_frozen_one_and_the_product(adapter, merged):
     base = load_model(MODEL, dtype="float32").model.state_dict()[f"{name}.weight"]
     found = load_file(merged / "model.safetensors")[f"{name}.weight"]
     torch.testing.assert_close(found, base + 32 / 16 * b @ a)
+
+
+def test_a_pickle_beside_the_adapter_is_not_looked_at(adapter, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "sprung",))
+
+    other = shutil.copytree(adapter, tmp_path / "run")
+    (other / "adapter_model.bin").write_bytes(pickle.dumps(Trap()))
+    merge(other, tmp_path / "merged")
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_the_folder_has_the_tokenizer_and_the_chat_template(merged):

@@ -17,10 +17,11 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from kvbook import load_model
 from kvbook.errors import ParameterError, ResultError
 from kvbook.finetune import llamafactory_backend
+from kvbook.finetune import train as training
 from kvbook.finetune.config import read_config
 from kvbook.finetune.data import encode
 from kvbook.finetune.merge import merge
-from kvbook.finetune.train import train
+from kvbook.finetune.train import CHECKPOINT, train
 
 MODEL = "tiny-random"
 QUICK = dict(
@@ -47,9 +48,9 @@ TRAIN = rows("headache", "a cold", "fever for 2 days", "cough", "back pain", "Âè
 HELD_OUT = rows("toothache", "a sore throat and a cough")
 
 
-def train_quickly(output, *, train_rows=TRAIN, resume=True, **changes):
-    config = read_config(**QUICK | changes)
-    return train(MODEL, train_rows, HELD_OUT, output, config=config, resume=resume, progress=False)
+def train_quickly(output, *, train_rows=TRAIN, held_out=(), resume=True, **changes):
+    config, held_out = read_config(**QUICK | changes), held_out or HELD_OUT
+    return train(MODEL, train_rows, held_out, output, config=config, resume=resume, progress=False)
 
 
 def weights(folder):
@@ -167,11 +168,13 @@ def test_a_killed_run_goes_on_to_the_same_end(trained, tmp_path):
     folder = tmp_path / "run"
     code = (
         "from pathlib import Path; from finetune.test_train import *;"
+        "from transformers import TrainerCallback as slow\n"  # it waits to be killed
+        "slow.on_save = lambda self, args, state, *_, **__: state.global_step < 4 or time.sleep(60)\n"
         f"train_quickly(Path({str(folder)!r}))"
     )
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", code], env=variables)
-    while process.poll() is None and not (folder / "checkpoint-2/trainer_state.json").exists():
+    while process.poll() is None and training._damage(folder / "checkpoint-2", CHECKPOINT):
         time.sleep(0.005)
     process.kill()
     assert process.wait() < 0 and not (folder / "adapter_model.safetensors").exists()
@@ -269,6 +272,7 @@ def test_a_full_disk_is_one_message_and_the_same_call_goes_on(trained, tmp_path)
     [
         ({"learning_rate": 2e-2}, "learning_rate is 0.01 there, 0.02 asked"),
         ({"train_rows": TRAIN[1:]}, "training rows is '6, sha256 .*' there, '5, sha256 .*' asked"),
+        ({"held_out": TRAIN[:1]}, "held-out rows is '2, sha256 .*' there, '1, sha256 .*' asked"),
     ],
 )
 def test_another_run_in_the_folder_is_refused_with_what_differs(trained, changes, difference):
@@ -293,6 +297,15 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
     with pytest.raises(ParameterError, match="not empty and holds no training of kvbook"):
         train_quickly(tmp_path, resume=False)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_checkpoint_with_one_turned_byte_is_damaged(copy):
+    path = copy / "checkpoint-6" / "optimizer.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    assert training._damage(copy / "checkpoint-6", CHECKPOINT) is None
+    path.write_bytes(content)
+    assert training._damage(copy / "checkpoint-6", CHECKPOINT) == "optimizer.pt"
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):

@@ -1,12 +1,14 @@
 """Laws that hold between methods and for any of them, on tiny random models."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from conftest import continue_greedily, prompt_of
 
 from kvbook import create_method
 from kvbook.attention import received
-from kvbook.errors import ParameterError
+from kvbook.errors import ParameterError, UnsupportedError
 from kvbook.methods import H2O
 from kvbook.methods.pyramidinfer import build_pyramid, solve_pyramid
 
@@ -181,12 +183,38 @@ def test_a_layer_that_the_model_has_not_is_refused(llama, name, field):
 
 @pytest.mark.parametrize("name", BUDGETED)
 def test_samples_of_one_prompt_do_not_mix(llama, prompt, name):
+    """Each continuation, forced token by token on its own, has the same logits."""
     method = create_method(name, budget=9, **OWN.get(name, {}))
+    torch.manual_seed(0)
     with method.attach(llama):
-        torch.manual_seed(0)
         many = llama.generate(
-            prompt, do_sample=True, num_return_sequences=3, max_new_tokens=6, top_k=5
-        )
-        for row in many:  # each continuation, forced token by token, has the same next choice set
-            assert row[:30].tolist() == prompt[0].tolist()
-    assert len({tuple(row.tolist()) for row in many}) > 1
+            prompt, do_sample=True, num_return_sequences=3, max_new_tokens=6, top_k=5,
+            return_dict_in_generate=True, output_logits=True,
+        )  # fmt: skip
+    assert len({tuple(row.tolist()) for row in many.sequences}) > 1
+    for i, row in enumerate(many.sequences):
+        with method.attach(llama) as run:
+            logits = [llama(prompt).logits[0, -1]]
+            for token in row[30:-1]:
+                logits.append(llama(token.view(1, 1), past_key_values=run.cache).logits[0, -1])
+        for together, alone in zip(many.logits, logits, strict=True):
+            assert torch.allclose(together[i], alone, atol=2e-4)
+
+
+def test_gemfilters_default_layer_is_that_of_the_paper():
+    """13 of 32, and as deep in other models."""
+    method = create_method("gemfilter", budget=8)
+    assert [method.first_pass(layers, 100) for layers in (32, 30, 28, 4)] == [13, 12, 11, 2]
+
+
+def test_a_recent_part_beyond_the_budget_becomes_half_of_it():
+    pyramid, note = solve_pyramid(1000, 30, 700, 900, 64)
+    assert pyramid.recent == 350 and "900 -> 350" in note
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "longrope"])
+@pytest.mark.parametrize("name", ["streamingllm", "summarykv"])
+def test_rope_that_no_rotation_can_move_is_refused(name, kind):
+    model = SimpleNamespace(config=SimpleNamespace(rope_parameters={"rope_type": kind}))
+    with pytest.raises(UnsupportedError, match="original"):
+        create_method(name, budget=9).check_model(model)

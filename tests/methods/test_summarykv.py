@@ -1,12 +1,16 @@
 """SummaryKV: its layout at every step, its laws, and what a summary does to the cache."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from conftest import VOCABULARY, continue_greedily, prompt_of
 
-from kvbook import create_method
+from kvbook import create_method, load_model
+from kvbook.attach import attach
 from kvbook.errors import ParameterError, UnsupportedError
-from kvbook.methods.summarizers import split
+from kvbook.methods import summarizers
+from kvbook.methods.summarizers import split, summarize_by_model
 
 
 def last(ids, most):
@@ -153,13 +157,82 @@ def test_budgets_too_small_for_a_summary_work(llama, budget):
     assert logits.isfinite().all() and max(run.kv_lengths) <= budget
 
 
-def test_a_snapshot_brings_everything_back(llama):
-    with summarykv(summarizer=last).attach(llama) as run:
+@pytest.mark.parametrize("name", ["summarykv", "h2o"])
+def test_a_snapshot_brings_everything_back_as_often_as_one_likes(llama, name):
+    method = summarykv(summarizer=last) if name == "summarykv" else create_method(name, budget=9)
+    logits = []
+    with method.attach(llama) as run:
         llama(prompt_of(30))
         state = run.snapshot()
-        first = llama(prompt_of(9, 4), past_key_values=run.cache).logits
-        run.restore(state)
-        assert torch.equal(llama(prompt_of(9, 4), past_key_values=run.cache).logits, first)
+        for _ in range(3):
+            run.restore(state)
+            llama(prompt_of(9, 4), past_key_values=run.cache)
+            for step in range(3):
+                out = llama(prompt_of(1, step), past_key_values=run.cache)
+            logits.append(out.logits)
+    assert torch.equal(logits[0], logits[1]) and torch.equal(logits[1], logits[2])
+
+
+def decode(llama, prompt, tokens, **parameters):
+    with summarykv(**parameters).attach(llama) as run:
+        llama(prompt_of(prompt))
+        for step in range(tokens):
+            llama(prompt_of(1, step), past_key_values=run.cache)
+    return run
+
+
+def test_a_segment_that_is_just_full_is_summarised(llama):
+    run = decode(llama, 16, 6, segment=6, summarizer=last)
+    assert [one.at for one in run.summaries] == [22]
+
+
+def test_a_summary_is_never_longer_than_what_it_stands_for(llama):
+    asked = []
+
+    def note(ids, most):
+        asked.append((len(ids), most))
+        return ids[:most]
+
+    decode(llama, 40, 4, budget=40, segment=2, summary_tokens=16, summarizer=note)
+    assert asked[0] == (2, 2)
+
+
+def test_the_end_token_is_no_part_of_a_summary(llama, monkeypatch):
+    ids = prompt_of(12)[0].tolist()
+    free = summarize_by_model(llama, None, ids, 6)
+    monkeypatch.setattr(llama.generation_config, "eos_token_id", free[2])
+    assert summarize_by_model(llama, None, ids, 6) == free[: free.index(free[2])]
+
+
+def test_sentences_that_say_nothing_are_left_out():
+    tokenizer = load_model("tiny-random").tokenizer  # of bytes: "No!" are three
+    ids = tokenizer("Yes.My code is 293.No!").input_ids
+    kept = [tokenizer.decode(ids[a:b]) for a, b in split(ids, tokenizer)]
+    assert kept == ["Yes.", "My code is 293."]
+
+
+def test_the_span_with_most_attention_is_extracted(llama, monkeypatch):
+    class Told(summarizers.Listener):
+        """Has heard that the second of three spans is looked at."""
+
+        def __init__(self, every_query=False):
+            super().__init__(every_query)
+            self.attention = torch.cat((torch.zeros(16), torch.ones(16), torch.zeros(16)))
+
+        def keep(self, seen):
+            pass
+
+    monkeypatch.setattr(summarizers, "Listener", Told)
+    ids = prompt_of(48)[0].tolist()
+    assert summarizers.extract(llama, None, ids, 16, nullcontext) == ids[16:32]
+
+
+def test_it_listens_in_the_deeper_half_of_the_layers(llama):
+    listener = summarizers.Listener()
+    with attach(listener, llama):
+        llama(prompt_of(10))
+    layers, heads = 3, 8
+    assert float(listener.attention.sum()) == pytest.approx(heads * (layers - layers // 2))
 
 
 def test_spans_without_a_tokenizer_cover_everything():

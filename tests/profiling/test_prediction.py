@@ -19,7 +19,8 @@ from kvbook.methods.base import Method
 from kvbook.places import place
 from kvbook.profiling import predict
 from kvbook.profiling.hardware import TABLE, Hardware
-from kvbook.profiling.plan import Plan, plan, whole
+from kvbook.profiling.plan import REQUEST_TOKENS, Plan, plan, whole
+from kvbook.profiling.prediction import Cost
 
 N = 150
 METHODS = {
@@ -139,6 +140,21 @@ def test_a_summary_counts_as_passes_of_its_own(llama):
     assert with_it.kv_bytes == run.kv_bytes // 2  # bfloat16 on paper, float32 here
 
 
+def test_a_summary_that_is_written_costs_its_decoding_and_its_memory(llama):
+    told, read = (
+        predict(llama.config, create_method("summarykv", **SUMMARY | {"summarizer": one}), N, 1)
+        for one in ("model", "extractive")
+    )
+    most, source = SUMMARY["summary_tokens"], REQUEST_TOKENS + 16 + SUMMARY["segment"]
+    linear = sum(m.weight.numel() for m in llama.modules() if isinstance(m, torch.nn.Linear))
+    seen = sum(source + 1 + token for token in range(most))
+    one = 2 * most * linear + 4 * 64 * seen * 3  # numbers of all heads, layers
+    count = (N - SUMMARY["budget"]) // SUMMARY["segment"]
+    assert told.prefill.flops - read.prefill.flops == count * one
+    entry = 2 * 2 * 8 * 2 * 3  # keys and values, heads, size, bfloat16, layers
+    assert told.kv_bytes_peak - read.kv_bytes_peak == most * entry
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     "name, parameters",
@@ -230,12 +246,31 @@ def test_parameters_of_the_published_configurations():
 # ---- the roofline, and wrong input -----------------------------------------------------------------
 
 
-def test_a_step_takes_the_longer_of_operations_and_bytes(llama):
-    slow_products = Hardware("slow products", 1.0, 1e30, 1e30)
-    slow_memory = Hardware("slow memory", 1e30, 1.0, 1e30)
-    paper = predict(llama.config, create_method("fullkv"), 50, 4)
-    assert paper.prefill.seconds(slow_products) == pytest.approx(paper.prefill.flops)
-    assert paper.decode.seconds(slow_memory) == pytest.approx(paper.decode.bytes)
+def test_a_step_takes_the_longer_of_operations_and_bytes():
+    hardware = Hardware("two operations and four bytes a second", 2.0, 4.0, 1.0)
+    assert Cost(flops=6, bytes=4).seconds(hardware) == 3.0
+    assert Cost(flops=6, bytes=40).seconds(hardware) == 10.0
+
+
+def test_decoding_reads_the_weights_and_the_cache_at_every_step(llama):
+    shape = ModelShape.of(llama.config)
+    entry = 2 * shape.kv_heads * shape.head_dim * 4 * shape.layers  # of all layers, float32
+    weights = sum(m.weight.nbytes for m in llama.modules() if isinstance(m, torch.nn.Linear))
+
+    def traffic(context, new):
+        paper = predict(llama.config, create_method("fullkv"), context, new, dtype=torch.float32)
+        return paper.decode.bytes
+
+    assert traffic(200, 2) - traffic(100, 2) == 100 * entry
+    assert traffic(100, 4) - 3 * traffic(100, 2) == (1 + 2) * entry  # what was added is read, too
+    assert 1 < traffic(100, 2) / (weights + 101 * entry) < 1.2
+
+
+def test_the_peak_may_be_at_the_end_of_decoding(llama):
+    paper = predict(llama.config, create_method("fullkv"), 10, 101, dtype=torch.float32)
+    with create_method("fullkv").attach(llama) as run:
+        llama.generate(prompt_of(10), max_new_tokens=101, min_new_tokens=101, do_sample=False)
+    assert run.kv_bytes_peak == paper.kv_bytes_peak
 
 
 def test_without_hardware_there_are_no_seconds(llama):

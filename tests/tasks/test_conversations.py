@@ -31,7 +31,7 @@ def test_a_bad_file_says_where(tmp_path, content):
 
 
 def test_early_facts_survive_in_the_summary_and_not_in_the_stream():
-    lm, found = load_model(), {}
+    lm, found = load_model(dtype="float32"), {}
     methods = {
         "streamingllm": create_method("streamingllm", budget=256),
         "summarykv": create_method(

@@ -294,6 +294,7 @@ def test_the_cpu_allocators_own_error_is_known():
     [
         (MemoryError(), True),
         (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("not enough memory: you tried to allocate"), True),
         (RuntimeError("shapes do not match"), False),
         (ValueError("not enough memory"), False),
     ],
