@@ -146,7 +146,9 @@ def evaluate(
     lm : LoadedModel
         From `kvbook.load_model`.
     method : Method
-        From `kvbook.create_method`.
+        From `kvbook.create_method`, or of a class of yours. One that was typed in a notebook is
+        measured anew by every call: no file tells whether it has changed. In a module of yours
+        it is measured anew when anything in that file changes.
     task : str
         ``"narrativeqa"``, ``"2wikimqa"``, ``"gov_report"``, ``"trec"``, ``"passage_count"`` or
         ``"lcc"``.
