@@ -439,7 +439,7 @@ def check(
     for one in compared:
         if one.state in colours:
             mark = f"[{colours[one.state]}]{one.state}[/]"
-            numbers = map(expected.show, (one.kept, one.found, one.expected.tolerance))
+            numbers = [*map(expected.show, (one.kept, one.found)), expected.within(one.expected)]
             table.add_row(mark, one.expected.chapter, escape(one.expected.label), *numbers)
     if table.rows:
         out.print(table)
