@@ -75,6 +75,13 @@ def test_a_wheel_has_the_notebooks_and_data_of_the_clone(wheel):
     assert {name.removeprefix(prefix) for name in inside if name.startswith(prefix)} == wanted
 
 
+def test_a_wheel_has_every_module(wheel):
+    modules = (REPOSITORY / "src").rglob("*.py")
+    wanted = {path.relative_to(REPOSITORY / "src").as_posix() for path in modules}
+    inside = zipfile.ZipFile(wheel).namelist()
+    assert {name for name in inside if name.endswith(".py")} == wanted
+
+
 def test_a_wheel_is_small(wheel):
     assert wheel.stat().st_size < 2_000_000
 

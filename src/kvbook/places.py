@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent
 REPOSITORY = PACKAGE.parents[1]
 """The clone, where there is one."""
 INSTALLED = PACKAGE / "_book"
-"""What `setup.py` puts into a wheel; a clone has no such folder."""
+"""What `pyproject.toml` puts into a wheel; a clone has no such folder."""
 
 
 def place(name: str) -> Path:
