@@ -47,24 +47,25 @@ def test_the_turns_of_a_conversation_are_what_the_template_writes_of_it(smollm2)
     assert later_turn(smollm2, SAID[1]) == CHATML.format(SAID[1])
 
 
-def test_an_end_that_only_the_last_answer_has_is_not_read_twice(smollm2):
-    """A template without a newline behind the last answer: it comes with the next turn."""
-    smollm2.chat_template = (
-        "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}</s>"
-        "{% if not loop.last %}{{ '\n' }}{% endif %}{% endfor %}"
-        "{% if add_generation_prompt %}[assistant] {% endif %}"
-    )
-    assert behind_answer(smollm2) == "</s>"
-    assert later_turn(smollm2, "Why?") == "\n[user] Why?</s>[assistant] "
-
-
-def test_what_ends_an_answer_is_cut_between_tokens(smollm2):
-    """What stands behind the last answer, and behind others, begins alike and means nothing
-    else."""
-    smollm2.chat_template = (
-        "{% for m in messages %}<|im_start|>{{ m['role'] }}@@{{ m['content'] }}<|im_end|>"
-        "{% if loop.last and not add_generation_prompt %}<|endoftext|>{% endif %}{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant@@{% endif %}"
-    )
-    assert behind_answer(smollm2) == "<|im_end|>"
-    assert later_turn(smollm2, "Why?") == "<|im_start|>user@@Why?<|im_end|><|im_start|>assistant@@"
+@pytest.mark.parametrize(
+    "template, end, turn",
+    [
+        (  # a newline only between messages: it comes with the next turn
+            "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}</s>"
+            "{% if not loop.last %}{{ '\n' }}{% endif %}{% endfor %}"
+            "{% if add_generation_prompt %}[assistant] {% endif %}",
+            "</s>",
+            "\n[user] Why?</s>[assistant] ",
+        ),
+        (  # what follows the last answer, and others, begins alike within a token
+            "{% for m in messages %}<|im_start|>{{ m['role'] }}@@{{ m['content'] }}<|im_end|>"
+            "{% if loop.last and not add_generation_prompt %}<|endoftext|>{% endif %}{% endfor %}"
+            "{% if add_generation_prompt %}<|im_start|>assistant@@{% endif %}",
+            "<|im_end|>",
+            "<|im_start|>user@@Why?<|im_end|><|im_start|>assistant@@",
+        ),
+    ],
+)
+def test_the_end_of_an_answer_is_what_every_answer_has(smollm2, template, end, turn):
+    smollm2.chat_template = template
+    assert behind_answer(smollm2) == end and later_turn(smollm2, "Why?") == turn
