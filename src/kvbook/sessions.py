@@ -91,7 +91,6 @@ class Facts(BaseModel):
     turns: list[Turn]
     ids: list[Token]
     pending: list[Token]
-    columns: Annotated[int, Field(ge=0)]
     summaries: list[Summary]
     run: Counters
     tensors: dict[str, tuple[str, list[int]]]
@@ -118,11 +117,11 @@ class Session:
         state: dict[str, Any] = dict(self.facts.run)
         state |= {"_memory": {}, "summaries": self.facts.summaries}
         tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
-        if self.facts.columns:
+        if self.facts.ids:
             state["cache"] = KVCache(sum(name.endswith("/keys") for name in tensors))
             for i, layer in enumerate(state["cache"].layers):
                 layer.assign(*(tensors[f"{i}/{part}"] for part in PARTS))
-                layer.is_initialized, layer.columns = True, self.facts.columns
+                layer.is_initialized, layer.columns = True, len(self.facts.ids)
         for name in sorted(one for one in tensors if "/memory/" in one):
             layer, _, row, rest = name.split("/", 3)
             key, _, parts = rest.rsplit("/", 2)
@@ -164,7 +163,6 @@ def write_session(
             turns=list(turns),
             ids=ids,
             pending=pending,
-            columns=state["cache"].layers[0].columns if state["cache"] else 0,
             summaries=state["summaries"],
             run={name: state[name] for name in Counters.__annotations__},
             tensors=_inventory(tensors),
@@ -199,9 +197,11 @@ def read_session(path: Path, lm) -> Session:
     if facts.model != _fingerprint(lm):
         raise ParameterError(f"{path} was saved with {facts.model}, and this is {_fingerprint(lm)}")
     vocabulary = lm.model.config.vocab_size
-    if max([*facts.ids, *facts.pending, 0]) >= vocabulary or facts.columns != len(facts.ids):
+    if max([*facts.ids, *facts.pending, 0]) >= vocabulary or sum(facts.run["_read"]) != len(
+        facts.ids
+    ):
         raise ResultError(f"the session in {path} is damaged (ids): {AGAIN}")
-    layers = range(lm.model.config.num_hidden_layers if facts.columns else 0)
+    layers = range(lm.model.config.num_hidden_layers if facts.ids else 0)
     needed = {f"{i}/{part}" for i in layers for part in PARTS}
     if facts.tensors != _inventory(tensors) or not needed <= set(tensors):
         raise ResultError(f"the session in {path} lacks a part of its cache: {AGAIN}")
