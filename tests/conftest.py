@@ -1,5 +1,7 @@
 """Tiny random models that every test can afford: 8 query heads, 2 KV heads, 3 layers, float32."""
 
+import signal
+
 import pytest
 import torch
 from hypothesis import settings
@@ -16,6 +18,8 @@ from transformers import (
 
 from kvbook.methods.base import CATALOGUE
 
+# started in the background of a script, a process ignores Ctrl-C, and so would those of the tests
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("the same every time", derandomize=True, deadline=None)
 settings.load_profile("the same every time")
 VOCABULARY = 97
