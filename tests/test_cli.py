@@ -188,6 +188,17 @@ def test_an_interrupted_finetune_says_so_and_goes_on(finetune, tmp_path):
     assert code == 0 and data["training"]["resumed_from"] >= 2
 
 
+def test_an_interrupted_profile_says_that_nothing_is_kept(tmp_path):
+    long = ["--model", "tiny-random", "--contexts", "64", "--repeats", "100000", "--no-memory"]
+    command = [sys.executable, "-m", "kvbook.cli", "profile", *long]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path)
+    process.stderr.read(1)  # its line of progress: it measures
+    process.send_signal(signal.SIGINT)
+    words = process.communicate()[1].decode()
+    assert process.returncode == 130 and "Traceback" not in words
+    assert "interrupted: nothing is kept" in words
+
+
 def test_bench_says_at_once_that_its_numbers_cannot_be_kept(tmp_path):
     (tmp_path / "file").touch()
     asked = kvbook("bench", "--output", tmp_path / "file")

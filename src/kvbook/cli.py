@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +40,16 @@ def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
     pass
+
+
+@contextmanager
+def _interruptible(kept: str) -> Iterator[None]:
+    """Ctrl-C ends a command with what is kept, and with the shell's code for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(f"[yellow]interrupted[/]: {kept}", soft_wrap=True)
+        raise typer.Exit(130) from None
 
 
 @app.command("list")
@@ -89,7 +101,7 @@ def run(
     wrong = [one for one in parameter if "=" not in one]
     if wrong:
         raise ParameterError(f"-p {wrong[0]}: give name=value, for example -p budget=128")
-    try:
+    with _interruptible("what was executed so far is kept as a .partial.ipynb"):
         done = run_chapter(
             chapter,
             dict(one.split("=", 1) for one in parameter),
@@ -97,9 +109,6 @@ def run(
             output=output,
             page=page,
         )
-    except KeyboardInterrupt:
-        err.print("[yellow]interrupted[/]: what was executed so far is kept as a .partial.ipynb")
-        raise typer.Exit(130) from None
     out.print(f"[green]done[/] in {done.seconds:.0f} s")
     _print_paths(notebook=done.notebook, results=done.results, open=done.page)
 
@@ -168,7 +177,7 @@ def evaluate(
     from kvbook.tasks.grid import evaluate_grid, make_grid, table_rows
 
     grid = make_grid(method, task, budget, parameter)
-    try:
+    with _interruptible("items measured so far are kept; the same command goes on"):
         done = evaluate_grid(
             grid,
             model=model,
@@ -181,11 +190,6 @@ def evaluate(
             folder=output,
             summary=summary,
         )
-    except KeyboardInterrupt:
-        err.print(
-            "[yellow]interrupted[/]: items measured so far are kept; the same command goes on"
-        )
-        raise typer.Exit(130) from None
     tasks = list(dict.fromkeys(cell.task for cell in done.results))
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("method", *tasks, "KV kept, MiB", "seconds"):
@@ -244,7 +248,7 @@ def finetune(
 ) -> None:
     """Fine-tune a chat model with LoRA, merge it, and say what it gained and forgot; resumed
     after an interruption."""
-    try:
+    with _interruptible("training is kept up to its last checkpoint; the same command goes on"):
         from kvbook.finetune import session
 
         plan = session.plan_finetuning(
@@ -263,13 +267,6 @@ def finetune(
         _print_table(plan.rows)
         out.print(plan.share, highlight=False)
         done = session.finetune(plan, fresh=fresh)
-    except KeyboardInterrupt:
-        err.print(
-            "[yellow]interrupted[/]: training is kept up to its last checkpoint; the same command "
-            "goes on",
-            soft_wrap=True,
-        )
-        raise typer.Exit(130) from None
     out.print(done.losses, highlight=False)
     _print_table(done.rows)
     _print_notes(done.notes)
@@ -313,18 +310,19 @@ def profile(
     cost model says."""
     from kvbook.profiling.session import profile_grid
 
-    grid = profile_grid(
-        _split(method),
-        _split(contexts),
-        budget,
-        parameter,
-        new_tokens=new_tokens,
-        repeats=repeats,
-        memory=memory,
-        model=model,
-        dtype=dtype,
-        output=output,
-    )
+    with _interruptible("nothing is kept; fewer --contexts, --methods or --repeats take less time"):
+        grid = profile_grid(
+            _split(method),
+            _split(contexts),
+            budget,
+            parameter,
+            new_tokens=new_tokens,
+            repeats=repeats,
+            memory=memory,
+            model=model,
+            dtype=dtype,
+            output=output,
+        )
     _print_table([_stack(row) for row in grid.rows], gap=0)
     _print_notes(grid.notes)
     _print_paths(numbers=output)
@@ -349,7 +347,8 @@ def bench(
     kvpress = find_kvpress()
     if kvpress is None:
         err.print("[yellow]note:[/] without kvpress: `make kvpress` sets it up")
-    done = run_bench(load_model(), repeats, kvpress)
+    with _interruptible("nothing is kept; fewer --repeats take less time"):
+        done = run_bench(load_model(), repeats, kvpress)
     _print_table([promise.row() for promise in done["promises"]])
     asked = {"model": EMBEDDED, "repeats": repeats}
     numbers = results.save("profiling-bench", plain(done), parameters=asked, directory=output)
@@ -407,13 +406,8 @@ def book(
     get_chapter(next(iter(CHAPTERS))).defaults(profile)  # an unknown profile is refused here
     if pdf:
         find_chromium()  # and so is a machine without a browser, before anything runs
-    try:
+    with _interruptible("chapters executed so far are kept; the same command goes on"):
         made = build_book(profile, cores, pdf)
-    except KeyboardInterrupt:
-        err.print(
-            "[yellow]interrupted[/]: chapters executed so far are kept; the same command goes on"
-        )
-        raise typer.Exit(130) from None
     out.print("[green]done[/]")
     _print_paths(book=made / "html" / "index.html", pdf=made / "kvbook.pdf" if pdf else None)
 
