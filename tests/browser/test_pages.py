@@ -40,6 +40,15 @@ def test_a_page_is_no_wider_than_its_window(open_page, name, size):
     assert not opened.page.evaluate(WIDER) and not opened.troubles
 
 
+@pytest.mark.parametrize("size", ["phone", "laptop"])
+@pytest.mark.parametrize("name", PAGES)
+def test_code_fits_its_column(open_page, name, size):
+    cut = """() => [...document.querySelectorAll("article pre")]
+        .filter(one => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1)
+        .map(one => one.textContent.slice(0, 80))"""
+    assert not open_page(name, size=size).page.evaluate(cut)
+
+
 def test_images_say_what_they_show(opened):
     alts = opened.page.eval_on_selector_all(
         "img", "images => images.map(image => image.getAttribute('alt') ?? '')"
