@@ -93,6 +93,20 @@ def test_a_failing_cell_is_shown_and_the_notebook_up_to_there_is_kept(notebook, 
     assert not (tmp_path / "out" / "status.ipynb").exists()
 
 
+def test_a_kernel_that_dies_at_its_start_is_started_again(notebook, tmp_path, monkeypatch):
+    """As one does whose port another kernel has taken in the meantime."""
+    begun = tmp_path / "begun"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, pathlib\n"
+        f"begun = pathlib.Path({str(begun)!r})\n"
+        "begun.exists() or (begun.touch(), os._exit(1))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    notebook("1 + 1")
+    done = run_chapter("status", output=tmp_path / "out", progress=False)
+    assert begun.exists() and done.notebook.is_file()
+
+
 def test_a_kernel_that_dies_is_told_with_its_cell(notebook, tmp_path):
     notebook("print('first')", "import os\nos._exit(9)  # as the system ends what takes all memory")
     with pytest.raises(ExecutionError, match="the kernel died in cell 4.*memory") as caught:

@@ -24,6 +24,8 @@ from kvbook.results import collect_provenance
 
 START_SECONDS = 300
 """For a kernel to start; it takes two, and on a machine with much else to do some more."""
+START_TRIES = 3
+"""Two kernels that start at once may be given the same port; the one that comes second dies."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,6 @@ def run_chapter(
         A cell failed, or its process ended; the notebook up to there is kept as
         ``<name>.partial.ipynb``.
     """
-    import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillException, PapermillExecutionError
 
@@ -102,7 +103,7 @@ def run_chapter(
     with _environment(run, output):
         try:
             with _this_interpreter():
-                papermill.execute_notebook(
+                _execute(
                     str(chapter.notebook),
                     str(partial),
                     parameters=parameters,
@@ -206,6 +207,19 @@ def _environment(run: dict, output: Path) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _execute(*paths: str, **options) -> None:
+    """papermill's, once more where the kernel died before any cell."""
+    import papermill
+
+    for tries_left in reversed(range(START_TRIES)):
+        try:
+            papermill.execute_notebook(*paths, **options)
+            return
+        except RuntimeError as error:
+            if "died before replying" not in str(error) or not tries_left:
+                raise
 
 
 @contextmanager
