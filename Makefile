@@ -77,7 +77,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	$(BIN)/python -c 'from kvbook.models import fetch_embedded; fetch_embedded()'
-	$(BIN)/python -c 'from kvbook.finetune.encoder import fetch_encoder; fetch_encoder()'
+	$(BIN)/python -c 'from kvbook.lm.models import fetch_embedded; fetch_embedded()'
+	$(BIN)/python -c 'from kvbook.lm.encoder import fetch_encoder; fetch_encoder()'
 	$(BIN)/python tests/finetune/qwen3.py
 	touch $@

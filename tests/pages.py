@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from kvbook.chapters import CHAPTERS, PAGES_ABOUT, get_chapter
-from kvbook.execute import FENCE
+from kvbook.chapters.execute import FENCE
+from kvbook.chapters.registry import CHAPTERS, PAGES_ABOUT, get_chapter
 from kvbook.places import place
 
 PAGES = [name for name in CHAPTERS if name not in PAGES_ABOUT and name != "figure_1"]

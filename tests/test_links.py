@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pages import cells, pages, without_code
 
-from kvbook.chapters import CHAPTERS
+from kvbook.chapters.registry import CHAPTERS
 from kvbook.places import REPOSITORY, place
 
 PAGES = pages()

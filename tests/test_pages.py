@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kvbook import results
-from kvbook.execute import run_chapter
+from kvbook.chapters.execute import run_chapter
 
 
 def execute(name, output):

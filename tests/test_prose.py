@@ -11,8 +11,8 @@ import re
 import pytest
 from pages import cells, without_code
 
-from kvbook.chapters import CHAPTERS
-from kvbook.execute import FENCE
+from kvbook.chapters.execute import FENCE
+from kvbook.chapters.registry import CHAPTERS
 from kvbook.places import place
 
 WORDS = (

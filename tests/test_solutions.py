@@ -16,8 +16,8 @@ from pages import PAGES, exercises
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from kvbook.chapters import get_chapter, resolve_parameters
-from kvbook.execute import _this_interpreter
+from kvbook.chapters.execute import _this_interpreter
+from kvbook.chapters.registry import get_chapter, resolve_parameters
 from kvbook.places import place
 
 LESS = {
@@ -41,7 +41,7 @@ def kernel():
 
 
 def enter(folder, name, parameters):
-    """A cell that does what `kvbook.execute` does around a chapter, in a used kernel."""
+    """A cell that does what `kvbook.chapters.execute` does around a chapter, in a used kernel."""
     run = {"chapter": name, "profile": "smoke", "parameters": parameters}
     settings = {
         "KVBOOK_RUN": json.dumps(run),

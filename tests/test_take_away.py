@@ -8,7 +8,7 @@ import pytest
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
-from kvbook.chapters import CHAPTERS, get_chapter
+from kvbook.chapters.registry import CHAPTERS, get_chapter
 from kvbook.places import REPOSITORY, place
 
 CONFIG = yaml.safe_load((place("book") / "_config.yml").read_text(encoding="utf-8"))

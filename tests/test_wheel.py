@@ -55,7 +55,7 @@ def kvbook(wheel, tmp_path_factory):
 
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "kvbook.cli", *arguments],
+            [sys.executable, "-m", "kvbook.commands.cli", *arguments],
             env=ours | {"PYTHONPATH": str(site)},
             cwd=here,
             capture_output=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 
-from kvbook.chapters import CHAPTERS
+from kvbook.chapters.registry import CHAPTERS
 
 FOLDER = "notebooks"
 INSTALL = "%pip install --quiet git+{repository}"

@@ -3,16 +3,9 @@
 >>> from kvbook import load_model, create_method
 """
 
-from importlib import import_module
+import lazy_loader
 
 __version__ = "0.1.0"
-__all__ = ["create_method", "load_model"]
-
-_HOME = {"create_method": "kvbook.methods", "load_model": "kvbook.models"}
-
-
-def __getattr__(name: str):
-    """Import torch only when it is needed: the command line stays quick."""
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'kvbook' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach(  # torch is imported only when it is needed
+    __name__, submod_attrs={"methods": ["create_method"], "lm.models": ["load_model"]}
+)

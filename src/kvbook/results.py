@@ -23,7 +23,7 @@ PACKAGES = ("kvbook", "torch", "transformers", "papermill", "jupyter-book", "mat
 class Provenance(BaseModel):
     """How a result came to be.
 
-    ``key`` names what it was made from (`kvbook.execute.inputs_key`): runs with the same key had
+    ``key`` names what it was made from (`kvbook.chapters.execute.inputs_key`): runs with the same key had
     the same notebook, parameters, package, data and locked versions.
     """
 
@@ -125,7 +125,7 @@ def find(name: str, directory: Path | None = None) -> ResultFile | None:
 
 
 def report_tasks(data: Path, methods: Sequence[str]) -> list[dict]:
-    """Rows of the report's figure 1, left, for `kvbook.figures.table`.
+    """Rows of the report's figure 1, left, for `kvbook.show.table`.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _plain(value: Any) -> Any:
 
 
 def collect_provenance(asked: dict | None = None) -> Provenance:
-    """What is known of this run: from `kvbook.execute`, or of an interactive session, with the
+    """What is known of this run: from `kvbook.chapters.execute`, or of an interactive session, with the
     parameters that it asked for."""
     run = json.loads(os.environ.get("KVBOOK_RUN") or "{}")
     started = run.get("started") or datetime.now(UTC).isoformat(timespec="seconds")

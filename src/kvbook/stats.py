@@ -110,7 +110,7 @@ class Rate:
         return self.hits / self.trials
 
     def row(self, **first) -> dict[str, str]:
-        """A row for `kvbook.figures.table`, after columns of your own."""
+        """A row for `kvbook.show.table`, after columns of your own."""
         return first | {
             "found": f"{self.hits} of {self.trials}",
             "95 % interval": f"{self.low:.2f} to {self.high:.2f}",

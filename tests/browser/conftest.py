@@ -4,7 +4,7 @@ import pytest
 from browser.book import CONTENT, HTML, SIZES, Opened
 from playwright.sync_api import sync_playwright
 
-from kvbook.browser import find_chromium
+from kvbook.chapters.browser import find_chromium
 from kvbook.errors import BrowserError
 
 

@@ -9,7 +9,7 @@ from finetune.rows import asks
 
 from kvbook.errors import ParameterError
 from kvbook.finetune.answers import generate_answers
-from kvbook.models import LoadedModel, load_model
+from kvbook.lm.models import LoadedModel, load_model
 
 QUESTIONS = ["a cough", "头痛怎么办？", "What helps against a cold that lasts for a week?", "x"]
 

@@ -7,7 +7,7 @@ import torch
 from conftest import continue_greedily, prompt_of
 
 from kvbook import create_method
-from kvbook.attention import received
+from kvbook.engine.attention import received
 from kvbook.errors import ParameterError, UnsupportedError
 from kvbook.methods import H2O
 from kvbook.methods.pyramidinfer import build_pyramid, solve_pyramid

@@ -7,7 +7,7 @@ import torch
 from conftest import VOCABULARY, continue_greedily, prompt_of
 
 from kvbook import create_method, load_model
-from kvbook.attach import attach
+from kvbook.engine.attach import attach
 from kvbook.errors import ParameterError, UnsupportedError
 from kvbook.methods import summarizers
 from kvbook.methods.summarizers import split, summarize_by_model
@@ -70,7 +70,7 @@ def test_what_was_never_evicted_is_full_kv(model, prompt):
 
 def test_the_cache_is_what_reading_its_parts_in_place_gives(model):
     """After a summary, entries are those of [sinks, summary] read at slots 0, 1, ..., moved."""
-    from kvbook.attention import rotate
+    from kvbook.engine.attention import rotate
 
     with summarykv(summarizer=last, sinks=2).attach(model) as run:
         model(prompt_of(30))

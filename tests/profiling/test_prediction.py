@@ -12,9 +12,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from kvbook import create_method
-from kvbook.configs import PUBLISHED
-from kvbook.costs import ModelShape
 from kvbook.errors import ParameterError, UnsupportedError
+from kvbook.lm.configs import PUBLISHED
+from kvbook.lm.costs import ModelShape
 from kvbook.methods.base import Method
 from kvbook.places import place
 from kvbook.profiling import predict

@@ -7,7 +7,7 @@ import re
 import pytest
 from transformers import AutoTokenizer
 
-from kvbook.models import fetch_embedded
+from kvbook.lm.models import fetch_embedded
 from kvbook.places import place
 from kvbook.tasks import embedded
 from kvbook.tasks.embedded import completion, counting, passages, questions, stories

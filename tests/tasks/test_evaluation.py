@@ -12,11 +12,11 @@ import torch
 import transformers
 
 from kvbook import create_method, load_model
+from kvbook.commands.evaluate import METHODS, evaluate_grid, make_grid, table_rows
 from kvbook.errors import ParameterError
 from kvbook.methods import Method
 from kvbook.tasks import evaluation
 from kvbook.tasks.evaluation import FirstLine, describe, evaluate, generate, summarise
-from kvbook.tasks.grid import METHODS, evaluate_grid, make_grid, table_rows
 from kvbook.tasks.longbench import Benchmark
 
 CODE = "Please complete the code given below. \n{}Next line of code:\n"
@@ -240,7 +240,7 @@ def test_another_model_is_another_header(lm, change):
 
 def test_another_version_of_the_engine_is_another_header(lm, monkeypatch):
     before = describe(lm, create_method("h2o", budget=4))
-    monkeypatch.setitem(evaluation._SOURCES, "kvbook.attention", "changed")
+    monkeypatch.setitem(evaluation._SOURCES, "kvbook.engine.attention", "changed")
     assert describe(lm, create_method("h2o", budget=4))["code"] != before["code"]
     assert before["versions"]["transformers"] == transformers.__version__
 
@@ -284,7 +284,7 @@ def test_killed_and_run_again_gives_the_file_of_an_uninterrupted_run(tmp_path):
     more = ["--task", TASK, "--method", "fullkv", "--data", data, "--output", tmp_path / "killed"]
     more += ["--model", "tiny-random", "--dtype", "float32", "--batch", "1"]
     running = subprocess.Popen(
-        [sys.executable, "-m", "kvbook.cli", "evaluate", *map(str, more)],
+        [sys.executable, "-m", "kvbook.commands.cli", "evaluate", *map(str, more)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from kvbook import create_method, load_model
+from kvbook.commands.evaluate import METHODS, make_grid
 from kvbook.methods import Method
 from kvbook.tasks.fidelity import make_probes, measure_fidelity
-from kvbook.tasks.grid import METHODS, make_grid
 
 TASKS = ("lcc", "2wikimqa")
 

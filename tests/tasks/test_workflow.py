@@ -10,8 +10,8 @@ import time
 import pytest
 import torch
 
+from kvbook.commands.evaluate import evaluate_grid, make_grid
 from kvbook.places import place
-from kvbook.tasks.grid import evaluate_grid, make_grid
 
 METHODS, TASK, COUNT = ("fullkv", "snapkv"), "lcc", 16
 SNAKEFILE = place("notebooks") / "grid" / "Snakefile"

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from kvbook.errors import ParameterError
 from kvbook.finetune.data import Dialogue, encode_prompt
-from kvbook.models import LoadedModel
+from kvbook.lm.models import LoadedModel
 
 GREEDY = {
     "do_sample": False,

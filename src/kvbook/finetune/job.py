@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kvbook.finetune.config import TrainingConfig
 from kvbook.finetune.data import Dialogue
-from kvbook.models import LoadedModel
+from kvbook.lm.models import LoadedModel
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import yaml
 from kvbook.errors import ExecutionError, ParameterError
 from kvbook.finetune.data import encode, write_llamafactory
 from kvbook.finetune.job import Job
-from kvbook.models import EMBEDDED, TINY, LoadedModel, fetch_embedded, quiet
+from kvbook.lm.models import EMBEDDED, TINY, LoadedModel, fetch_embedded, quiet
 from kvbook.places import REPOSITORY
 
 PROGRAM = """

@@ -9,8 +9,8 @@ import torch
 from kvbook.errors import ModelError, ParameterError, ResultError
 from kvbook.files import whole_folder
 from kvbook.finetune.train import digest_weights, read_record
-from kvbook.models import LoadedModel, load_model, quiet
-from kvbook.turns import THINKING
+from kvbook.lm.models import LoadedModel, load_model, quiet
+from kvbook.lm.turns import THINKING
 
 TOLERANCE = 1e-5
 """By how much logits may differ, as a share of the largest, or of 1 if that is larger."""

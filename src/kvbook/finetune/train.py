@@ -32,7 +32,7 @@ from kvbook.finetune import llamafactory_backend, trl_backend
 from kvbook.finetune.config import TrainingConfig, read_config
 from kvbook.finetune.data import Dialogue, encode
 from kvbook.finetune.job import Job
-from kvbook.models import is_folder, load_model
+from kvbook.lm.models import is_folder, load_model
 
 Backend = Literal["trl", "llamafactory"]
 BACKENDS: dict[Backend, Callable[[Job], list[dict]]] = {

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from kvbook.attach import Run, attach
+from kvbook.engine.attach import Run, attach
 from kvbook.errors import ParameterError
 
 Pooling = Literal["max", "avg"]
@@ -25,7 +25,7 @@ CATALOGUE: dict[str, type["Method"]] = {}
 @dataclass(frozen=True, config=STRICT)
 class Method:
     """A KV-cache compression method: a frozen set of parameters, and the hooks that
-    `kvbook.attach` describes.
+    `kvbook.engine.attach` describes.
 
     A subclass gives a ``name`` and defines only the hooks that it needs. State of a run
     never lives here.
@@ -39,7 +39,7 @@ class Method:
             CATALOGUE[cls.name] = cls
 
     def attach(self, model: nn.Module) -> AbstractContextManager[Run]:
-        """``with method.attach(model) as run:`` — see `kvbook.attach.attach`."""
+        """``with method.attach(model) as run:`` — see `kvbook.engine.attach.attach`."""
         return attach(self, model)
 
 

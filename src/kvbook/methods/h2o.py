@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from kvbook.attach import Seen
-from kvbook.attention import leaky_column_sums
+from kvbook.engine.attach import Seen
+from kvbook.engine.attention import leaky_column_sums
 from kvbook.fields import Budget, Natural
 from kvbook.methods.base import (
     STRICT,

@@ -10,8 +10,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from kvbook.attach import Seen
-from kvbook.attention import received
+from kvbook.engine.attach import Seen
+from kvbook.engine.attention import received
 from kvbook.fields import Budget, Natural
 from kvbook.methods.base import STRICT, Method, resolve_budget, top_indices
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from transformers import AutoTokenizer
 
-from kvbook.attach import Seen
-from kvbook.attention import received
-from kvbook.turns import first_turn, later_turn
+from kvbook.engine.attach import Seen
+from kvbook.engine.attention import received
+from kvbook.lm.turns import first_turn, later_turn
 
 REQUEST = (
     "Write down the facts of this conversation as short notes. Keep all names, numbers and dates. "

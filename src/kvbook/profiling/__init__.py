@@ -3,21 +3,13 @@
 >>> from kvbook.profiling import measure, predict
 """
 
-from importlib import import_module
+import lazy_loader
 
-_HOMES = {
-    "Measurement": "timing",
-    "measure": "timing",
-    "measure_all": "timing",
-    "Prediction": "prediction",
-    "predict": "prediction",
-    "Hardware": "hardware",
-}
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    """Import torch only when it is needed, as `kvbook` does."""
-    if name in _HOMES:
-        return getattr(import_module(f"kvbook.profiling.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'kvbook.profiling' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "timing": ["Measurement", "measure", "measure_all"],
+        "prediction": ["Prediction", "predict"],
+        "hardware": ["Hardware"],
+    },
+)

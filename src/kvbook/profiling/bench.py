@@ -11,16 +11,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kvbook.costs import ModelShape
 from kvbook.errors import ExecutionError
+from kvbook.lm.costs import ModelShape
+from kvbook.lm.models import LoadedModel, fetch_embedded
 from kvbook.methods.base import Method, create_method
-from kvbook.models import LoadedModel, fetch_embedded
 from kvbook.places import REPOSITORY
 from kvbook.profiling.breakdown import break_down
 from kvbook.profiling.hardware import measure_hardware
 from kvbook.profiling.memory import STEADY, FreshProcesses, measures_memory
+from kvbook.profiling.one_run import run_once
 from kvbook.profiling.prediction import predict
-from kvbook.profiling.timing import STOCK, Measurement, measure_all, read_text, run_once
+from kvbook.profiling.timing import STOCK, Measurement, measure_all, read_text
 from kvbook.stats import Spread
 
 CONTEXT, LONG = 4096, 8000

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor
 
-from kvbook.attach import attach
+from kvbook.engine.attach import attach
+from kvbook.lm.models import LoadedModel
 from kvbook.methods.base import Method
-from kvbook.models import LoadedModel
 from kvbook.profiling.hardware import synchronize
 
 PARTS = ("projections", "attention", "scoring", "mlp", "norms", "rest")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from kvbook.models import LoadedModel
+from kvbook.lm.models import LoadedModel
 
 
 @dataclass(frozen=True)

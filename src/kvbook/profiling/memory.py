@@ -25,8 +25,9 @@ from torch import Tensor
 
 from kvbook.errors import ExecutionError
 from kvbook.files import disk_errors
+from kvbook.lm.models import LoadedModel, load_model, quiet
 from kvbook.methods.base import Method
-from kvbook.models import LoadedModel, load_model, quiet
+from kvbook.profiling.one_run import WARM_UP, run_once
 from kvbook.tasks.store import is_out_of_memory
 
 STEADY = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
@@ -147,8 +148,6 @@ def serve(folder: str, dtype: str, threads: int) -> None:
 def _run(lm: LoadedModel, job: bytes) -> dict:
     """Warm up; then for every run note the level, run, and say by how much the peak is above
     it. No bytes: memory was not enough."""
-    from kvbook.profiling.timing import WARM_UP, run_once
-
     peaks = []
     try:
         method, ids, new_tokens, runs = pickle.loads(job)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import singledispatch
 from itertools import pairwise
 
-from kvbook.attention import QUERY_BLOCK
-from kvbook.costs import causal_pairs
+from kvbook.engine.attention import QUERY_BLOCK
 from kvbook.errors import UnsupportedError
+from kvbook.lm.costs import causal_pairs
 from kvbook.methods.base import Method, resolve_budget, resolve_window
 from kvbook.methods.fastkv import FastKV
 from kvbook.methods.fullkv import FullKV

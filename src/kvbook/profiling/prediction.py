@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from kvbook.attention import QUERY_BLOCK, SUM_BLOCK
-from kvbook.costs import ModelShape, causal_pairs, layer_flops, scan_flops
+from kvbook.engine.attention import QUERY_BLOCK, SUM_BLOCK
 from kvbook.errors import ParameterError
+from kvbook.lm.costs import ModelShape, causal_pairs, layer_flops, scan_flops
 from kvbook.methods.base import Method
 from kvbook.methods.h2o import H2O
 from kvbook.methods.pyramidinfer import PyramidInfer

@@ -1,8 +1,6 @@
 """Latency and memory, measured: methods take turns in one session, on real text."""
 
-import gc
 import random
-import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -12,19 +10,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kvbook.errors import ParameterError
+from kvbook.lm.models import LoadedModel
 from kvbook.methods.base import Method
-from kvbook.models import LoadedModel
 from kvbook.places import place
-from kvbook.profiling.hardware import synchronize
 from kvbook.profiling.memory import FreshProcesses, measures_memory
+from kvbook.profiling.one_run import WARM_UP, Sample, run_once
 from kvbook.stats import Spread
 from kvbook.tasks.needle import read_essays
-from kvbook.tasks.store import is_out_of_memory
 
 STOCK = "transformers alone"
 """The name of a measurement without any method, without us."""
-WARM_UP = 64
-"""Tokens of the prompt that every method reads once before anything is measured."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ class Measurement:
         return asdict(self)
 
     def row(self) -> dict[str, str]:
-        """A row for `kvbook.figures.table`."""
+        """A row for `kvbook.show.table`."""
         first = {"method": self.method, "context": f"{self.context_length:,}"}
         names = ("prefill, s", "first token, s", "decode, ms a token", "end to end, s")
         if self.out_of_memory:
@@ -97,21 +92,6 @@ class Measurement:
             | dict(zip(names, times, strict=True))
             | {"memory, MiB": peak, "KV, MiB": f"{self.kv_bytes / 2**20:.1f}"}
         )
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One run of one method."""
-
-    prefill: float
-    first_token: float
-    decode: float | None
-    end_to_end: float
-    kv_bytes: int
-    kv_bytes_peak: int
-    peak_bytes: int | None
-    tokens: tuple[int, ...]
-    notes: tuple[str, ...]
 
 
 def measure(
@@ -278,83 +258,3 @@ def warm_up(lm: LoadedModel, methods) -> None:
     ids = read_text(lm, WARM_UP)
     for method in methods:
         run_once(lm, method, ids, 3)
-
-
-class Ticks:
-    """A streamer that only looks at the clock."""
-
-    def __init__(self, device: torch.device):
-        self.device = device
-        self.at: list[float] = []
-
-    def put(self, value: Tensor) -> None:
-        """Called with the prompt, and then with every token."""
-        synchronize(self.device)
-        self.at.append(time.perf_counter())
-
-    def end(self) -> None:
-        """Nothing is left to do."""
-
-
-def run_once(lm: LoadedModel, method: Method | None, ids: Tensor, new_tokens: int) -> Sample | None:
-    """One timed ``generate``; None when memory was not enough."""
-    model, device = lm.model, lm.model.device
-    gc.collect()
-    cuda = device.type == "cuda"
-    if cuda:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-        level = torch.cuda.memory_allocated(device)
-    forward: list[float] = []
-
-    def before(*_):
-        synchronize(device)
-        forward.append(-time.perf_counter())
-
-    def after(*_):
-        synchronize(device)
-        forward[-1] += time.perf_counter()
-
-    ticks = Ticks(device)
-    try:
-        with ExitStack() as stack:
-            run = stack.enter_context(method.attach(model)) if method else None
-            for handle in (
-                model.register_forward_pre_hook(before),
-                model.register_forward_hook(after),
-            ):
-                stack.callback(handle.remove)
-            synchronize(device)
-            started = time.perf_counter()
-            out = model.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=new_tokens,
-                min_new_tokens=new_tokens,
-                do_sample=False,
-                streamer=ticks,
-                return_dict_in_generate=True,
-            )
-            ended = time.perf_counter()
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
-    steps = [b - a for a, b in zip(ticks.at[1:], ticks.at[2:], strict=False)]
-    kv = run.kv_bytes if run else cache_bytes(out.past_key_values)
-    return Sample(
-        prefill=forward[0],
-        first_token=ticks.at[1] - started,
-        decode=sorted(steps)[len(steps) // 2] if steps else None,
-        end_to_end=ended - started,
-        kv_bytes=kv,
-        kv_bytes_peak=run.kv_bytes_peak if run else kv,
-        peak_bytes=torch.cuda.max_memory_allocated(device) - level if cuda else None,
-        tokens=tuple(out.sequences[0, ids.shape[1] :].tolist()),
-        notes=tuple(run.notes) if run else (),
-    )
-
-
-def cache_bytes(cache) -> int:
-    """Bytes of the keys and values in a cache of transformers."""
-    return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)

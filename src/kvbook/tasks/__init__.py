@@ -3,13 +3,8 @@
 >>> from kvbook.tasks import evaluate
 """
 
-from importlib import import_module
+import lazy_loader
 
-__all__ = ["TaskResult", "evaluate"]
-
-
-def __getattr__(name: str):
-    """Import torch only when it is needed, as `kvbook` does."""
-    if name in __all__:
-        return getattr(import_module("kvbook.tasks.evaluation"), name)
-    raise AttributeError(f"module 'kvbook.tasks' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"evaluation": ["TaskResult", "evaluate"]}
+)

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kvbook.attach import Run
+from kvbook.engine.attach import Run
 from kvbook.errors import ResultError
-from kvbook.turns import behind_answer, first_turn, later_turn
+from kvbook.lm.turns import behind_answer, first_turn, later_turn
 
 FILE = Path("conversations") / "conversations.jsonl"
 NAMES = [

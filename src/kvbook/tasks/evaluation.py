@@ -13,9 +13,11 @@ import torch
 import transformers
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from kvbook import attach, attention, cache, methods, turns
-from kvbook.attach import Run
+from kvbook import methods
+from kvbook.engine import attach, attention, cache
+from kvbook.engine.attach import Run
 from kvbook.errors import ParameterError
+from kvbook.lm import turns
 from kvbook.methods import Method
 from kvbook.results import results_dir
 from kvbook.stats import mean_and_interval

@@ -18,11 +18,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvbook.errors import ParameterError, ResultError
-from kvbook.hub import fetching
+from kvbook.lm.hub import fetching
+from kvbook.lm.turns import first_turn
 from kvbook.places import place
 from kvbook.tasks.embedded import FOLDER as EMBEDDED
 from kvbook.tasks.store import digest
-from kvbook.turns import first_turn
 
 HUB = "hub"
 REPOSITORY = "THUDM/LongBench"

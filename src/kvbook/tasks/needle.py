@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvbook.errors import ResultError
+from kvbook.lm.turns import first_turn
 from kvbook.tasks.evaluation import generate
-from kvbook.turns import first_turn
 
 ESSAYS = Path("haystack") / "essays.md"
 CITIES = [

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from transformers import BatchEncoding
 
-from kvbook.attach import Run
-from kvbook.costs import prefill_flops
+from kvbook.engine.attach import Run
 from kvbook.errors import ParameterError
+from kvbook.lm.costs import prefill_flops
 from kvbook.methods import Method
 from kvbook.tasks import needle
 
@@ -107,7 +107,7 @@ class Trial:
     flops: float
 
     def cost_row(self) -> dict[str, str]:
-        """What it cost, for `kvbook.figures.table`."""
+        """What it cost, for `kvbook.show.table`."""
         run = self.run
         read = sum(inputs.shape[1] for inputs in run.layer_inputs) / len(run.layer_inputs)
         return {

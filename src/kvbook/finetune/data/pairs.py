@@ -8,7 +8,7 @@ from kvbook.errors import ParameterError, ResultError
 from kvbook.finetune.data.dialogue import Dialogue
 from kvbook.finetune.data.duplicates import remove_duplicates
 from kvbook.finetune.data.rows import Read, read_dialogues
-from kvbook.hub import fetching
+from kvbook.lm.hub import fetching
 from kvbook.places import place
 
 HUB = "hub"

@@ -14,7 +14,7 @@ from jinja2 import TemplateError
 
 from kvbook.errors import ParameterError
 from kvbook.finetune.data.dialogue import Dialogue
-from kvbook.turns import THINKING
+from kvbook.lm.turns import THINKING
 
 IGNORED = -100
 """The label of a token that does not count for the loss, as PyTorch's cross entropy has it."""

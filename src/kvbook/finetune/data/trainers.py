@@ -8,7 +8,7 @@ from pathlib import Path
 from kvbook.errors import ParameterError
 from kvbook.files import write_whole
 from kvbook.finetune.data.dialogue import Dialogue
-from kvbook.turns import THINKING
+from kvbook.lm.turns import THINKING
 
 
 def as_prompt_completion(dialogue: Dialogue) -> dict:

@@ -43,7 +43,7 @@ class Comparison:
     win_high: float
 
     def row(self, **first) -> dict[str, str]:
-        """A row for `kvbook.figures.table`, after columns of your own."""
+        """A row for `kvbook.show.table`, after columns of your own."""
         return first | {
             "items": str(self.items),
             "before": f"{self.before:.3f}",

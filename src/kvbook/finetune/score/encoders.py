@@ -5,10 +5,10 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from kvbook.errors import ModelError, ParameterError
-from kvbook.finetune.encoder import NAME as E5
-from kvbook.finetune.encoder import fetch_encoder
-from kvbook.hub import fetching, hub_answers
-from kvbook.models import quiet
+from kvbook.lm.encoder import NAME as E5
+from kvbook.lm.encoder import fetch_encoder
+from kvbook.lm.hub import fetching, hub_answers
+from kvbook.lm.models import quiet
 from kvbook.places import place
 
 BERT_BASE_CHINESE = "bert-base-chinese"

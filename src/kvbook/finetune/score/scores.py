@@ -34,7 +34,7 @@ class Scores:
     nll: list[float] | None = None
 
     def row(self, **first) -> dict[str, str]:
-        """A row for `kvbook.figures.table`, after columns of your own; means with their 95 %
+        """A row for `kvbook.show.table`, after columns of your own; means with their 95 %
         intervals."""
         values = {"BERTScore F1, raw": self.bert.raw.f1}
         if self.bert.rescaled:

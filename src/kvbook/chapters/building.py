@@ -1,0 +1,106 @@
+"""Build the book: Snakemake in a process group of its own, which never outlives us."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from kvbook.chapters.registry import CHAPTERS
+from kvbook.errors import ExecutionError, ParameterError
+from kvbook.places import clone
+
+PROGRAM = """
+import os, signal, threading
+threading.Thread(target=lambda: (os.read(0, 1), os.killpg(0, signal.SIGKILL)), daemon=True).start()
+from snakemake.cli import main
+main()
+"""
+"""Snakemake, which also ends when its standard input does, and all that it started with it."""
+
+
+def build_book(profile: str, cores: int, pdf: bool = False) -> Path:
+    """Execute what has changed, and build the book from it.
+
+    However this ends, no process is left behind, and the next call does again what was not
+    finished: Snakemake marks what it has begun, and chapters are written whole or not at all.
+
+    Parameters
+    ----------
+    pdf : bool
+        Also print it.
+
+    Returns
+    -------
+    Path
+        The folder with ``html/`` and, where asked for, ``kvbook.pdf``.
+
+    Raises
+    ------
+    ParameterError
+        There is no clone here, it cannot be written, or its book is being built already.
+    ExecutionError
+        The book was not built; Snakemake and the chapters have said why.
+    """
+    home = clone("kvbook book")
+    folder = home / "book" / "_build"
+    built = folder if profile == "laptop" else folder / profile
+    with _alone(folder):
+        _run_snakemake(home, profile, cores, ["all", "pdf"] if pdf else ["all"], built)
+    return built
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise ParameterError(f"another kvbook book is at work on {folder}: let it end") from None
+    except OSError as error:
+        raise ParameterError(
+            f"cannot write to {folder} ({error.strerror}): the book is built inside its clone"
+        ) from None
+    with lock:
+        yield
+
+
+def _run_snakemake(home: Path, profile: str, cores: int, targets: list[str], built: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, *targets, "--directory", str(home)]
+    command += ["--snakefile", str(home / "notebooks" / "Snakefile")]
+    command += ["--cores", str(cores), "--config", f"profile={profile}"]
+    command += ["--rerun-incomplete", "--keep-going", "--quiet", "rules", "--nolock"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        failed = process.wait()
+    finally:
+        with suppress(ProcessLookupError):  # after an interruption: jobs, too
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if failed:
+        raise ExecutionError(_what_failed(built, failed))
+
+
+def _what_failed(built: Path, code: int) -> str:
+    """Which chapters are not there, and what the reader of an older book has to know."""
+    missing = [name for name in CHAPTERS if not (built / "runs" / f"{name}.ipynb").is_file()]
+    waiting = [name for name in missing if set(CHAPTERS[name].after) & set(missing)]
+    words = ["the book was not built; the reasons are above"]
+    if code < 0:
+        words = [f"the book was not built: Snakemake was ended by signal {-code}"]
+    for name in missing:
+        partial = built / "runs" / f"{name}.partial.ipynb"
+        if name not in waiting:
+            words.append(f"  {name}: " + (str(partial) if partial.is_file() else "not executed"))
+    if waiting:
+        words.append(f"  and, as they read those: {', '.join(waiting)}")
+    if (built / "html" / "index.html").is_file():
+        words.append(f"{built / 'html'} is still the book of an earlier run.")
+    return "\n".join(
+        [*words, "All other chapters are kept, and the same command goes on from here."]
+    )

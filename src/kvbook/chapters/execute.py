@@ -1,0 +1,346 @@
+"""Run one chapter: check its parameters, execute it with papermill, and say what it was run on."""
+
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import files
+from pathlib import Path
+
+import nbformat
+
+from kvbook.chapters.registry import Chapter, get_chapter, resolve_parameters
+from kvbook.errors import ExecutionError, ParameterError
+from kvbook.files import check_writable, write_whole
+from kvbook.places import PACKAGE, REPOSITORY, place
+from kvbook.results import collect_provenance
+
+START_SECONDS = 300
+"""For a kernel to start; it takes two, and on a machine with much else to do some more."""
+START_TRIES = 3
+"""Two kernels that start at once may be given the same port; the one that comes second dies."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What a run leaves.
+
+    Attributes
+    ----------
+    notebook, results : Path
+        The executed notebook, and the results file of the chapter.
+    page : Path or None
+        A page to open in a browser.
+    seconds : float
+        How long the notebook ran.
+    """
+
+    notebook: Path
+    results: Path
+    page: Path | None
+    seconds: float
+
+
+def run_chapter(
+    name: str,
+    overrides: dict | None = None,
+    *,
+    profile: str = "laptop",
+    output: Path | None = None,
+    page: bool = True,
+    progress: bool = True,
+) -> Executed:
+    """Execute one chapter with parameters of your own.
+
+    Parameters
+    ----------
+    name : str
+        A chapter of `kvbook.chapters.registry.CHAPTERS`.
+    overrides : dict, optional
+        Parameters that differ from the profile's.
+    output : Path, optional
+        A folder for the notebook, its page and its results; ``kvbook-runs/<name>`` by default.
+    page : bool
+        Also make ``<name>.html``.
+    progress : bool
+        Show a line with the cells done.
+
+    Raises
+    ------
+    ParameterError
+        Before a kernel starts: an unknown chapter or parameter, a wrong value, a notebook that
+        is missing or damaged, or an output folder that cannot be written.
+    ExecutionError
+        A cell failed, or its process ended; the notebook up to there is kept as
+        ``<name>.partial.ipynb``.
+    """
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillException, PapermillExecutionError
+
+    chapter = get_chapter(name)
+    parameters = resolve_parameters(chapter, profile, overrides)
+    _check_notebook(chapter.notebook)
+    output = Path(output or Path("kvbook-runs") / name).resolve()
+    check_writable(output)
+    partial, final = output / f"{name}.partial.ipynb", output / f"{name}.ipynb"
+    _resolve_paths(parameters)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    run = {
+        "chapter": name,
+        "profile": profile,
+        "parameters": parameters,
+        "started": started,
+        "key": inputs_key(chapter, parameters),
+    }
+    begin = time.perf_counter()
+    with _environment(run, output):
+        try:
+            with _this_interpreter():
+                _execute(
+                    str(chapter.notebook),
+                    str(partial),
+                    parameters=parameters,
+                    cwd=str(output),
+                    kernel_name="python3",
+                    language="python",
+                    start_timeout=START_SECONDS,
+                    progress_bar={"desc": name, "unit": "cell"} if progress else False,
+                    log_output=False,
+                )
+        except PapermillExecutionError as error:
+            words = f"cell {error.exec_count} failed with {error.ename}: {error.evalue}"
+            raise ExecutionError(_failure(name, words, error.source, partial)) from None
+        except DeadKernelError:
+            raise ExecutionError(_failure(name, *_where_it_died(partial), partial)) from None
+        except (OSError, RuntimeError, PapermillException) as error:  # full disk, no kernel
+            raise ExecutionError(f"{name} cannot be executed in {output}: {error}") from None
+        provenance = collect_provenance().model_dump()
+    seconds = time.perf_counter() - begin
+    notebook = nbformat.read(partial, as_version=4)
+    notebook.metadata["kvbook"] = provenance
+    notebook.metadata.pop("papermill", None)  # absolute paths of one machine
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"].append("hide-input")
+    write_whole(final, nbformat.writes(notebook))
+    partial.unlink()
+    made = _page(final) if page else None
+    return Executed(final, output / "results" / f"{name}.json", made, seconds)
+
+
+def _resolve_paths(parameters: dict) -> None:
+    """Files and folders from where the user is: the notebook runs in its output folder.
+
+    Raises
+    ------
+    ParameterError
+        One is not there.
+    """
+    from kvbook.lm.models import is_folder  # which takes seconds to import
+
+    wanted: dict[str, tuple[str, Callable[[str], bool]]] = {
+        "prompt_file": ("file", os.path.isfile),
+        "data": ("file or folder", os.path.exists),
+        "model": ("folder", os.path.isdir),
+    }
+    for key, (kind, is_there) in wanted.items():
+        name = parameters.get(key)
+        if not name or (key, name) == ("data", "hub") or (key == "model" and not is_folder(name)):
+            continue
+        path = os.path.realpath(os.path.expanduser(name))
+        if not is_there(path):
+            raise ParameterError(f"{key}: there is no {kind} {path}")
+        parameters[key] = path
+
+
+def inputs_key(chapter: Chapter, parameters: dict) -> str:
+    """A short name of all that decides a chapter's numbers, but for the machine: its notebook
+    and parameters, the package, the data, and the locked versions.
+
+    Parameters
+    ----------
+    parameters : dict
+        As `kvbook.chapters.registry.resolve_parameters` gives them.
+    """
+    package, data = PACKAGE, place("data")
+    files = {f"package/{path.relative_to(package)}": path for path in package.rglob("*.py")}
+    files |= {
+        f"data/{path.relative_to(data)}": path
+        for path in data.rglob("*")
+        if path.is_file() and path.parent.name != "results"
+    }
+    files |= {"notebook": chapter.notebook, "lock": REPOSITORY / "requirements.lock"}
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    for name, path in sorted(files.items()):
+        if path.is_file():
+            digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+@contextmanager
+def _environment(run: dict, output: Path) -> Iterator[None]:
+    """What the notebook's process needs to know; the caller's environment comes back afterwards."""
+    ours = {
+        "KVBOOK_RUN": json.dumps(run),
+        "KVBOOK_RESULTS": str(output / "results"),
+        "KVBOOK_DATA": str(place("data")),
+        "OMP_WAIT_POLICY": "passive",  # threads that spin steal the cores they wait for
+        "GOMP_SPINCOUNT": "0",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONWARNINGS": "ignore:IProgress not found",  # progress bars are plain text here
+    }
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _execute(*paths: str, **options) -> None:
+    """papermill's, once more where the kernel died before any cell."""
+    import papermill
+
+    for tries_left in reversed(range(START_TRIES)):
+        try:
+            papermill.execute_notebook(*paths, **options)
+            return
+        except RuntimeError as error:
+            if "died before replying" not in str(error) or not tries_left:
+                raise
+
+
+@contextmanager
+def _this_interpreter() -> Iterator[None]:
+    """A kernel named ``python3`` that is this Python, whatever is installed for this user."""
+    with tempfile.TemporaryDirectory(prefix="kvbook-kernel-") as folder:
+        spec = Path(folder) / "kernels" / "python3"
+        spec.mkdir(parents=True)
+        command = [
+            sys.executable,
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+            "--log-level=50",
+        ]
+        kernel = {"argv": command, "display_name": "Python 3", "language": "python"}
+        (spec / "kernel.json").write_text(json.dumps(kernel))
+        before = os.environ.get("JUPYTER_PATH")
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["JUPYTER_PATH"]
+            else:
+                os.environ["JUPYTER_PATH"] = before
+
+
+def _check_notebook(path: Path) -> None:
+    if not path.is_file():
+        raise ParameterError(f"the notebook {path} is missing: restore it, or set KVBOOK_NOTEBOOKS")
+    try:
+        nbformat.validate(nbformat.read(path, as_version=4))
+    except (nbformat.ValidationError, ValueError, LookupError, AttributeError, TypeError):
+        raise ParameterError(f"{path} is damaged, and no notebook any more: restore it") from None
+
+
+def _where_it_died(partial: Path) -> tuple[str, str]:
+    """Of a kernel that ended without a word: the cell, and its source."""
+    code = [cell for cell in nbformat.read(partial, as_version=4).cells if cell.cell_type == "code"]
+    begun = [cell for cell in code if cell.metadata.papermill.get("start_time")]
+    words = f"the kernel died in cell {len(begun)}; too little memory is the usual reason"
+    return words, begun[-1].source
+
+
+def _failure(name: str, words: str, source: str, partial: Path) -> str:
+    lines = "\n".join(f"    {line}" for line in source.strip().splitlines()[-6:])
+    return f"{name}: {words}\n{lines}\nThe notebook up to there is kept: {partial}"
+
+
+FENCE = re.compile(r"^(`{3,})\{(\w+)\} *(.*?)\n((?::\w+:[^\n]*\n)*)(.*?)^\1 *$", re.M | re.S)
+"""A directive of the book: its fence, name, title, options and text."""
+
+
+def plain_markdown(text: str) -> str:
+    """The book's markdown for a page of its own: directives as plain text and folded
+    solutions, no links to chapters that are not beside it."""
+
+    def directive(match: re.Match) -> str:
+        _, name, title, _, body = match.groups()
+        if name == "solution":
+            return f"<details><summary>Solution</summary>\n\n{body}\n</details>\n"
+        return f"**{title if name == 'admonition' else name.capitalize()}**\n\n{body}"
+
+    text = FENCE.sub(directive, text)
+    text = re.sub(r"\{cite:\w+\}`([^`]+)`", r"(\1)", text)
+    text = re.sub(r"\$\$ \([\w-]+\)$", "$$", text, flags=re.M)
+    text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.M)
+    return re.sub(r"\[([^\]]+)\]\(\w+\.(?:ipynb|md)\)", r"\1", text)
+
+
+LINK = re.compile(r'<a href="([\w./-]+)(?:#[^"]*)?"[^>]*>(.*?)</a>', re.S)
+"""A link to a file: where it is, and the words."""
+
+
+def plain_links(body: str, folder: Path) -> str:
+    """A page without links to files that are not in its folder, such as other chapters."""
+    return LINK.sub(lambda link: link[0] if (folder / link[1]).is_file() else link[2], body)
+
+
+def _page(notebook: Path) -> Path:
+    """The notebook as one page that loads nothing from outside."""
+    from nbconvert import HTMLExporter
+    from plotly.offline import get_plotlyjs
+    from traitlets.config import Config
+
+    from kvbook.show import PLOTLY
+
+    config = Config()
+    for url in ("mathjax", "require_js", "jquery", "mermaid_js", "widget_renderer"):
+        setattr(config.HTMLExporter, f"{url}_url", "")
+    config.HTMLExporter.exclude_input_prompt = True
+    config.HTMLExporter.exclude_output_prompt = True
+    config.TagRemovePreprocessor.enabled = True
+    config.TagRemovePreprocessor.remove_cell_tags = {"remove-cell"}
+    config.TagRemovePreprocessor.remove_input_tags = {"hide-input"}
+    config.HTMLExporter.preprocessors = ["nbconvert.preprocessors.TagRemovePreprocessor"]
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        if cell.cell_type == "markdown":
+            cell.source = plain_markdown(cell.source)
+    body, _ = HTMLExporter(config=config).from_notebook_node(content)
+    body = plain_links(body, notebook.parent)
+    style = place("book") / "_static" / "custom.css"
+    head = f"<style>{style.read_text(encoding='utf-8')}</style>" if style.is_file() else ""
+    formulas = "window.MathJax = {tex: {inlineMath: [['$', '$']]}};"
+    head += f"<script>{formulas}</script><script>{mathjax().read_text(encoding='utf-8')}</script>"
+    body = body.replace("</head>", head + "</head>", 1)
+    reference = f'<script src="{PLOTLY}"></script>'
+    if reference in body:  # a page of its own has no book beside it: the library goes into it
+        body = body.replace(reference, f"<script>{get_plotlyjs()}</script>", 1)
+        body = body.replace(reference, "")
+    page = notebook.with_suffix(".html")
+    write_whole(page, body)
+    return page
+
+
+def mathjax() -> Path:
+    """MathJax as one file, from the package that brings it."""
+    found = next(
+        path for path in files("sphinx-mathjax-offline") or () if path.name == "tex-svg.js"
+    )
+    return Path(found.locate())

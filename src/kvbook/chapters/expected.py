@@ -1,0 +1,356 @@
+"""What a re-run should find: a few values of every chapter, how near to them it should come, and
+why not nearer."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+import dpath
+
+from kvbook import results
+from kvbook.chapters.registry import CHAPTERS, PROFILES, resolve_parameters
+from kvbook.errors import ParameterError, ResultError
+from kvbook.places import place
+from kvbook.results import ResultFile
+
+Kind = Literal["count", "bytes", "rounding", "training", "clock"]
+KINDS: dict[Kind, str] = {
+    "count": "counted, not computed in floating point: the same on every machine",
+    "bytes": "counted too, with what the answer added, and an answer is a token longer or shorter when "
+    "rounding turns a word; twice as much where the processor has no bfloat16 and float32 is used",
+    "rounding": "greedy answers and likelihoods: the same on the same processor, thread count and "
+    "versions; elsewhere the last bit of a bfloat16 sum differs, and a near tie between two tokens "
+    "can turn",
+    "training": "as rounding, and every step of a training goes on from the last one's rounding",
+    "clock": "a ratio of two times, measured in turns: it depends on the machine, and varies on a "
+    "busy one",
+}
+"""The kinds of value, and why each is not held more tightly."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One value of a results file.
+
+    Attributes
+    ----------
+    chapter, label : str
+        Whose file it is in, and what it is.
+    path : str
+        Where in the file's ``data``, as `dpath` reads it: names with ``/`` between, ``*`` for any.
+        Several matches count as their mean; truth values count as 0 and 1.
+    over : str
+        The value is a ratio to what is here.
+    kind : str
+        One of `KINDS`.
+    tolerance : float
+        How far from the kept value another run may be; of ``bytes`` the share of it.
+    """
+
+    chapter: str
+    label: str
+    path: str
+    kind: Kind
+    tolerance: float = 0.0
+    over: str = ""
+
+    def read(self, data: dict[str, Any]) -> float:
+        """The value in a results file's ``data``.
+
+        Raises
+        ------
+        ResultError
+            It is not there, or no number.
+        """
+        value, over = self._mean(data, self.path), self._mean(data, self.over) if self.over else 1.0
+        if not over:
+            raise ResultError(f"the results of {self.chapter} have 0 in {self.over}: run it again")
+        return value / over
+
+    def _mean(self, data: dict[str, Any], path: str) -> float:
+        found = dpath.values(data, path)
+        if not found:
+            raise ResultError(f"the results of {self.chapter} have no {path}: run it again")
+        if not all(isinstance(one, int | float) and abs(one) < 1e300 for one in found):
+            raise ResultError(
+                f"the results of {self.chapter} have no number in {path}: run it again"
+            )
+        return fmean(map(float, found))
+
+
+def _needles(chapter: str, *runs: str) -> tuple[Expected, ...]:
+    """Shares of the needles found, of twenty or ten prompts. float32 instead of bfloat16, a larger
+    change of rounding than another processor, moved five such counts by at most one of twenty; a
+    run may be off by two."""
+    return tuple(
+        Expected(chapter, f"needles found, {run}", f"needle/{run}/*", "rounding", 0.1)
+        for run in runs
+    )
+
+
+def _prompt(chapter: str) -> tuple[Expected, ...]:
+    """What the chapter's own prompt costs."""
+    return (
+        Expected(chapter, "tokens of the prompt", "prompt_tokens", "count"),
+        Expected(chapter, "KV bytes kept of it", "kv_bytes", "bytes", 0.1),
+    )
+
+
+EXPECTED: tuple[Expected, ...] = (
+    Expected("introduction", "KV bytes a token", "bytes_a_token/SmolLM2-135M", "count"),
+    Expected("introduction", "KV bytes of a real cache", "kv_bytes_checked", "bytes"),
+    *_prompt("fullkv"),
+    *_prompt("streamingllm"),
+    *_needles("streamingllm", "fullkv", "streamingllm budget=512"),
+    *_prompt("snapkv"),
+    *_needles("snapkv", "snapkv budget=64", "snapkv budget=256"),
+    *_prompt("h2o"),
+    *_needles("h2o", "h2o budget=256"),
+    *_prompt("pyramidinfer"),
+    *_needles("pyramidinfer", "pyramidinfer budget=0.9"),
+    *_prompt("gemfilter"),
+    *_needles("gemfilter", "gemfilter budget=256"),
+    *_prompt("fastkv"),
+    *_needles("fastkv", "fastkv budget=256"),
+    Expected(
+        "summarykv",
+        "facts told again, StreamingLLM at 256",
+        "recall/streamingllm, budget 256/facts/*/found",
+        "rounding",
+        0.2,
+    ),
+    Expected(
+        "summarykv",
+        "facts told again, SummaryKV at 256",
+        "recall/summarykv extractive, budget 256/facts/*/found",
+        "rounding",
+        0.2,
+    ),
+    Expected(
+        "families",
+        "FastKV's operations to FullKV's",
+        "methods/fastkv/0/flops",
+        "count",
+        over="fullkv/flops",
+    ),
+    Expected(
+        "families",
+        "SnapKV's bytes to FullKV's, all budgets",
+        "methods/snapkv/*/kv_bytes",
+        "rounding",
+        0.01,
+        over="fullkv/kv_bytes",
+    ),
+    *_needles("own_method", "tova budget=256", "keynorm budget=256"),
+    Expected(
+        "evaluation",
+        "FullKV's score, mean of all items",
+        "evaluated/fullkv/scores/*/*",
+        "rounding",
+        0.1,
+    ),
+    Expected(
+        "evaluation",
+        "SnapKV's score, mean of all items",
+        "evaluated/snapkv/scores/*/*",
+        "rounding",
+        0.15,
+    ),
+    Expected(
+        "evaluation", "KL of SnapKV at 256, nats", "fidelity/snapkv/256/*/kl", "rounding", 0.01
+    ),
+    Expected("evaluation", "FullKV's NLL of the true answers", "full_nll", "rounding", 0.02),
+    Expected(
+        "profiling",
+        "FastKV's prefill to FullKV's, its parts",
+        "parts/fastkv/*",
+        "clock",
+        0.15,
+        over="parts/fullkv/*",
+    ),
+    Expected(
+        "profiling",
+        "GemFilter's prefill to FullKV's, its parts",
+        "parts/gemfilter/*",
+        "clock",
+        0.15,
+        over="parts/fullkv/*",
+    ),
+    Expected("medical_data", "rows to train on", "rows/train", "count"),
+    Expected("medical_data", "median tokens of a row", "lengths/whole/tokens/median", "count"),
+    Expected("medical_data", "loss of one row before training", "row/loss", "rounding", 0.02),
+    Expected("lora", "trained parameters", "trainable", "count"),
+    Expected("lora", "held-out loss at the end", "held_out_losses/4/1", "training", 0.1),
+    Expected(
+        "bertscore",
+        "raw F1 of ten times the dose",
+        "damaged/ten times the dose/raw",
+        "rounding",
+        0.005,
+    ),
+    Expected(
+        "bertscore", "raw F1 before training", "gains/BERTScore F1, raw/before", "rounding", 0.03
+    ),
+    Expected(
+        "bertscore", "raw F1 after training", "gains/BERTScore F1, raw/after", "training", 0.05
+    ),
+)
+"""In the order of the chapters."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One value of somebody's run beside the kept one.
+
+    Attributes
+    ----------
+    expected : Expected
+        What it is.
+    kept, found : float or None
+        The two values; None where there is none.
+    reason : str
+        Why they cannot be compared; empty where they can.
+    """
+
+    expected: Expected
+    kept: float | None
+    found: float | None
+    reason: str = ""
+
+    @property
+    def state(self) -> Literal["same", "near", "off", "not compared"]:
+        """How near the two are: to nine digits, within the tolerance, farther; or nobody knows."""
+        if self.reason or self.kept is None or self.found is None:
+            return "not compared"
+        if abs(self.found - self.kept) <= 1e-9 * abs(self.kept):
+            return "same"
+        if self.expected.kind == "bytes":  # of either dtype
+            sizes = [self.kept, self.kept * 2, self.kept / 2]
+            close = any(abs(self.found - one) <= self.expected.tolerance * one for one in sizes)
+        else:
+            close = abs(self.found - self.kept) <= self.expected.tolerance + 1e-9
+        return "near" if close else "off"
+
+
+def find_runs(folder: Path) -> dict[str, ResultFile]:
+    """The chapters' results in a folder, by chapter; of several runs the one that can be
+    compared, and of these the newest.
+
+    Parameters
+    ----------
+    folder : Path
+        What ``kvbook run`` or ``kvbook book`` left, or any folder of such folders.
+
+    Raises
+    ------
+    ParameterError
+        No such folder, or no results in it.
+    ResultError
+        A file is damaged, or has another chapter's name.
+    """
+    if not folder.is_dir():
+        raise ParameterError(
+            f"there is no folder {folder}: give one that `kvbook run` or `kvbook book` left, such as "
+            "kvbook-runs or book/_build/runs"
+        )
+    kept = load_kept()
+    runs: dict[str, ResultFile] = {}
+    for path in sorted({*folder.glob("*.json"), *folder.rglob("results/*.json")}):
+        if path.stem in CHAPTERS:
+            run = results.load(path.stem, path.parent)
+            if run.name != path.stem:
+                raise ResultError(f"{path} holds the results of {run.name!r}: give it its own name")
+            runs[path.stem] = max(
+                runs.get(path.stem, run),
+                run,
+                key=lambda one: (_comparable(one, kept), one.provenance.started),
+            )
+    if not runs:
+        raise ParameterError(
+            f"no results of a chapter in {folder}: execute one, `kvbook run snapkv`"
+        )
+    return runs
+
+
+def load_kept() -> dict[str, Any]:
+    """What `keep` wrote down, by chapter: ``provenance``, and ``values`` by label."""
+    kept = results.find("reproduce", place("data") / "results")
+    return kept.data if kept else {}
+
+
+def compare(runs: Mapping[str, ResultFile]) -> list[Compared]:
+    """All values of `EXPECTED` that these runs may have, beside the kept ones."""
+    kept = load_kept()
+    return [_compare(one, runs[one.chapter], kept) for one in EXPECTED if one.chapter in runs]
+
+
+def _compare(one: Expected, run: ResultFile, kept: Mapping[str, dict]) -> Compared:
+    wanted = kept.get(one.chapter, {}).get("values", {}).get(one.label)
+    try:
+        found = one.read(run.data)
+    except ResultError:  # other parameters, other runs
+        found = None
+    if wanted is None:
+        return Compared(one, wanted, found, "nothing is kept")
+    if not _comparable(run, kept):
+        return Compared(one, wanted, found, _what_differs(run, kept))
+    if found is None:
+        return Compared(one, wanted, found, f"not in the file: {one.path}")
+    return Compared(one, wanted, found)
+
+
+def _comparable(run: ResultFile, kept: Mapping[str, dict]) -> bool:
+    return run.name in kept and not _what_differs(run, kept)
+
+
+def _what_differs(run: ResultFile, kept: Mapping[str, dict]) -> str:
+    """The parameters that differ from those of the kept run, in words."""
+    theirs, ours = kept[run.name]["provenance"]["parameters"], run.provenance.parameters
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    shown = ", ".join(f"{name}={ours.get(name)}" for name in names[:3])
+    return f"other parameters: {shown}{', …' if len(names) > 3 else ''}" if names else ""
+
+
+def keep(runs: Mapping[str, ResultFile]) -> Path:
+    """Write these runs' values down as what others should find, beside those of other chapters.
+
+    Raises
+    ------
+    ResultError
+        A value is not in its file, or the file cannot be written.
+    """
+    kept = load_kept()
+    for chapter in {one.chapter for one in EXPECTED} & set(runs):
+        run = runs[chapter]
+        values = {one.label: one.read(run.data) for one in EXPECTED if one.chapter == chapter}
+        kept[chapter] = {"provenance": run.provenance.model_dump(), "values": values}
+    return results.save("reproduce", kept, directory=place("data") / "results")
+
+
+def show(value: float | None) -> str:
+    """A value for people: whole numbers whole, others to six digits, a dash for none."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value == int(value) else f"{value:.6g}"
+
+
+def within(one: Expected) -> str:
+    """The tolerance, for people."""
+    return f"{one.tolerance:.0%}" if one.kind == "bytes" else show(one.tolerance)
+
+
+def command(run: ResultFile) -> str:
+    """The words of a command line that run the same chapter with the same parameters."""
+    words = ["kvbook", "run", run.name]
+    profile = run.provenance.profile if run.provenance.profile in PROFILES else "laptop"
+    words += ["--profile", profile] if profile != "laptop" else []
+    defaults = resolve_parameters(CHAPTERS[run.name], profile)
+    for name, value in run.provenance.parameters.items():
+        if name in defaults and defaults[name] != value:
+            text = value if isinstance(value, str) else json.dumps(value)
+            words += ["-p", shlex.quote(f"{name}={'none' if value is None else text}")]
+    return " ".join(words)

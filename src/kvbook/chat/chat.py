@@ -1,0 +1,232 @@
+"""A conversation of many turns on one cache, whatever method bounds it."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from transformers import TextStreamer
+
+from kvbook.chat.saved import Contents, Session, Turn, read_session, write_session
+from kvbook.engine.attach import Run
+from kvbook.errors import UnsupportedError
+from kvbook.lm.turns import behind_answer, first_turn, later_turn
+from kvbook.methods import Method, create_method
+
+
+class Chat:
+    """Talk to a model whose cache a method bounds; a context, for the method stays attached.
+
+    Parameters
+    ----------
+    lm : LoadedModel
+        An instruct model: its tokenizer needs a chat template.
+    method : Method
+        ``create_method("summarykv", budget=512)``, for example; not one that reads a part of
+        its prompt only, as GemFilter does: it would have chosen by the first question.
+
+    Raises
+    ------
+    UnsupportedError
+        The model has no chat template, or the method has a first pass.
+
+    Examples
+    --------
+    >>> with Chat(lm, create_method("summarykv", budget=512)) as chat:
+    ...     chat.say("My locker code is 293.")
+    ...     chat.contents().recent
+    """
+
+    def __init__(self, lm, method: Method):
+        if not getattr(lm.tokenizer, "chat_template", None):
+            raise UnsupportedError(f"{lm.name} has no chat template: use an instruct model")
+        if hasattr(method, "first_pass"):
+            raise UnsupportedError(
+                f"{method.name} chooses what to read of a prompt by its end, once; a chat's first "
+                "question would choose for all others: take another method"
+            )
+        self.lm, self.method = lm, method
+        self.turns: list[Turn] = []
+        self.run: Run | None = None
+        self._ids: list[int] = []  # what the cache has read
+        self._pending: list[int] = []  # the end of the last answer, which it has not
+        self._saved: Session | None = None
+        self._open = ExitStack()
+        self._over = False
+
+    def __enter__(self) -> "Chat":
+        if self.run is not None:
+            raise UnsupportedError(
+                "a chat is one `with` block: save it there, and go on with Chat.load"
+            )
+        self.run = self._open.enter_context(self.method.attach(self.lm.model))
+        try:
+            if self._saved:
+                self._resume(self._saved)
+        except BaseException:  # no memory for it, or interrupted: the model is as it was
+            self._open.close()
+            self.run = None
+            raise
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._over = True
+        self._open.close()
+
+    def say(
+        self,
+        text: str,
+        *,
+        max_new_tokens: int = 64,
+        stream: Callable[[str], None] | None = None,
+        **generation,
+    ) -> str:
+        """One turn: what the model answers.
+
+        Parameters
+        ----------
+        text : str
+            What the user says.
+        max_new_tokens : int
+            The answer is cut there.
+        stream : callable, optional
+            Called with pieces of the answer as they come, for example
+            ``lambda piece: print(piece, end="", flush=True)``.
+        **generation
+            For transformers' ``generate``, such as ``do_sample=True``; greedy by default.
+
+        Raises
+        ------
+        UnsupportedError
+            Outside the chat's ``with`` block.
+
+        Notes
+        -----
+        When anything stops a turn in the middle (an error, Ctrl-C, also within a summary),
+        the chat is as it was before the turn, and can go on.
+        """
+        run = self._begun()
+        if self._over:
+            raise UnsupportedError(
+                "the chat's block has ended: talk within it, or save it there and go on with Chat.load"
+            )
+        started, before = time.perf_counter(), run.snapshot()
+        tokenizer, model = self.lm.tokenizer, self.lm.model
+        whole = self._ids + self._pending + self._opening(text)
+        ids = torch.tensor([whole], device=model.device)
+        options = {"do_sample": False} | generation
+        if stream:
+            options["streamer"] = _Stream(tokenizer, stream)
+        try:
+            out = model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                past_key_values=run.cache,
+                max_new_tokens=max_new_tokens,
+                **options,
+            )[0].tolist()
+        except BaseException:
+            run.restore(before)
+            raise
+        answer = tokenizer.decode(out[len(whole) :], skip_special_tokens=True).strip()
+        self._ids, self._pending = out[:-1], out[-1:] + self._closing(out[-1])
+        seconds = time.perf_counter() - started
+        self.turns.append(Turn(text, answer, self.contents(), seconds))
+        return answer
+
+    def _begun(self) -> Run:
+        if self.run is None:
+            raise UnsupportedError("talk within the chat's block: `with Chat(lm, method) as chat:`")
+        return self.run
+
+    def contents(self) -> Contents:
+        """What the cache holds now.
+
+        Raises
+        ------
+        UnsupportedError
+            Before the chat's ``with`` block.
+        """
+        run, decode = self._begun(), self.lm.tokenizer.decode
+        if run.cache is None:
+            return Contents("", "", "", 0, 0, 0)
+        summary = run.shared.get("summary", [])
+        layer = run.cache.layers[0]
+        positions = layer.positions[0, 0].tolist()
+        sinks = run.shared.get("sinks", min(getattr(self.method, "sinks", 0), len(positions)))
+        recent = positions[sinks + len(summary) :]
+        waiting = 0
+        if "done" in run.shared:  # up to where what was evicted is in a summary
+            waiting = (recent[0] if recent else len(self._ids)) - run.shared["done"]
+        return Contents(
+            decode([self._ids[p] for p in positions[:sinks]]),
+            decode(summary),
+            decode([self._ids[p] for p in recent if p < len(self._ids)]),
+            len(positions),
+            max(0, waiting),
+            run.kv_bytes,
+        )
+
+    def _opening(self, text: str) -> list[int]:
+        """The tokens that a user's words add to the conversation."""
+        begin = later_turn if self._ids else first_turn
+        words = begin(self.lm.tokenizer, text)
+        return self.lm.tokenizer(words, add_special_tokens=False).input_ids
+
+    def _closing(self, last: int) -> list[int]:
+        """What the template puts behind an answer that ended with the token ``last``."""
+        words = behind_answer(self.lm.tokenizer)
+        ids = self.lm.tokenizer(words, add_special_tokens=False).input_ids
+        return ids[1:] if ids and ids[0] == last else ids
+
+    # ---- to a file, and back ------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the session to one file, whole or not at all: a safetensors file, no pickle.
+
+        Raises
+        ------
+        ParameterError
+            The method has a callable, or remembers something else that no file can hold.
+        ResultError
+            The disk is full, or the folder cannot be written.
+        UnsupportedError
+            Before the chat's ``with`` block.
+        """
+        run = self._begun()
+        write_session(Path(path), self.lm, self.method, run, self.turns, self._ids, self._pending)
+
+    @classmethod
+    def load(cls, path: str | Path, lm) -> "Chat":
+        """A saved session, to go on with: ``with Chat.load(path, lm) as chat:``.
+
+        Raises
+        ------
+        ResultError
+            The file is missing, damaged, or something else.
+        ParameterError
+            It was saved with another model or dtype.
+        """
+        session = read_session(Path(path), lm)
+        chat = cls(lm, create_method(session.facts.method, **session.facts.parameters))
+        chat._saved = session
+        return chat
+
+    def _resume(self, session: Session) -> None:
+        """Put a saved session into the run that has just begun."""
+        facts = session.facts
+        self.turns, self._ids, self._pending = list(facts.turns), facts.ids, facts.pending
+        self.run.restore(self.run.snapshot() | session.state(self.lm.model.device))
+
+
+class _Stream(TextStreamer):
+    """Hands pieces of the answer on instead of printing them."""
+
+    def __init__(self, tokenizer, call: Callable[[str], None]):
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self.call = call
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        if text:
+            self.call(text)

@@ -1,0 +1,242 @@
+"""A chat as a file: what was said and what the cache holds, as safetensors, no pickle."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+from typing_extensions import TypedDict
+
+from kvbook.engine.attach import Run
+from kvbook.engine.cache import KVCache
+from kvbook.errors import ParameterError, ResultError
+from kvbook.files import write_whole
+from kvbook.methods import Method
+from kvbook.methods.summarykv import Summary
+
+FORMAT = "kvbook-session-2"
+AGAIN = "save it again, or begin a new one"
+PARTS = ("keys", "values", "positions")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the first layer's first KV head holds, to read.
+
+    Attributes
+    ----------
+    sinks, summary, recent : str
+        The three parts; a method without sinks or a summary has all in ``recent``.
+    entries : int
+        How many entries they are together.
+    waiting : int
+        Evicted tokens that no summary holds yet.
+    kv_bytes : int
+        Of all layers.
+    """
+
+    sinks: str
+    summary: str
+    recent: str
+    entries: int
+    waiting: int
+    kv_bytes: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a chat: what was said, what the cache held afterwards, how long it took."""
+
+    user: str
+    assistant: str
+    contents: Contents
+    seconds: float
+
+
+Token = Annotated[int, Field(ge=0)]
+
+
+class Counters(TypedDict):
+    """What of a run's snapshot is plain numbers and texts."""
+
+    _prompt: list[int]
+    _input: list[int]
+    _read: list[int]
+    _bytes: list[int]
+    _phase: str
+    ids: list[Token]
+    shared: dict[str, int | list[Token]]
+    notes: list[str]
+    filter_layers: int
+    kv_bytes_peak: int
+    prefill_seconds: float
+    decode_seconds: float
+    decode_tokens: int
+
+
+class Facts(BaseModel):
+    """What of a session is no tensor; ``tensors`` says what else the file has to hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: str
+    parameters: dict[str, JsonValue]
+    model: str
+    turns: list[Turn]
+    ids: list[Token]
+    pending: list[Token]
+    summaries: list[Summary]
+    run: Counters
+    tensors: dict[str, tuple[str, list[int]]]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a file holds.
+
+    Attributes
+    ----------
+    facts : Facts
+        Plain numbers and texts.
+    tensors : dict of str to Tensor
+        ``<layer>/keys``, ``values`` and ``positions``; and what the method remembers of a layer
+        and a sequence, ``<layer>/memory/<row>/<name>/<part>/<parts>``.
+    """
+
+    facts: Facts
+    tensors: dict[str, Tensor]
+
+    def state(self, device: torch.device) -> dict[str, Any]:
+        """For `Run.restore`, over a snapshot of a run that has just begun."""
+        state: dict[str, Any] = dict(self.facts.run)
+        state |= {"_memory": {}, "summaries": self.facts.summaries}
+        tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        if self.facts.ids:
+            state["cache"] = KVCache(sum(name.endswith("/keys") for name in tensors))
+            for i, layer in enumerate(state["cache"].layers):
+                layer.assign(*(tensors[f"{i}/{part}"] for part in PARTS))
+                layer.is_initialized, layer.columns = True, len(self.facts.ids)
+        for name in sorted(one for one in tensors if "/memory/" in one):
+            layer, _, row, rest = name.split("/", 3)
+            key, _, parts = rest.rsplit("/", 2)
+            memory = state["_memory"].setdefault((int(layer), int(row)), {})
+            one = tensors[name]
+            memory[key] = one if parts == "1" else (*memory.get(key, ()), one)
+        return state
+
+
+def write_session(
+    path: Path,
+    lm,
+    method: Method,
+    run: Run,
+    turns: Sequence[Turn],
+    ids: list[int],
+    pending: list[int],
+) -> None:
+    """Write a chat, whole or not at all; see `kvbook.chat.Chat.save`.
+
+    Parameters
+    ----------
+    ids, pending : list of int
+        What the cache has read, and the end of the last answer, which it has not.
+    """
+    parameters = dataclasses.asdict(method)
+    called = [name for name, value in parameters.items() if callable(value)]
+    if called:
+        raise ParameterError(
+            f"{called[0]} is a function of yours, which a session file cannot hold"
+        )
+    state = run.snapshot()
+    tensors = _tensors(state)
+    try:
+        facts = Facts(
+            method=method.name,
+            parameters=parameters,
+            model=_fingerprint(lm),
+            turns=list(turns),
+            ids=ids,
+            pending=pending,
+            summaries=state["summaries"],
+            run={name: state[name] for name in Counters.__annotations__},
+            tensors=_inventory(tensors),
+        )
+    except ValidationError as error:  # a method of your own
+        raise ParameterError(
+            f"a session file cannot hold what {method.name} remembers ({_first(error)})"
+        ) from None
+    metadata = {"format": FORMAT, "facts": facts.model_dump_json()}
+    write_whole(path, to_bytes(tensors or {"empty": torch.zeros(1)}, metadata))
+
+
+def read_session(path: Path, lm) -> Session:
+    """Read and check a file for this model; see `kvbook.chat.Chat.load`."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ResultError(
+                    f"{path} is no session of this kvbook: its format is "
+                    f"{metadata.get('format')!r}, and {FORMAT!r} is read here"
+                )
+            facts = Facts.model_validate_json(metadata.get("facts", ""))
+            names = [name for name in file.keys() if name != "empty"]  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in names}
+    except FileNotFoundError:
+        raise ResultError(f"there is no session at {path}") from None
+    except ValidationError as error:
+        raise ResultError(f"the session in {path} is damaged ({_first(error)}): {AGAIN}") from None
+    except (SafetensorError, OSError) as error:
+        raise ResultError(f"{path} is truncated, or no session of kvbook: {error}") from None
+    if facts.model != _fingerprint(lm):
+        raise ParameterError(f"{path} was saved with {facts.model}, and this is {_fingerprint(lm)}")
+    vocabulary = lm.model.config.vocab_size
+    if max([*facts.ids, *facts.pending, 0]) >= vocabulary or sum(facts.run["_read"]) != len(
+        facts.ids
+    ):
+        raise ResultError(f"the session in {path} is damaged (ids): {AGAIN}")
+    layers = range(lm.model.config.num_hidden_layers if facts.ids else 0)
+    needed = {f"{i}/{part}" for i in layers for part in PARTS}
+    if facts.tensors != _inventory(tensors) or not needed <= set(tensors):
+        raise ResultError(f"the session in {path} lacks a part of its cache: {AGAIN}")
+    return Session(facts, tensors)
+
+
+def _tensors(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a run's snapshot, each a copy: layers may share their positions, which a
+    file may not."""
+    found: dict[str, Tensor] = {}
+    for i, layer in enumerate(state["cache"].layers if state["cache"] else []):
+        found |= {f"{i}/{part}": getattr(layer, part) for part in PARTS}
+    for (layer, row), memory in state["_memory"].items():
+        for name, value in memory.items():
+            parts = value if isinstance(value, tuple) else (value,)
+            for part, tensor in enumerate(parts):
+                found[f"{layer}/memory/{row}/{name}/{part}/{len(parts)}"] = tensor
+    odd = [name for name, one in found.items() if not isinstance(one, Tensor)]
+    if odd:
+        raise ParameterError(f"a session file cannot hold {odd[0]}, which is no tensor")
+    return {name: one.clone().contiguous() for name, one in found.items()}
+
+
+def _first(error: ValidationError) -> str:
+    """What is wrong first, and where."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'its facts'}: {first['msg']}"
+
+
+def _inventory(tensors: dict[str, Tensor]) -> dict[str, tuple[str, list[int]]]:
+    """Type and shape of every tensor."""
+    return {name: (str(one.dtype), list(one.shape)) for name, one in tensors.items()}
+
+
+def _fingerprint(lm) -> str:
+    config = lm.model.config
+    sizes = f"{config.num_hidden_layers} layers of {config.hidden_size}"
+    return f"{lm.name}, {sizes}, {str(lm.model.dtype).removeprefix('torch.')}"

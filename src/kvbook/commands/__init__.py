@@ -1,0 +1,1 @@
+"""What `kvbook` does on the command line: a file a command."""

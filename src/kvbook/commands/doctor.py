@@ -1,0 +1,116 @@
+"""What a machine needs for the book, looked up one by one."""
+
+import importlib.metadata
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kvbook.chapters.browser import find_chromium
+from kvbook.errors import BrowserError
+from kvbook.places import REPOSITORY
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's table."""
+
+    what: str
+    state: Literal["ok", "warn", "fail"]
+    found: str
+    advice: str = ""
+
+
+def checks() -> Iterator[Check]:
+    """All checks, cheap ones first; none changes anything."""
+    right = sys.version_info[:2] == (3, 11)
+    advice = "" if right else "the lock is for Python 3.11"
+    yield Check("Python", "ok" if right else "warn", platform.python_version(), advice)
+    yield _packages()
+    yield from _models()
+    yield _processor()
+    yield _disk()
+    yield _font()
+    yield _browser()
+
+
+def locked() -> dict[str, str]:
+    """Names and versions of ``requirements.lock``."""
+    lines = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==", 1) for line in lines if "==" in line and not line.startswith("#"))
+
+
+def _packages() -> Check:
+    try:
+        wanted = locked()
+    except FileNotFoundError:
+        return Check(
+            "packages", "warn", "no requirements.lock here", "run from a clone of the repository"
+        )
+    off = []
+    for name, version in wanted.items():
+        try:
+            have = importlib.metadata.version(name).split("+")[0]
+        except importlib.metadata.PackageNotFoundError:
+            have = "missing"
+        if have != version:
+            off.append(f"{name} {have}, locked {version}")
+    if off:
+        return Check("packages", "fail", "; ".join(off[:4]), "rm .venv/.ready; make test")
+    return Check("packages", "ok", f"{len(wanted)} as locked")
+
+
+def _models() -> Iterator[Check]:
+    from kvbook.lm.encoder import WHEEL
+    from kvbook.lm.models import SMOLLM2
+
+    for what, wheel in (("embedded model", SMOLLM2), ("embedded encoder", WHEEL)):
+        if wheel.ready:
+            yield Check(what, "ok", f"in {wheel.home}")
+        else:
+            yield Check(what, "warn", f"not yet in {wheel.home}", "it is fetched when first used")
+
+
+def _browser() -> Check:
+    try:
+        return Check("browser", "ok", find_chromium())
+    except BrowserError as error:
+        return Check("browser", "warn", "none, for `make pdf` and `make browser` only", str(error))
+
+
+def _processor() -> Check:
+    from kvbook.lm.models import cpu_has_bf16
+
+    if cpu_has_bf16():
+        return Check("processor", "ok", "bfloat16 in hardware")
+    return Check("processor", "ok", "no bfloat16 in hardware: float32 is used, which is slower")
+
+
+def _disk() -> Check:
+    free = shutil.disk_usage(REPOSITORY).free / 1e9
+    if free < 3:
+        return Check(
+            "disk", "warn", f"{free:.1f} GB free", "free 3 GB: packages and model need them"
+        )
+    return Check("disk", "ok", f"{free:.0f} GB free")
+
+
+def _font() -> Check:
+    from matplotlib import font_manager
+
+    names = sorted(
+        Path(path).stem for path in font_manager.findSystemFonts()
+    )  # not the cached list
+    wanted = ("cjk", "sourcehan", "wqy", "simhei", "simsun", "pingfang", "msyh", "songti", "heiti")
+    found = [name for name in names if any(one in name.lower() for one in wanted)]
+    if found:
+        return Check("Chinese font", "ok", found[0])
+    return Check(
+        "Chinese font",
+        "warn",
+        "none found",
+        "only the look of Chinese terms: install a Noto CJK font",
+    )

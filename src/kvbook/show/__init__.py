@@ -1,0 +1,33 @@
+"""The book's tables and pictures. Functions here only draw; they compute nothing about a method.
+
+>>> from kvbook import show
+>>> show.style()
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "style": ["COLOURS", "INK", "KEPT", "MARKERS", "style"],
+        "tables": ["TAGS", "linked", "rate_table", "table", "tag", "texts_table"],
+        "text": ["kept_text", "label_text", "source"],
+        "maps": ["journey", "kept_map", "needle_maps", "ratio_maps"],
+        "curves": [
+            "cost_panels",
+            "fidelity_curves",
+            "found_by_budget",
+            "rates",
+            "score_panels",
+            "time_bars",
+        ],
+        "explorer": [
+            "PLOTLY",
+            "calculator",
+            "chat_explorer",
+            "families_explorer",
+            "kept_by",
+            "kept_explorer",
+        ],
+    },
+)

@@ -1,0 +1,281 @@
+"""Values over budgets, contexts, tasks or layers, with their intervals."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kvbook.show.style import COLOURS, INK, MARKERS
+from kvbook.show.tables import TAGS, Kind
+from kvbook.stats import Rate, mean_and_interval
+
+
+def rates(axes: Axes, x: Sequence, rates: Sequence[Rate], method: str, label: str = "") -> None:
+    """One method's rates with their 95 % intervals, at the places ``x``."""
+    shares = [rate.share for rate in rates]
+    low = [max(0.0, rate.share - rate.low) for rate in rates]
+    high = [max(0.0, rate.high - rate.share) for rate in rates]
+    axes.errorbar(
+        x,
+        shares,
+        yerr=[low, high],
+        marker=MARKERS.get(method, "o"),
+        capsize=3,
+        color=COLOURS.get(method, INK),
+        label=label or method,
+    )
+    axes.set_ylim(-0.05, 1.05)
+
+
+def found_by_budget(
+    found: Mapping[str, Sequence[Rate]], budgets: Sequence, full: Rate, xlabel: str = "budget"
+) -> Figure:
+    """Needles found by every method at every budget, with full KV as the line to compare with."""
+    figure, axes = plt.subplots()
+    axes.axhline(full.share, color=COLOURS["fullkv"], label="fullkv")
+    shift = 0.06
+    for i, (method, of_budgets) in enumerate(found.items()):
+        places = [place + shift * (i - (len(found) - 1) / 2) for place in range(len(budgets))]
+        rates(axes, places, of_budgets, method)
+    axes.set_xticks(range(len(budgets)), [str(budget) for budget in budgets])
+    axes.set(xlabel=xlabel, ylabel="share of needles found")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def score_panels(
+    measured: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    report: Mapping[str, Mapping[str, float]],
+    tasks: Sequence[str],
+    widest: float = 1.6,
+) -> Figure:
+    """Scores as shares of FullKV's, a panel a task: measured with intervals, the report's beside.
+
+    Parameters
+    ----------
+    measured : mapping
+        By method, by task: score and its 95 % interval; with ``"fullkv"``.
+    report : mapping
+        By method, by task: the report's score; with ``"fullkv"``, methods may be missing.
+    tasks : sequence of str
+        The panels, in order; any cost will do for a task, where less is better.
+    widest : float
+        The right edge; a share beyond it stands there as a number.
+    """
+    rows = -(-len(tasks) // 3)
+    columns = min(3, len(tasks))
+    size = (7.2, 0.6 + rows * (0.5 + 0.21 * len(measured)))
+    figure, panels = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    methods = list(measured)
+    for axes, task in zip(panels.flat, tasks, strict=False):
+        full = measured["fullkv"].get(task, [0])[0]
+        theirs = report["fullkv"].get(task)
+        for place, method in enumerate(methods):
+            colour = COLOURS.get(method, INK)
+            if full and task in measured[method]:
+                score, low, high = (value / full for value in measured[method][task])
+                bars = [[max(0, score - low)], [max(0, high - score)]]
+                axes.errorbar(
+                    score,
+                    place,
+                    xerr=bars,
+                    color=colour,
+                    marker=MARKERS.get(method, "o"),
+                    capsize=2,
+                )
+            if theirs and task in report.get(method, {}):
+                share = report[method][task] / theirs
+                axes.plot(
+                    min(share, widest),
+                    place + 0.28,
+                    marker="D",
+                    markersize=4.5,
+                    markerfacecolor="none",
+                    color="#d55e00",
+                    linestyle="none",
+                    clip_on=False,
+                )
+                if share > widest:
+                    axes.annotate(
+                        f"{share:.1f} ×",
+                        (widest, place + 0.28),
+                        xytext=(-6, 0),
+                        textcoords="offset points",
+                        ha="right",
+                        va="center",
+                        fontsize=7,
+                        color="#d55e00",
+                    )
+        axes.axvline(1, color=INK, linewidth=0.8)
+        axes.set_title(task, fontsize=9)
+        axes.set_xlim(-0.05, widest)
+    panels[0, 0].set_yticks(range(len(methods)), methods)
+    panels[0, 0].invert_yaxis()
+    for axes in panels.flat:
+        axes.tick_params(labelsize=8)
+    for axes in panels.flat[len(tasks) :]:
+        axes.set_visible(False)
+    for axes in panels[-1]:
+        axes.set_xlabel("share of FullKV")
+    figure.tight_layout()
+    return figure
+
+
+def fidelity_curves(
+    curves: Mapping[str, Mapping[int, Sequence[Mapping]]], full_nll: float
+) -> Figure:
+    """Three measures of distance from full KV over the budget, a line a method.
+
+    Parameters
+    ----------
+    curves : mapping
+        By method, by budget: a list of `kvbook.tasks.fidelity.Fidelity`'s fields.
+    full_nll : float
+        FullKV's mean of ``nll``: the line to compare with.
+    """
+    figure, panels = plt.subplots(1, 3, figsize=(7.4, 3.4))
+    titles = {
+        "kl": "KL from full KV, nats",
+        "agreement": "same next token, share",
+        "nll": "NLL of the answer, nats",
+    }
+    budgets = sorted({budget for of_budgets in curves.values() for budget in of_budgets})
+    for axes, (measure, title) in zip(panels, titles.items(), strict=True):
+        for i, (method, of_budgets) in enumerate(curves.items()):
+            shift = 2 ** (0.05 * (i - len(curves) / 2))  # so that bars do not hide each other
+            points = [
+                (budget * shift, mean_and_interval([one[measure] for one in items]))
+                for budget, items in sorted(of_budgets.items())
+            ]
+            middle = [point[1][0] for point in points]
+            low = [point[1][0] - point[1][1] for point in points]
+            high = [point[1][2] - point[1][0] for point in points]
+            axes.errorbar(
+                [point[0] for point in points],
+                middle,
+                yerr=[low, high],
+                color=COLOURS.get(method, INK),
+                marker=MARKERS.get(method, "o"),
+                markersize=4,
+                linewidth=1.2,
+                elinewidth=0.6,
+                label=method,
+            )
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(budgets, [str(budget) for budget in budgets], fontsize=8)
+        axes.set_xticks([], minor=True)
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("budget, entries")
+    panels[2].axhline(full_nll, color=COLOURS["fullkv"], linestyle="--")
+    panels[0].set_ylim(bottom=0)
+    panels[1].set_ylim(0, 1.05)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=4, loc="lower center", fontsize=8)
+    figure.tight_layout(rect=(0, 0.13, 1, 1))
+    return figure
+
+
+def cost_panels(
+    costs: Mapping[str, Mapping[str, Mapping[int, tuple[float, float, float] | None]]],
+    titles: Mapping[str, str],
+    kind: Kind,
+) -> Figure:
+    """Costs over the context length, a panel a cost and a line a method.
+
+    Parameters
+    ----------
+    costs : mapping
+        By method, by cost, by context: the median, the least and the most; None where memory was
+        not enough, which is marked at the top.
+    titles : mapping of str to str
+        The costs that get a panel, and what stands over it.
+    kind : {"measured", "computed", "report", "paper"}
+        Measured lines are whole, others dashed with open marks.
+    """
+    figure, panels = plt.subplots(1, len(titles), figsize=(7.4, 3.5))
+    measured = kind == "measured"
+    contexts = sorted({x for of in costs.values() for one in of.values() for x in one})
+    for axes, (cost, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
+        for i, (method, of) in enumerate(costs.items()):
+            shift = 2 ** (0.04 * (i - len(costs) / 2))  # so that bars do not hide each other
+            points = {x: one for x, one in of.get(cost, {}).items() if one is not None}
+            middle = [one[0] for one in points.values()]
+            axes.errorbar(
+                [x * shift for x in points],
+                middle,
+                yerr=[
+                    [one[0] - one[1] for one in points.values()],
+                    [one[2] - one[0] for one in points.values()],
+                ],
+                color=COLOURS.get(method.split(",")[0], INK),
+                marker=MARKERS.get(method.split(",")[0], "o"),
+                markerfacecolor=None if measured else "none",
+                linestyle="-" if measured else "--",
+                markersize=4,
+                linewidth=1.2,
+                elinewidth=0.6,
+                label=method,
+            )
+            for x in set(of.get(cost, {})) - set(points):
+                axes.annotate(
+                    "OOM",
+                    (x * shift, 1),
+                    xycoords=("data", "axes fraction"),
+                    color=COLOURS.get(method, INK),
+                    fontsize=7,
+                    rotation=90,
+                    ha="center",
+                    va="top",
+                )
+        axes.set_xscale("log", base=2)
+        if any(one for of in costs.values() for one in of.get(cost, {}).values()):
+            axes.set_yscale("log")
+        else:
+            axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", fontsize=8)
+        axes.set_xticks(contexts, [f"{x:,}" for x in contexts], fontsize=7)
+        axes.set_xticks([], minor=True)
+        axes.tick_params(axis="y", which="both", labelsize=7)
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("context, tokens", fontsize=8)
+    handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
+    more, names = np.atleast_1d(panels)[-1].get_legend_handles_labels()
+    known = dict(zip(labels + names, handles + more, strict=True))
+    figure.legend(known.values(), known, ncols=4, loc="lower center", fontsize=8)
+    figure.suptitle(TAGS[kind], fontsize=9, color=INK)
+    figure.tight_layout(rect=(0, 0.14, 1, 1))
+    return figure
+
+
+def time_bars(parts: Mapping[str, Sequence[Mapping[str, float]]], columns: int = 2) -> Figure:
+    """Seconds of a prefill layer by layer, stacked by part, a panel a method.
+
+    Parameters
+    ----------
+    parts : mapping
+        By method: a mapping of part to seconds for every layer.
+    """
+    rows = -(-len(parts) // columns)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=(7.2, 0.6 + 1.7 * rows), squeeze=False, sharex=True, sharey=True
+    )
+    colours = dict(zip(next(iter(parts.values()))[0], COLOURS.values(), strict=False))
+    for axes, (method, layers) in zip(panels.flat, parts.items(), strict=False):
+        bottom = np.zeros(len(layers))
+        for part, colour in colours.items():
+            height = np.array([1000 * layer[part] for layer in layers])
+            axes.bar(
+                range(len(layers)), height, bottom=bottom, color=colour, width=0.85, label=part
+            )
+            bottom += height
+        axes.set_title(method, fontsize=9)
+        axes.tick_params(labelsize=8)
+    for axes in panels.flat[len(parts) :]:
+        axes.set_visible(False)
+    figure.supxlabel("layer", fontsize=9, color=INK)
+    figure.supylabel("ms", fontsize=9, color=INK)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=6, loc="upper center", fontsize=8)
+    figure.tight_layout(rect=(0, 0, 1, 0.95 if rows > 1 else 0.9))
+    return figure

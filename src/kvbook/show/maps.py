@@ -1,0 +1,155 @@
+"""Maps: a colour for every cell of a grid, such as layers by positions."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+from matplotlib.figure import Figure
+
+from kvbook.engine.attach import Run
+from kvbook.show.style import INK, KEPT
+
+
+def kept_map(run: Run, prompt_length: int, title: str = "") -> Figure:
+    """Which prompt positions each KV head of each layer kept: a row a head, layers from top
+    to bottom.
+
+    Parameters
+    ----------
+    run : kvbook.engine.attach.Run
+        After a prompt; the first row of its batch is drawn.
+    prompt_length : int
+        Tokens of the prompt.
+    """
+    heads = run.kept_positions[0].shape[1]
+    grid = np.zeros((len(run.kept_positions) * heads, prompt_length))
+    for layer, kept in enumerate(run.kept_positions):
+        for head, positions in enumerate(kept[0]):
+            grid[layer * heads + head, positions[positions >= 0].tolist()] = 1
+    figure, axes = plt.subplots(figsize=(7.2, 4.2))
+    colours = ListedColormap(["#80889026", KEPT])
+    axes.imshow(grid, aspect="auto", cmap=colours, interpolation="nearest", vmin=0, vmax=1)
+    layers = len(run.kept_positions)
+    ticks = range(0, layers, max(1, layers // 6))
+    axes.set_yticks(
+        [layer * heads + (heads - 1) / 2 for layer in ticks], [str(layer) for layer in ticks]
+    )
+    axes.set(
+        xlabel="position in the prompt",
+        ylabel=f"layer ({heads} KV head{'s' * (heads > 1)} each)",
+        title=title,
+    )
+    return figure
+
+
+def journey(run: Run, prompt_length: int, title: str = "", axes: Axes | None = None) -> Figure:
+    """What becomes of every prompt token, layer by layer from top to bottom.
+
+    Nothing where a layer does not read the token, light where it reads it and then drops its
+    entry, dark where at least one of its KV heads keeps it. Layers of a first pass lie
+    above the line.
+    """
+    first = run.filter_layers
+    grid = np.zeros((first + len(run.kept_positions), prompt_length))
+    grid[:first] = 1
+    for layer, (read, kept) in enumerate(
+        zip(run.layer_inputs, run.kept_positions, strict=True), start=first
+    ):
+        for value, positions in ((1, read[0]), (2, kept[0].flatten())):
+            grid[layer, positions[positions >= 0].tolist()] = value
+    if axes is None:
+        _, axes = plt.subplots(figsize=(7.2, 3.6))
+    colours = ListedColormap(["#80889000", "#80889055", KEPT])
+    axes.imshow(grid, aspect="auto", cmap=colours, interpolation="nearest", vmin=0, vmax=2)
+    layers = len(run.kept_positions)
+    ticks = range(0, layers, max(1, layers // 6))
+    axes.set_yticks([first + layer for layer in ticks], [str(layer) for layer in ticks])
+    if first:
+        axes.axhline(first - 0.5, color=INK, linewidth=1)
+        axes.text(prompt_length / 2, first / 2 - 0.5, "first pass", ha="center", va="center")
+    axes.set(xlabel="position in the prompt", ylabel="layer", title=title)
+    return axes.figure.get_figure(root=True)
+
+
+def needle_maps(
+    found: Mapping[str, Sequence[Sequence[float]]], lengths: Sequence[int], columns: int = 3
+) -> Figure:
+    """Needles found by depth (top to bottom) and length (left to right), a panel a method.
+
+    Parameters
+    ----------
+    found : mapping
+        By title: ``[depths][lengths]``, 0 to 1.
+    lengths : sequence of int
+        Tokens, as labels.
+    """
+    rows = -(-len(found) // columns)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=(7.2, 0.5 + 1.45 * rows), squeeze=False, sharex=True, sharey=True
+    )
+    for axes, (title, shares) in zip(panels.flat, found.items(), strict=False):
+        grid = np.asarray(shares, dtype=float)
+        colours = ListedColormap(["#d55e00", "#cc9a60", "#9aa0a6", "#5a94b8", KEPT])
+        axes.imshow(grid, aspect="auto", cmap=colours, vmin=0, vmax=1)
+        for (depth, length), share in np.ndenumerate(grid):
+            mark = "✓" if share == 1 else "·" if share == 0 else f"{share:.1f}"
+            ink = _ink_on(colours(share))
+            axes.text(length, depth, mark, ha="center", va="center", color=ink, fontsize=8)
+        axes.set_title(title, fontsize=9)
+        axes.set_xticks(range(len(lengths)), [str(length) for length in lengths])
+        depths = len(grid)
+        axes.set_yticks(
+            [0, depths - 1], [f"{0.5 / depths:.0%}", f"{1 - 0.5 / depths:.0%}"], fontsize=8
+        )
+    for axes in panels.flat[len(found) :]:
+        axes.set_visible(False)
+    figure.supxlabel("tokens of the prompt", fontsize=9, color=INK)
+    figure.supylabel("depth of the needle", fontsize=9, color=INK)
+    figure.tight_layout()
+    return figure
+
+
+def ratio_maps(
+    maps: Mapping[str, Sequence[Sequence[float]]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    labels: tuple[str, str],
+) -> Figure:
+    """Ratios as numbers on a colour: below one is blue, above one orange; a panel a title.
+
+    Parameters
+    ----------
+    maps : mapping
+        By title: ``[rows][columns]``.
+    rows, columns : sequence of str
+        What stands at them.
+    labels : (str, str)
+        What the rows and the columns are.
+    """
+    figure, panels = plt.subplots(
+        1, len(maps), figsize=(7.2, 0.9 + 0.42 * len(rows)), squeeze=False, sharey=True
+    )
+    for axes, (title, grid) in zip(panels.flat, maps.items(), strict=True):
+        grid = np.log2(np.asarray(grid, dtype=float))
+        colours = LinearSegmentedColormap.from_list("ratio", [KEPT, "#9aa0a6", "#d55e00"])
+        axes.imshow(grid, aspect="auto", cmap=colours, vmin=-1.5, vmax=1.5)
+        for (row, column), power in np.ndenumerate(grid):
+            ink = _ink_on(colours((power + 1.5) / 3))
+            label = f"{2**power:.2f}"
+            axes.text(column, row, label, ha="center", va="center", color=ink, fontsize=8)
+        axes.set_title(title, fontsize=9)
+        axes.set_xticks(range(len(columns)), columns, fontsize=8)
+        axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    figure.supylabel(labels[0], fontsize=9, color=INK)
+    figure.supxlabel(labels[1], fontsize=9, color=INK)
+    figure.tight_layout()
+    return figure
+
+
+def _ink_on(ground: tuple[float, ...]) -> str:
+    """White or black, whichever is easier to read on a colour (relative luminance, WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in ground[:3]]
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "white" if 1.05 / (light + 0.05) > (light + 0.05) / 0.05 else "black"

@@ -1,0 +1,85 @@
+"""Tables that say what kind of number they hold: measured here, computed on paper, the report's, a paper's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from IPython.display import HTML
+from markupsafe import Markup, escape
+
+from kvbook.stats import Rate
+
+Kind = Literal["measured", "computed", "report", "paper"]
+TAGS = {
+    "measured": "measured here",
+    "computed": "computed on paper",
+    "report": "the report",
+    "paper": "a paper",
+}
+
+
+def tag(kind: Kind) -> Markup:
+    """The words that say what kind of number stands beside them."""
+    return Markup('<span class="kv-{}">{}</span>').format(kind, TAGS[kind])
+
+
+def linked(text: str, page: str, file: str = "", mark: str = "") -> Markup:
+    """A number that leads to the page it is made on and, by a mark, to the file it comes from.
+
+    Parameters
+    ----------
+    text : str
+        The number, or any words.
+    page, file : str
+        Their addresses, as seen from the page that this stands on.
+    mark : str
+        Stands raised behind the number and leads to ``file``.
+    """
+    number = Markup('<a href="{}">{}</a>').format(page, text)
+    origin = Markup('<sup><a href="{0}" title="{0}">{1}</a></sup>').format(file, mark)
+    return number + origin if mark else number
+
+
+def table(rows: Sequence[Mapping], kind: Kind | None, caption: str = "") -> HTML:
+    """Rows with the same keys as a table that says what kind of number it holds.
+
+    Columns of numbers stand right, words left; long texts may break, nothing else does.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Texts or numbers by column; what is `markupsafe.Markup`, such as `linked`, goes in as it is.
+    kind : {"measured", "computed", "report", "paper"} or None
+        None where the rows or columns differ in it and say so themselves, with `tag`.
+    """
+    cells = [[escape(value) for value in row.values()] for row in rows]
+    looks = [_column([cell.striptags() for cell in column]) for column in zip(*cells, strict=True)]
+
+    def line(tag: str, cells: Sequence[Markup]) -> str:
+        parts = zip(cells, looks, strict=True)
+        return f"<tr>{''.join(f'<{tag}{look}>{cell}</{tag}>' for cell, look in parts)}</tr>"
+
+    head = line("th", [escape(key) for key in rows[0]])
+    body = "".join(line("td", row) for row in cells)
+    above = f"{tag(kind)} {escape(caption)}" if kind else escape(caption)
+    return HTML(
+        f'<table class="kv-table"><caption>{above}</caption>'
+        f"<thead>{head}</thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _column(texts: Sequence[str]) -> str:
+    """The class of a column's cells, for the stylesheet."""
+    if max(map(len, texts)) > 26:
+        return ' class="kv-long"'
+    return "" if any(c.isdigit() for text in texts for c in text) else ' class="kv-word"'
+
+
+def texts_table(rows: Sequence[Mapping], caption: str = "") -> HTML:
+    """Texts side by side, such as answers; measured here."""
+    shown = table(rows, "measured", caption).data
+    return HTML(shown.replace('class="kv-table"', 'class="kv-table kv-texts"', 1))
+
+
+def rate_table(rates: Mapping[str, Rate], caption: str = "", first: str = "method") -> HTML:
+    """Rates by their label, with intervals; measured here."""
+    return table([rate.row(**{first: label}) for label, rate in rates.items()], "measured", caption)

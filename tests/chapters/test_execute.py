@@ -1,0 +1,232 @@
+"""Executing a chapter: a real kernel on a small notebook, and what is left when it fails."""
+
+import json
+import os
+import re
+import sys
+
+import nbformat
+import pytest
+
+from kvbook.chapters import execute
+from kvbook.chapters.execute import inputs_key, run_chapter
+from kvbook.chapters.registry import get_chapter
+from kvbook.errors import ExecutionError, ParameterError
+from kvbook.files import write_whole
+
+PARAMETERS = 'model = "smollm2-135m"\ndtype = "auto"\nseed = 0\n'
+
+
+@pytest.fixture
+def notebook(tmp_path, monkeypatch):
+    """Put a notebook of these cells in place of the status chapter's."""
+    monkeypatch.setenv("KVBOOK_NOTEBOOKS", str(tmp_path))
+
+    def write(*sources):
+        cells = [nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})]
+        cells += [nbformat.v4.new_code_cell(source) for source in sources]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "status.ipynb")
+
+    return write
+
+
+def test_parameters_reach_the_notebook_and_results_come_back(notebook, tmp_path):
+    notebook("from kvbook import results", "results.save('status', {'seed': seed, 'model': model})")
+    done = run_chapter(
+        "status", {"seed": "7"}, profile="smoke", output=tmp_path / "out", progress=False
+    )
+    saved = json.loads(done.results.read_text())
+    assert saved["data"] == {"seed": 7, "model": "tiny-random"}
+    assert saved["provenance"]["parameters"]["seed"] == 7
+    assert saved["provenance"]["profile"] == "smoke"
+
+
+def test_the_executed_notebook_says_where_it_comes_from(notebook, tmp_path):
+    notebook("1 + 1")
+    done = run_chapter("status", output=tmp_path / "out", progress=False)
+    made = nbformat.read(done.notebook, 4)
+    assert made.metadata.kvbook["versions"]["torch"] and made.metadata.kvbook["seconds"] > 0
+    assert made.metadata.kvbook["key"] == inputs_key(
+        get_chapter("status"), made.metadata.kvbook["parameters"]
+    )
+    assert str(tmp_path) not in json.dumps(made.metadata)
+    [injected] = [c for c in made.cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert "hide-input" in injected.metadata.tags
+    assert not list((tmp_path / "out").glob("*.partial*"))
+
+
+def test_the_kernel_is_this_python_whatever_is_installed(notebook, tmp_path, monkeypatch):
+    theirs = tmp_path / "kernels" / "python3"
+    theirs.mkdir(parents=True)
+    kernel = {"argv": ["/bin/false"], "display_name": "Theirs", "language": "python"}
+    (theirs / "kernel.json").write_text(json.dumps(kernel))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    notebook("import sys; print(sys.executable)")
+    done = run_chapter("status", output=tmp_path / "out", page=False, progress=False)
+    assert sys.executable in done.notebook.read_text()
+
+
+def test_the_callers_environment_comes_back(notebook, tmp_path, monkeypatch):
+    monkeypatch.setenv("KVBOOK_RESULTS", "mine")
+    before = dict(os.environ)
+    notebook("import os; print(os.environ['OMP_WAIT_POLICY'], os.environ['KVBOOK_RESULTS'])")
+    done = run_chapter("status", output=tmp_path / "out", page=False, progress=False)
+    assert f"passive {tmp_path}/out/results" in done.notebook.read_text()
+    assert dict(os.environ) == before
+
+
+def test_the_page_loads_nothing_from_outside(notebook, tmp_path):
+    notebook("1 + 1")
+    page = run_chapter("status", output=tmp_path / "out", progress=False).page.read_text()
+    loads = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=[^>]*>", page)
+    assert not [tag for tag in loads if "//" in tag]
+    assert 'src="http' not in page
+
+
+def test_a_failing_cell_is_shown_and_the_notebook_up_to_there_is_kept(notebook, tmp_path):
+    notebook("print('first')", "number = 0\n1 / number", "print('never')")
+    with pytest.raises(ExecutionError, match="ZeroDivisionError: division by zero") as caught:
+        run_chapter("status", output=tmp_path / "out", progress=False)
+    kept = tmp_path / "out" / "status.partial.ipynb"
+    assert "1 / number" in str(caught.value) and str(kept) in str(caught.value)
+    assert "first" in kept.read_text()
+    assert not (tmp_path / "out" / "status.ipynb").exists()
+
+
+def test_a_kernel_that_dies_at_its_start_is_started_again(notebook, tmp_path, monkeypatch):
+    """As one does whose port another kernel has taken in the meantime."""
+    begun = tmp_path / "begun"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, pathlib\n"
+        f"begun = pathlib.Path({str(begun)!r})\n"
+        "begun.exists() or (begun.touch(), os._exit(1))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    notebook("1 + 1")
+    done = run_chapter("status", output=tmp_path / "out", progress=False)
+    assert begun.exists() and done.notebook.is_file()
+
+
+def test_a_kernel_that_dies_is_told_with_its_cell(notebook, tmp_path):
+    notebook("print('first')", "import os\nos._exit(9)  # as the system ends what takes all memory")
+    with pytest.raises(ExecutionError, match="the kernel died in cell 4.*memory") as caught:
+        run_chapter("status", output=tmp_path / "out", progress=False)
+    assert "os._exit(9)" in str(caught.value)
+    assert "first" in (tmp_path / "out" / "status.partial.ipynb").read_text()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_one_message(notebook, tmp_path):
+    notebook("1 + 1")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "status.partial.ipynb").symlink_to("/dev/full")
+    with pytest.raises(ExecutionError, match="status cannot be executed in .*No space left"):
+        run_chapter("status", output=tmp_path / "out", progress=False)
+
+
+@pytest.mark.parametrize("text", ["", '{"cells": [', "[]", '{"nbformat": 4, "cells": 3}'])
+def test_a_damaged_notebook_is_refused(notebook, tmp_path, text):
+    (tmp_path / "status.ipynb").write_text(text)
+    with pytest.raises(ParameterError, match=r"status\.ipynb is damaged"):
+        run_chapter("status", output=tmp_path / "out", progress=False)
+
+
+def test_an_output_folder_that_cannot_be_made_is_refused(notebook, tmp_path):
+    notebook("1 + 1")
+    (tmp_path / "file").touch()
+    with pytest.raises(ParameterError, match="cannot write to .*give another --output"):
+        run_chapter("status", output=tmp_path / "file" / "out", progress=False)
+
+
+def test_wrong_parameters_are_refused_before_a_kernel_starts(notebook, tmp_path):
+    notebook("1 + 1")
+    with pytest.raises(ParameterError):
+        run_chapter("status", {"seeed": "7"}, output=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_prompt_file_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match="there is no file"):
+        run_chapter("snapkv", {"prompt_file": "nowhere.txt"}, output=tmp_path, progress=False)
+
+
+def test_a_folder_is_no_prompt_file(tmp_path):
+    with pytest.raises(ParameterError, match="there is no file"):
+        run_chapter("snapkv", {"prompt_file": str(tmp_path)}, output=tmp_path, progress=False)
+
+
+def test_missing_data_are_refused_before_a_kernel_starts(tmp_path):
+    with pytest.raises(ParameterError, match="there is no file or folder"):
+        run_chapter("evaluation", {"data": "nowhere"}, output=tmp_path, progress=False)
+
+
+def test_a_model_in_a_folder_is_found_from_where_the_user_is(tmp_path, notebook, monkeypatch):
+    notebook("from kvbook import results", "results.save('status', {'model': model})")
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    (tmp_path / "smollm2-135m").mkdir()  # a name of ours means no folder
+    monkeypatch.chdir(tmp_path)
+    for given, wanted in (("models/mine", tmp_path / "models/mine"), ("smollm2-135m",) * 2):
+        done = run_chapter("status", {"model": given}, output=tmp_path / "out", progress=False)
+        assert json.loads(done.results.read_text())["data"]["model"] == str(wanted)
+
+
+def test_a_chapter_runs_in_the_smoke_profile(tmp_path):
+    """The whole of a real chapter, on the tiny random model, with the parameters of the README."""
+    done = run_chapter(
+        "snapkv", {"budget": "48", "window": "16"}, profile="smoke", output=tmp_path, progress=False
+    )
+    saved = json.loads(done.results.read_text())
+    assert saved["provenance"]["parameters"]["window"] == 16
+    assert len(saved["data"]["needle"]["fullkv"]) == 2
+    assert done.page.stat().st_size > 100_000
+
+
+def test_a_page_of_its_own_has_no_directives_left():
+    from kvbook.chapters.execute import plain_markdown
+
+    text = "```{admonition} Objectives\n:class: tip\n1. one\n```\n\n````{solution} ex-a\n:class: dropdown\n```python\nx\n```\n````\n"
+    text += "By Li {cite:p}`li2024`, see [SnapKV](snapkv.ipynb).\n$$\nx\n$$ (label)\n"
+    plain = plain_markdown(text)
+    assert "**Objectives**" in plain and "<summary>Solution</summary>" in plain
+    assert "```python\nx\n```" in plain and "(li2024), see SnapKV." in plain
+    assert "{" not in plain and "(label)" not in plain and plain.rstrip().endswith("$$")
+
+
+def test_a_page_of_its_own_links_only_to_what_is_beside_it(tmp_path):
+    from kvbook.chapters.execute import plain_links
+
+    (tmp_path / "there.json").touch()
+    links = (
+        '<a href="there.json" title="x">1</a><a href="lost.html#part">2</a><a href="label">3</a>'
+    )
+    more = '<a href="https://example.org/a.html">4</a><a href="#place">5</a>'
+    assert plain_links(links + more, tmp_path) == (f'<a href="there.json" title="x">1</a>23{more}')
+
+
+def test_the_key_is_of_the_notebook_and_the_parameters(notebook, tmp_path):
+    notebook("1 + 1")
+    first = inputs_key(get_chapter("status"), {"seed": 0})
+    assert inputs_key(get_chapter("status"), {"seed": 0}) == first
+    assert inputs_key(get_chapter("status"), {"seed": 1}) != first
+    notebook("1 + 2")
+    assert inputs_key(get_chapter("status"), {"seed": 0}) != first
+
+
+@pytest.mark.parametrize(
+    "file, counts",
+    [
+        ("data/a.json", True),
+        ("requirements.lock", True),
+        ("src/module.py", True),
+        ("data/results/kept.json", False),  # which a run may write
+    ],
+)
+def test_the_key_is_of_package_data_and_lock(file, counts, tmp_path, monkeypatch):
+    for name in ("data/a.json", "data/results/kept.json", "requirements.lock", "src/module.py"):
+        write_whole(tmp_path / name, "1")
+    monkeypatch.setenv("KVBOOK_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(execute, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(execute, "__file__", str(tmp_path / "src" / "execute.py"))
+    before = inputs_key(get_chapter("status"), {})
+    write_whole(tmp_path / file, "2")
+    assert (inputs_key(get_chapter("status"), {}) != before) is counts

@@ -1,0 +1,219 @@
+"""A chat on one bounded cache: turns, what the cache holds, interruption, and session files."""
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from kvbook import create_method, load_model
+from kvbook.chat import Chat
+from kvbook.engine.cache import KVLayer
+from kvbook.errors import ParameterError, ResultError, UnsupportedError
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return load_model(dtype="float32")  # the same words on every processor
+
+
+def bounded(**parameters):
+    own = dict(budget=96, segment=32, summary_tokens=32, summarizer="extractive") | parameters
+    return create_method("summarykv", **own)
+
+
+FIRST = "My locker code is 293. Please remember it."
+
+
+def test_turns_are_what_the_template_says(lm):
+    """Token by token the cache reads what the template writes for the whole conversation."""
+    with Chat(lm, create_method("fullkv")) as chat:
+        a = chat.say("Say hello.", max_new_tokens=12)
+        b = chat.say("And now goodbye.", max_new_tokens=12)
+        read = lm.tokenizer.decode(chat._ids + chat._pending)
+    said = ["Say hello.", a, "And now goodbye.", b]
+    messages = [
+        {"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(said)
+    ]
+    assert read == lm.tokenizer.apply_chat_template(messages, tokenize=False)
+
+
+def test_a_small_cache_recalls_through_its_summary(lm):
+    pieces = []
+    with Chat(lm, bounded(budget=128, segment=48, summary_tokens=48)) as chat:
+        chat.say(FIRST, max_new_tokens=60)
+        for text in ("How do I keep basil fresh?", "And what makes bread rise?"):
+            chat.say(text, max_new_tokens=60, stream=pieces.append)
+        contents = chat.contents()
+        assert contents.entries <= 128 and "293" in contents.summary
+        assert "293" not in contents.recent and "bread" in contents.recent
+        assert "293" in chat.say("What is my locker code?", max_new_tokens=20)
+    assert chat.turns[2].assistant.endswith("".join(pieces)[-20:].strip())
+
+
+@pytest.mark.parametrize("name", ["fullkv", "streamingllm", "h2o", "summarykv"])
+def test_a_session_goes_on_from_its_file(lm, tmp_path, name):
+    method = (
+        bounded()
+        if name == "summarykv"
+        else create_method(name, **({} if name == "fullkv" else {"budget": 64}))
+    )
+    path = tmp_path / "session.kv"
+    with Chat(lm, method) as chat:
+        chat.say(FIRST, max_new_tokens=40)
+        chat.say("How do I keep basil fresh?", max_new_tokens=40)
+        chat.save(path)
+        expected, contents = chat.say("Why?", max_new_tokens=20), chat.contents()
+    with Chat.load(path, lm) as chat:
+        assert chat.say("Why?", max_new_tokens=20) == expected
+        assert chat.contents() == contents and len(chat.turns) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", "half", "foreign"])
+def test_a_file_that_is_no_session_is_refused(lm, tmp_path, content):
+    path = tmp_path / "session.kv"
+    with Chat(lm, bounded()) as chat:
+        chat.say(FIRST, max_new_tokens=4)
+        chat.save(path)
+    if content == "half":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif content == "foreign":
+        save_file({"a": chat.run.inv_freq.clone()}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ResultError, match="session"):
+        Chat.load(path, lm)
+
+
+@pytest.mark.parametrize(
+    "words, damage",
+    [
+        ("turns", lambda facts, tensors: facts.pop("turns")),
+        ("run", lambda facts, tensors: facts.pop("run")),
+        ("run._read", lambda facts, tensors: facts["run"].update(_read="all")),
+        ("ids", lambda facts, tensors: facts.update(ids=[*facts["ids"], 1])),
+        ("ids", lambda facts, tensors: facts["ids"].__setitem__(0, 10**6)),
+        ("turns.0.contents", lambda facts, tensors: facts["turns"][0].pop("contents")),
+        ("part of its cache", lambda facts, tensors: tensors.pop("29/values")),
+        ("part of its cache", lambda facts, tensors: tensors.update({"0/keys": tensors["0/keys"][:, :, 1:].clone()})),
+    ],
+)  # fmt: skip
+def test_a_damaged_session_says_what_is_wrong(lm, tmp_path, words, damage):
+    path, broken = tmp_path / "session.kv", tmp_path / "broken.kv"
+    with Chat(lm, bounded()) as chat:
+        chat.say(FIRST, max_new_tokens=4)
+        chat.save(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    facts = json.loads(metadata["facts"])
+    damage(facts, tensors)
+    save_file(tensors, broken, metadata | {"facts": json.dumps(facts)})
+    with pytest.raises(ResultError, match=f"{words}.*save it again"):
+        Chat.load(broken, lm)
+
+
+def test_a_session_that_cannot_be_put_back_leaves_the_model_alone(lm, tmp_path, monkeypatch):
+    path = tmp_path / "session.kv"
+    with Chat(lm, bounded()) as chat:
+        chat.say(FIRST, max_new_tokens=4)
+        chat.save(path)
+    chat = Chat.load(path, lm)
+    with monkeypatch.context() as patch:
+        patch.setattr(KVLayer, "assign", lambda *args: torch.empty(10**15))  # out of memory
+        with pytest.raises(RuntimeError, match="memory"), chat:
+            pass
+    with chat:
+        assert len(chat.turns) == 1
+
+
+def test_a_session_of_another_format_says_which(lm, tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "old.kv", {"format": "kvbook-session-1"})
+    with pytest.raises(ResultError, match="'kvbook-session-1', and 'kvbook-session-2' is read"):
+        Chat.load(tmp_path / "old.kv", lm)
+
+
+def test_a_missing_session_and_another_model_are_refused(lm, tmp_path):
+    with pytest.raises(ResultError, match="no session at"):
+        Chat.load(tmp_path / "none.kv", lm)
+    with Chat(lm, bounded()) as chat:
+        chat.save(tmp_path / "empty.kv")
+    other = load_model("tiny-random")
+    with pytest.raises(ParameterError, match="saved with"):
+        Chat.load(tmp_path / "empty.kv", other)
+
+
+def test_a_function_cannot_be_saved(lm, tmp_path):
+    with Chat(lm, bounded(summarizer=lambda ids, most: ids[:most])) as chat:
+        with pytest.raises(ParameterError, match="summarizer is a function"):
+            chat.save(tmp_path / "session.kv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interruption_within_a_summary_leaves_the_chat_as_it_was(lm):
+    made, armed = [], []
+
+    def impatient(ids, most):
+        if armed:
+            raise KeyboardInterrupt
+        made.append(ids)
+        return ids[:most]
+
+    with Chat(lm, bounded(segment=16, summarizer=impatient)) as chat:
+        chat.say(FIRST, max_new_tokens=40)
+        chat.say("Go on.", max_new_tokens=40)
+        assert made
+        before = chat.contents()
+        armed.append(True)
+        with pytest.raises(KeyboardInterrupt):
+            chat.say("How do I keep basil fresh?", max_new_tokens=60)
+        armed.clear()
+        assert chat.contents() == before and len(chat.turns) == 2
+        answer = chat.say("And now?", max_new_tokens=8)
+    with Chat(lm, bounded(segment=16, summarizer=impatient)) as fresh:  # as if nothing had happened
+        fresh.say(FIRST, max_new_tokens=40)
+        fresh.say("Go on.", max_new_tokens=40)
+        assert fresh.say("And now?", max_new_tokens=8) == answer
+
+
+@pytest.mark.parametrize("name", ["fullkv", "streamingllm"])
+def test_a_session_of_one_answer_of_one_token_is_saved(lm, tmp_path, name):
+    """Nothing has been decoded yet: the layers still share what the prompt left."""
+    method = create_method(name, **({} if name == "fullkv" else {"budget": 8}))
+    with Chat(lm, method) as chat:
+        chat.say(FIRST, max_new_tokens=1)
+        chat.save(tmp_path / "session.kv")
+        expected = chat.say("Why?", max_new_tokens=8)
+    with Chat.load(tmp_path / "session.kv", lm) as chat:
+        assert chat.say("Why?", max_new_tokens=8) == expected
+
+
+@pytest.mark.parametrize("budget, sinks", [(4, 4), (3, 8), (1, 1)])
+def test_a_budget_that_the_sinks_fill_has_contents(lm, budget, sinks):
+    with Chat(lm, bounded(budget=budget, sinks=sinks)) as chat:
+        chat.say(FIRST, max_new_tokens=4)
+        contents = chat.contents()
+    assert contents.entries == budget and contents.recent == contents.summary == ""
+    assert contents.waiting == len(chat._ids) - budget
+
+
+def test_a_method_with_a_first_pass_is_refused(lm):
+    with pytest.raises(UnsupportedError, match="gemfilter"):
+        Chat(lm, create_method("gemfilter", budget=64))
+
+
+def test_a_chat_is_one_block(lm):
+    with Chat(lm, create_method("fullkv")) as chat:
+        chat.say("Hello?", max_new_tokens=2)
+    assert chat.contents().recent
+    with pytest.raises(UnsupportedError, match="block has ended"):
+        chat.say("Still there?")
+    with pytest.raises(UnsupportedError, match="one `with` block"), chat:
+        pass
+
+
+@pytest.mark.parametrize("call, words", [("say", ["Hello?"]), ("contents", []), ("save", ["x.kv"])])
+def test_outside_its_block_a_chat_says_where_to_talk(call, words, lm):
+    with pytest.raises(UnsupportedError, match="with Chat"):
+        getattr(Chat(lm, bounded()), call)(*words)

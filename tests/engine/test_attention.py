@@ -1,0 +1,150 @@
+"""Every function of `kvbook.engine.attention` against dense arithmetic."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from kvbook import create_method
+from kvbook.engine.attention import (
+    SUM_BLOCK,
+    attend,
+    attend_and_sum,
+    attention_rows,
+    received,
+    rotate,
+)
+
+HEADS, KV_HEADS, DIM, SCALING = 6, 2, 8, 8**-0.5
+
+
+def tensors(queries, entries, batch=2):
+    generator = torch.Generator().manual_seed(0)
+    q = torch.randn(batch, HEADS, queries, DIM, generator=generator)
+    k, v = (torch.randn(batch, KV_HEADS, entries, DIM, generator=generator) for _ in range(2))
+    return q, k, v
+
+
+def dense(q, k, v, valid):
+    """Weights ``[batch, heads, queries, entries]`` and output, by one masked softmax."""
+    k, v = (x.repeat_interleave(HEADS // KV_HEADS, 1) for x in (k, v))
+    queries, entries = q.shape[2], k.shape[2]
+    mask = torch.ones(queries, entries).tril(entries - queries).bool() & valid[:, None, None, :]
+    weights = (q @ k.mT * SCALING).masked_fill(~mask, float("-inf")).softmax(-1)
+    return weights, weights @ v
+
+
+@pytest.mark.parametrize("queries, entries", [(1, 1), (1, 9), (5, 5), (3, 9)])
+def test_attend_equals_dense(queries, entries):
+    q, k, v = tensors(queries, entries)
+    _, expected = dense(q, k, v, torch.ones(2, entries).bool())
+    assert torch.allclose(attend(q, k, v, SCALING), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("queries, entries", [(1, 9), (9, 9), (3, 9)])
+def test_attend_ignores_padding(queries, entries):
+    q, k, v = tensors(queries, entries)
+    valid = torch.ones(2, entries).bool()
+    valid[1, :4] = False
+    _, expected = dense(q, k, v, valid)
+    real = torch.ones(2, queries).bool() if queries < entries else valid
+    got = attend(q, k, v, SCALING, valid)
+    assert torch.allclose(got.transpose(1, 2)[real], expected.transpose(1, 2)[real], atol=1e-5)
+
+
+@pytest.mark.parametrize("queries", [1, 2, 9])
+def test_a_row_of_padding_only_stays_finite(queries):
+    q, k, v = tensors(queries, 9)
+    assert attend(q, k, v, SCALING, torch.zeros(2, 9).bool()).isfinite().all()
+
+
+def test_attention_rows_are_the_last_rows_of_the_matrix():
+    q, k, v = tensors(9, 9, batch=1)
+    weights, _ = dense(q, k, v, torch.ones(1, 9).bool())
+    assert torch.allclose(
+        attention_rows(q[0, :, -4:], k[0], SCALING), weights[0, :, -4:], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("queries, block", [(9, 2), (9, 256), (4, 3)])
+def test_column_sums_equal_dense(queries, block):
+    q, k, v = tensors(queries, 9)
+    weights, expected = dense(q, k, v, torch.ones(2, 9).bool())
+    output, sums = attend_and_sum(q, k, v, SCALING, block=block)
+    assert torch.allclose(output, expected, atol=1e-5)
+    assert torch.allclose(sums, weights.sum(2), atol=1e-5)
+
+
+def test_column_sums_add_up_to_the_real_queries():
+    q, k, v = tensors(9, 9)
+    valid = torch.ones(2, 9).bool()
+    valid[1, :4] = False
+    _, sums = attend_and_sum(q, k, v, SCALING, valid, block=2)
+    assert torch.allclose(sums.sum(-1), torch.tensor([[9.0], [5.0]]).expand(2, HEADS), atol=1e-4)
+    assert (sums[1, :, :4] == 0).all()
+
+
+def test_received_is_the_weighted_sum_of_the_last_rows():
+    q, k, _ = tensors(9, 9, batch=1)
+    rows = attention_rows(q[0, :, -5:], k[0], SCALING)
+    weights = torch.linspace(1, 2, 5)
+    assert torch.allclose(received(q[0, :, -5:], k[0], SCALING, block=2), rows.sum(1), atol=1e-5)
+    weighted = (rows * weights[None, :, None]).sum(1)
+    assert torch.allclose(received(q[0, :, -5:], k[0], SCALING, weights, 2), weighted, atol=1e-5)
+
+
+class Largest(TorchDispatchMode):
+    """Numbers in the largest tensor that was made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for one in out if isinstance(out, tuple) else (out,):
+            if isinstance(one, torch.Tensor):
+                self.numbers = max(self.numbers, one.numel())
+        return out
+
+
+@pytest.mark.parametrize(
+    "name, parameters",
+    [
+        ("h2o", dict(budget=16)),
+        ("h2o", dict(budget=16, variant="published")),
+        ("pyramidinfer", dict(recent_ratio=0.5)),
+        ("snapkv", dict(budget=300, window=256)),
+    ],
+    ids=str,
+)
+def test_no_method_builds_a_square_of_the_prompt(llama, name, parameters):
+    tokens = 1000
+    ids = torch.randint(1, 97, (1, tokens), generator=torch.Generator().manual_seed(0))
+    with create_method(name, **parameters).attach(llama), Largest() as largest:
+        llama(ids)
+    assert largest.numbers <= 8 * SUM_BLOCK * tokens < 8 * tokens * tokens / 7
+
+
+def test_rotating_keys_equals_rope_at_the_new_position(llama):
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+    x = torch.randn(1, 2, 3, 8)
+    rotary = llama.model.rotary_emb
+    at = [
+        apply_rotary_pos_emb(x, x, *rotary(x, torch.tensor([[p, p + 1, p + 2]])))[1]
+        for p in (2, 13)
+    ]
+    assert torch.allclose(rotate(at[0], 11, rotary.inv_freq), at[1], atol=1e-5)
+
+
+def test_scores_of_bfloat16_are_computed_in_float32():
+    q, k, _ = (one[0].bfloat16() for one in tensors(40, 40))
+    scores = attention_rows(q, k, SCALING)
+    assert torch.allclose(scores, attention_rows(q.float(), k.float(), SCALING), atol=1e-6)
+
+
+def test_a_far_rotation_is_as_exact_as_a_near_one():
+    x, steps = tensors(1, 1)[0], 100_003
+    frequencies = 1 / 10_000 ** (torch.arange(0, DIM, 2) / DIM)
+    angle = steps * frequencies.double()
+    a, b = x.double().chunk(2, -1)
+    turned = torch.cat((a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()), -1)
+    assert torch.allclose(rotate(x, steps, frequencies).double(), turned, atol=1e-5)

@@ -1,0 +1,125 @@
+"""Figures say what they show, and let nothing of a prompt out into the page's code."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import torch
+
+from kvbook import show
+
+RUN = SimpleNamespace(
+    kept_positions=[torch.tensor([[[0, 2], [-1, 1]]]), torch.tensor([[[0, 1], [1, 2]]])],
+    layer_inputs=[torch.tensor([[0, 1, 2]]), torch.tensor([[-1, 0, 1, 2]])],
+    filter_layers=1,
+)
+
+
+def test_the_map_marks_what_each_head_kept():
+    grid = show.kept_map(RUN, 3).axes[0].images[0].get_array()
+    assert grid.tolist() == [[1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 1, 1]]
+
+
+def test_the_explorer_holds_the_same_for_every_layer():
+    page = show.kept_explorer(RUN, ["a", "b", "c"]).data
+    (trace,), layout, _ = json.loads(re.search(r"\.\.\.(\[.*\])\);", page).group(1))
+    steps = layout["sliders"][0]["steps"]
+    assert trace["z"] == steps[0]["args"][0]["z"][0] == [[1, 0, 1], [0, 1, 0]]
+    assert steps[1]["args"][0]["z"][0] == [[1, 1, 0], [0, 1, 1]]
+
+
+def test_tokens_cannot_become_code():
+    token = "</script><img src=x>"
+    pages = [
+        show.kept_explorer(RUN, [token] * 3).data,
+        show.families_explorer({"snapkv": [RUN]}, [2], [token] * 3, [["snapkv"], []]).data,
+    ]
+    for page in pages:
+        assert page.count("</script>") == 2 and "<img src" not in page.split("DATA")[0]
+    assert "<img" not in show.kept_text([token], [0]).data
+
+
+def test_shown_source_is_the_source():
+    from kvbook.engine.attention import fold
+
+    assert "q.reshape(batch, kv_heads, heads // kv_heads * queries, dim)" in show.source(fold).data
+
+
+def test_a_table_says_what_kind_of_number_it_holds():
+    assert 'class="kv-report">the report<' in show.table([{"a": 1}], "report").data
+
+
+def test_numbers_stand_right_words_left_and_only_long_texts_may_break():
+    row = {
+        "method": "snapkv",
+        "rate": "0.90 (0.80 to 1.00)",
+        "answer": "four, five or six words of text",
+    }
+    page = show.table([row], "measured").data
+    assert re.findall(r"<td([^>]*)>", page) == [' class="kv-word"', "", ' class="kv-long"']
+    assert re.findall(r"<th( [^>]*)?>", page) == re.findall(r"<td([^>]*)>", page)
+
+
+def test_numbers_on_a_map_are_black_or_white_as_their_patch_needs():
+    figure = show.ratio_maps({"a": [[0.3, 1.0, 3.0]]}, ["row"], list("abc"), ("", ""))
+    assert [text.get_color() for text in figure.axes[0].texts] == ["white", "black", "black"]
+
+
+def test_the_journey_has_the_first_pass_then_what_was_read_and_what_was_kept():
+    run = SimpleNamespace(**vars(RUN) | {"kept_positions": [torch.tensor([[[0], [1]]])] * 2})
+    grid = show.journey(run, 4).axes[0].images[0].get_array()
+    assert grid.tolist() == [[1, 1, 1, 1], [2, 2, 1, 0], [2, 2, 1, 0]]
+
+
+def test_the_families_explorer_counts_heads_per_layer():
+    page = show.families_explorer({"snapkv": [RUN]}, [2], "abc", [["snapkv"], []]).data
+    data = json.loads(re.search(r"DATA = (\{.*?\});", page).group(1))
+    assert data["kept"]["snapkv"] == [["111", "121"]]
+
+
+def test_all_methods_have_their_colour_and_mark():
+    from kvbook.methods import CATALOGUE
+
+    assert set(CATALOGUE) <= set(show.COLOURS) and set(CATALOGUE) <= set(show.MARKERS)
+
+
+def test_a_character_in_several_tokens_stands_over_their_bytes():
+    pieces = [b"A", *(bytes([byte]) for byte in "痛".encode()), b"\n"]
+    text = show.label_text(pieces, [False, True, True, True, True], control=[4]).data
+    boxes = re.findall(r'<span class="(kv-token.*?)" title="position (\d)">([^<]*)', text)
+    assert boxes == [
+        ("kv-token kv-untrained", "0", "A"),
+        ("kv-token kv-trained", "1", "痛"),
+        ("kv-token kv-trained kv-control", "4", "↵"),
+    ]
+    assert re.findall(r">([0-9A-F]{2})<", text) == ["E7", "97", "9B"]
+
+
+def test_a_row_that_is_cut_inside_a_character_is_shown_all_the_same():
+    text = show.label_text(["痛".encode()[:2]], [True]).data
+    assert "\ufffd" in text and "E7 97" in text
+
+
+def test_a_cell_may_lead_to_its_page_and_its_file_and_words_cannot_become_code():
+    cell = show.linked("30.2 <b>", "evaluation.html#run", "results/evaluation.json", "a")
+    page = show.table([{"<i>": cell, show.tag("report"): "<u>"}], None, "<s>").data
+    assert '<a href="evaluation.html#run">30.2 &lt;b&gt;</a>' in page
+    assert re.search(r'<sup><a href="results/evaluation.json"[^>]*>a</a></sup>', page)
+    assert "&lt;i&gt;" in page and "&lt;u&gt;" in page and "&lt;s&gt;" in page
+    assert 'class="kv-report"' in page
+
+
+def test_a_share_beyond_the_edge_stands_there_as_a_number():
+    measured = {"fullkv": {"memory": (1, 1, 1)}, "h2o": {}}
+    report = {"fullkv": {"memory": 2.0}, "h2o": {"memory": 15.6}}
+    axes = show.score_panels(measured, report, ["memory"], widest=1.6).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["7.8 ×"]
+    assert max(line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1) == 1.6
+
+
+def test_a_cost_that_nobody_measured_is_an_empty_panel_that_says_so():
+    costs = {"fullkv": {"prefill": {64: (1.0, 1.0, 1.0)}, "memory": {}}}
+    figure = show.cost_panels(costs, {"prefill": "s", "memory": "GiB"}, "measured")
+    figure.canvas.draw()
+    assert [text.get_text() for text in figure.axes[1].texts] == ["not measured"]
+    assert not figure.axes[0].texts
