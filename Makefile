@@ -44,9 +44,11 @@ $(LLAMAFACTORY)/.ready: src/kvbook/finetune/llamafactory.lock
 	touch "$$($(LLAMAFACTORY)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchaudio.py"
 	touch $@
 
-lint: $(VENV)/.ready  ## check the style
+lint: $(VENV)/.ready  ## check the style, who imports whom, and the declared packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/deptry src notebooks book/_ext
 
 types: $(VENV)/.ready  ## check the types
 	$(BIN)/mypy
