@@ -97,7 +97,7 @@ def test_no_level_of_headings_is_skipped(name):
 
 @CHAPTERS
 def test_a_chapter_shows_lines_of_the_package(name):
-    assert any("show_source(" in cell["source"] for cell in cells(name, "code"))
+    assert any("show.source(" in cell["source"] for cell in cells(name, "code"))
 
 
 @CHAPTERS

@@ -1,4 +1,4 @@
-"""A whole fine-tuning: what is planned, what is refused before it begins, what is written down."""
+"""A whole fine-tuning: what is prepared, what is refused before it begins, what is written down."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from finetune.rows import ROW, file_of
 
 from kvbook import load_model
-from kvbook.commands.finetune import CHINESE, finetune, plan_finetuning
+from kvbook.commands.finetune import CHINESE, finetune, prepare_finetuning
 from kvbook.errors import ParameterError, UnsupportedError
 from kvbook.finetune.data import read_dialogues
 from kvbook.finetune.export import export_gguf
@@ -38,18 +38,18 @@ def files(tmp_path_factory):
     }
 
 
-def plan_quickly(files, output, **options):
-    return plan_finetuning(**files, model=MODEL, output=output, keys=QUICK, **options)
+def prepare_quickly(files, output, **options):
+    return prepare_finetuning(**files, model=MODEL, output=output, keys=QUICK, **options)
 
 
 @pytest.fixture(scope="module")
-def plan(files, tmp_path_factory):
-    return plan_quickly(files, tmp_path_factory.mktemp("runs") / "run", items=3, gguf="f16")
+def prepared(files, tmp_path_factory):
+    return prepare_quickly(files, tmp_path_factory.mktemp("runs") / "run", items=3, gguf="f16")
 
 
 @pytest.fixture(scope="module")
-def done(plan):
-    return finetune(plan)
+def done(prepared):
+    return finetune(prepared)
 
 
 @pytest.fixture(scope="module")
@@ -57,41 +57,44 @@ def numbers(done):
     return json.loads(done.numbers.read_text(encoding="utf-8"))["data"]
 
 
-# ---- the plan -----------------------------------------------------------------------------------
+# ---- prepared -----------------------------------------------------------------------------------
 
 
-def test_what_is_left_out_of_the_files_is_told(plan):
-    assert plan.notes == [
+def test_what_is_left_out_of_the_files_is_told(prepared):
+    assert prepared.notes == [
         "train: 4 malformed, left out: line 6 (not JSON: Expecting property name enclosed in double "
         "quotes), line 7 (a list, not an object), line 8 (no instruction, conversations or "
         "messages), and 1 more",
         "train: 1 left out, since test asks the same question: line 2 (line 1 there)",
         "train: 1 left out, since test asks nearly the same question: line 3 (line 3 there)",
     ]
-    assert [row.line for row in plan.train] == [1, 4, 5]
+    assert [row.line for row in prepared.train] == [1, 4, 5]
 
 
-def test_lengths_are_told_of_what_is_left(plan):
-    assert [(row["data"], row["rows"]) for row in plan.rows] == [
+def test_lengths_are_told_of_what_is_left(prepared):
+    assert [(row["data"], row["rows"]) for row in prepared.rows] == [
         ("train", "3"),
         ("test", "4"),
         ("general", "3"),
     ]
 
 
-def test_the_share_is_that_of_the_training(plan, done):
-    assert (plan.trainable, plan.parameters) == (done.trained.trainable, done.trained.parameters)
-    assert plan.share.endswith(f"of {plan.parameters:,} numbers ({done.trained.share:.2%})")
+def test_the_share_is_that_of_the_training(prepared, done):
+    assert (prepared.trainable, prepared.parameters) == (
+        done.trained.trainable,
+        done.trained.parameters,
+    )
+    assert prepared.share.endswith(f"of {prepared.parameters:,} numbers ({done.trained.share:.2%})")
 
 
 def test_without_files_the_embedded_ones_are_taken(tmp_path):
-    plan = plan_finetuning(model=MODEL, output=tmp_path / "run")
-    assert {name: of["count"] for name, of in plan.lengths.items()} == {
+    prepared = prepare_finetuning(model=MODEL, output=tmp_path / "run")
+    assert {name: of["count"] for name, of in prepared.lengths.items()} == {
         "train": 270,
         "test": 66,
         "general": 58,
     }
-    assert plan.notes == []
+    assert prepared.notes == []
 
 
 def test_general_rows_in_chinese_are_told_from_others():
@@ -103,12 +106,12 @@ def test_general_rows_in_chinese_are_told_from_others():
 
 def test_training_rows_without_test_rows_are_refused(files, tmp_path):
     with pytest.raises(ParameterError, match="give --data and --test, or neither"):
-        plan_finetuning(data=files["data"], model=MODEL, output=tmp_path / "run")
+        prepare_finetuning(data=files["data"], model=MODEL, output=tmp_path / "run")
 
 
 def test_training_rows_that_are_all_asked_are_refused(files, tmp_path):
     with pytest.raises(ParameterError, match=r"test.jsonl asks every question of .*test.jsonl"):
-        plan_quickly(files | {"data": files["test"]}, tmp_path / "run")
+        prepare_quickly(files | {"data": files["test"]}, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_training_rows_that_are_all_asked_are_refused(files, tmp_path):
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_written(options, says, tmp_path):
     with pytest.raises(ParameterError, match=says):
-        plan_finetuning(**{"model": MODEL, "output": tmp_path / "run"} | options)
+        prepare_finetuning(**{"model": MODEL, "output": tmp_path / "run"} | options)
     assert not (tmp_path / "run").exists()
 
 
@@ -132,18 +135,18 @@ def test_a_model_that_cannot_be_exported_is_refused(tmp_path):
     lm.model.save_pretrained(tmp_path / "scaled")
     lm.tokenizer.save_pretrained(tmp_path / "scaled")
     with pytest.raises(UnsupportedError, match="cannot export this RoPE"):
-        plan_finetuning(model=str(tmp_path / "scaled"), output=tmp_path / "run", gguf="f16")
+        prepare_finetuning(model=str(tmp_path / "scaled"), output=tmp_path / "run", gguf="f16")
 
 
 # ---- what comes out -----------------------------------------------------------------------------
 
 
-def test_the_comparison_is_of_the_base_model_and_the_merged_one(plan, done):
+def test_the_comparison_is_of_the_base_model_and_the_merged_one(prepared, done):
     found = done.comparisons["NLL of the reference"]
     for model, mean in ((MODEL, found.before), (str(done.merged), found.after)):
         lm = load_model(model, dtype="float32")
         assert mean == pytest.approx(
-            np.mean(reference_nll(lm.model, lm.tokenizer, plan.asked)), abs=1e-5
+            np.mean(reference_nll(lm.model, lm.tokenizer, prepared.asked)), abs=1e-5
         )
     assert found.gain > 0
 
@@ -184,7 +187,7 @@ def test_the_file_for_llama_cpp_is_the_merged_model(done, tmp_path):
     assert done.gguf.read_bytes() == export_gguf(done.merged, tmp_path / "m.gguf").read_bytes()
 
 
-def test_the_same_plan_again_trains_nothing(plan, done):
-    before = (plan.output / "adapter_model.safetensors").stat().st_mtime_ns
-    assert finetune(plan).trained == done.trained
-    assert (plan.output / "adapter_model.safetensors").stat().st_mtime_ns == before
+def test_the_same_again_trains_nothing(prepared, done):
+    before = (prepared.output / "adapter_model.safetensors").stat().st_mtime_ns
+    assert finetune(prepared).trained == done.trained
+    assert (prepared.output / "adapter_model.safetensors").stat().st_mtime_ns == before

@@ -249,9 +249,9 @@ def finetune(
     """Fine-tune a chat model with LoRA, merge it, and say what it gained and forgot; resumed
     after an interruption."""
     with _interruptible("training is kept up to its last checkpoint; the same command goes on"):
-        from kvbook.commands import finetune as session
+        from kvbook.commands import finetune as command
 
-        plan = session.plan_finetuning(
+        prepared = command.prepare_finetuning(
             data=data,
             test=test,
             general=general,
@@ -263,10 +263,10 @@ def finetune(
             items=items,
             gguf=gguf,
         )
-        _print_notes(plan.notes)
-        _print_table(plan.rows)
-        out.print(plan.share, highlight=False)
-        done = session.finetune(plan, fresh=fresh)
+        _print_notes(prepared.notes)
+        _print_table(prepared.rows)
+        out.print(prepared.share, highlight=False)
+        done = command.finetune(prepared, fresh=fresh)
     out.print(done.losses, highlight=False)
     _print_table(done.rows)
     _print_notes(done.notes)

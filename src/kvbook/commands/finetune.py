@@ -11,7 +11,7 @@ from kvbook.errors import ParameterError
 from kvbook.finetune.answers import generate_answers
 from kvbook.finetune.config import TrainingConfig, read_config, read_keys
 from kvbook.finetune.data import Dialogue, encode, length_statistics, read_dialogues
-from kvbook.finetune.data.pairs import read_pairs, tell_malformed
+from kvbook.finetune.data.split import read_split, tell_malformed
 from kvbook.finetune.export import Dtype, check_dtype, check_supported, export_gguf
 from kvbook.finetune.merge import merge
 from kvbook.finetune.score import (
@@ -41,7 +41,7 @@ CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Prepared:
     """What is going to be done: read and checked before anything takes time.
 
     Attributes
@@ -176,7 +176,7 @@ class Finetuned:
 # ---- before anything takes time -----------------------------------------------------------------
 
 
-def plan_finetuning(
+def prepare_finetuning(
     *,
     data: Path | None = None,
     test: Path | None = None,
@@ -188,7 +188,7 @@ def plan_finetuning(
     keys: Sequence[str] = (),
     items: int = 64,
     gguf: str | None = None,
-) -> Plan:
+) -> Prepared:
     """Read and check everything, from the words of a command line.
 
     Parameters
@@ -230,8 +230,8 @@ def plan_finetuning(
     check_folder(output.expanduser())
     medical = place("data") / "medical"
     files = {"train": data or medical / "train.jsonl", "test": test or medical / "test.jsonl"}
-    pairs = read_pairs(files["train"], files["test"])
-    rows, notes = {"train": pairs.train, "test": pairs.test}, pairs.notes
+    split = read_split(files["train"], files["test"])
+    rows, notes = {"train": split.train, "test": split.test}, split.notes
     if general or data is None:
         files["general"] = general or medical / "general.jsonl"
         read = read_dialogues(files["general"])
@@ -241,14 +241,14 @@ def plan_finetuning(
     trainable = count_trainable(lm.model, settings)
     if gguf:
         check_supported(lm.model.config)
-    return Plan(
+    return Prepared(
         model=model,
         backend=backend,
         config=settings,
         output=output.expanduser().resolve(),
         files={name: str(path) for name, path in files.items()},
-        train=pairs.train,
-        test=pairs.test,
+        train=split.train,
+        test=split.test,
         general=rows.get("general", []),
         items=items,
         gguf=gguf,
@@ -263,7 +263,7 @@ def plan_finetuning(
 # ---- what takes time ----------------------------------------------------------------------------
 
 
-def finetune(plan: Plan, *, fresh: bool = False) -> Finetuned:
+def finetune(prepared: Prepared, *, fresh: bool = False) -> Finetuned:
     """Train, or go on where a training was interrupted; merge, export, score, write it all down.
 
     An answer may be as long as the longest reference of the items. Base and merged model are
@@ -281,43 +281,50 @@ def finetune(plan: Plan, *, fresh: bool = False) -> Finetuned:
         `kvbook.finetune.export.export_gguf` say.
     """
     trained = train(
-        plan.model,
-        plan.train,
-        plan.test[:HELD_OUT],
-        plan.output,
-        config=plan.config,
-        backend=plan.backend,
+        prepared.model,
+        prepared.train,
+        prepared.test[:HELD_OUT],
+        prepared.output,
+        config=prepared.config,
+        backend=prepared.backend,
         resume=not fresh,
     )
     _say("merging")
-    merged = merge(trained.adapter, plan.output / "merged")
-    gguf = export_gguf(merged, plan.output / "model.gguf", plan.gguf) if plan.gguf else None
-    base, after = _measure(plan, plan.model, "base"), _measure(plan, str(merged), "merged")
-    comparisons = _compare(plan, base, after)
+    merged = merge(trained.adapter, prepared.output / "merged")
+    gguf = (
+        export_gguf(merged, prepared.output / "model.gguf", prepared.gguf)
+        if prepared.gguf
+        else None
+    )
+    base, after = (
+        _measure(prepared, prepared.model, "base"),
+        _measure(prepared, str(merged), "merged"),
+    )
+    comparisons = _compare(prepared, base, after)
     data = {
-        "model": plan.model,
-        "backend": plan.backend,
-        "files": plan.files,
-        "left out": plan.notes,
-        "lengths": plan.lengths,
-        "config": plan.config.model_dump(),
+        "model": prepared.model,
+        "backend": prepared.backend,
+        "files": prepared.files,
+        "left out": prepared.notes,
+        "lengths": prepared.lengths,
+        "config": prepared.config.model_dump(),
         "training": asdict(trained) | {"adapter": trained.adapter.name},
         "items": [
             {"question": row.question, "reference": row.answer, "base": ours, "merged": theirs}
-            for row, ours, theirs in zip(plan.asked, base.answers, after.answers, strict=True)
+            for row, ours, theirs in zip(prepared.asked, base.answers, after.answers, strict=True)
         ],
         "scores": {"base": base.scores.data(), "merged": after.scores.data()},
         "comparisons": {name: one.data() for name, one in comparisons.items()},
     }
-    asked = {"model": plan.model, "backend": plan.backend, "items": plan.items}
-    asked |= plan.config.model_dump()  # with the seed
+    asked = {"model": prepared.model, "backend": prepared.backend, "items": prepared.items}
+    asked |= prepared.config.model_dump()  # with the seed
     return Finetuned(
         trained=trained,
         merged=merged,
         gguf=gguf,
         comparisons=comparisons,
-        notes=_tell_scores(plan, base, after),
-        numbers=results.save("finetune", data, parameters=asked, directory=plan.output),
+        notes=_tell_scores(prepared, base, after),
+        numbers=results.save("finetune", data, parameters=asked, directory=prepared.output),
     )
 
 
@@ -325,37 +332,37 @@ def _say(what: str) -> None:
     print(f"kvbook: {what}", file=sys.stderr, flush=True)
 
 
-def _measure(plan: Plan, model: str, name: str) -> Measured:
+def _measure(prepared: Prepared, model: str, name: str) -> Measured:
     _say(f"asking the {name} model")
-    lm = load_model(model, dtype="bfloat16" if plan.config.bf16 else "float32")
-    longest = max(encode(lm.tokenizer, row).trained for row in plan.asked)
-    answers = generate_answers(lm, plan.asked, max_new_tokens=longest)
-    nll = reference_nll(lm.model, lm.tokenizer, plan.asked)
-    general = reference_nll(lm.model, lm.tokenizer, plan.general) if plan.general else []
-    references = [row.answer for row in plan.asked]
+    lm = load_model(model, dtype="bfloat16" if prepared.config.bf16 else "float32")
+    longest = max(encode(lm.tokenizer, row).trained for row in prepared.asked)
+    answers = generate_answers(lm, prepared.asked, max_new_tokens=longest)
+    nll = reference_nll(lm.model, lm.tokenizer, prepared.asked)
+    general = reference_nll(lm.model, lm.tokenizer, prepared.general) if prepared.general else []
+    references = [row.answer for row in prepared.asked]
     return Measured(
-        answers, score_answers(answers, references, encoder=plan.encoder, nll=nll), general
+        answers, score_answers(answers, references, encoder=prepared.encoder, nll=nll), general
     )
 
 
-def _compare(plan: Plan, base: Measured, after: Measured) -> dict[str, Comparison]:
-    seed, before, now = plan.config.seed, base.scores, after.scores
-    pairs = {"BERTScore F1, raw": (before.bert.raw.f1, now.bert.raw.f1)}
+def _compare(prepared: Prepared, base: Measured, after: Measured) -> dict[str, Comparison]:
+    seed, before, now = prepared.config.seed, base.scores, after.scores
+    scores = {"BERTScore F1, raw": (before.bert.raw.f1, now.bert.raw.f1)}
     if before.bert.rescaled and now.bert.rescaled:
-        pairs["BERTScore F1, rescaled"] = (before.bert.rescaled.f1, now.bert.rescaled.f1)
-    pairs |= {
+        scores["BERTScore F1, rescaled"] = (before.bert.rescaled.f1, now.bert.rescaled.f1)
+    scores |= {
         "BLEU-4": (before.overlap.bleu, now.overlap.bleu),
         "ROUGE-L": (before.overlap.rouge_l, now.overlap.rouge_l),
     }
-    made = {name: compare(*values, seed=seed) for name, values in pairs.items()}
+    made = {name: compare(*values, seed=seed) for name, values in scores.items()}
     if before.nll is not None and now.nll is not None:
         made["NLL of the reference"] = compare(before.nll, now.nll, less_is_better=True, seed=seed)
-    languages = ["Chinese" if CHINESE.search(row.question) else "other" for row in plan.general]
+    languages = ["Chinese" if CHINESE.search(row.question) else "other" for row in prepared.general]
     told = forgetting(base.general, after.general, languages, seed=seed)
     return made | {f"NLL, general, {language}": one for language, one in told.items()}
 
 
-def _tell_scores(plan: Plan, base: Measured, after: Measured) -> list[str]:
+def _tell_scores(prepared: Prepared, base: Measured, after: Measured) -> list[str]:
     notes = []
     for name, one in (("base", base), ("merged", after)):
         bert = one.scores.bert
@@ -364,6 +371,6 @@ def _tell_scores(plan: Plan, base: Measured, after: Measured) -> list[str]:
         if bert.cut:
             notes.append(f"{bert.cut} pairs of the {name} model are longer than the encoder reads")
     embedded = place("data") / "medical/train.jsonl"
-    if Path(plan.files["train"]) != embedded:
+    if Path(prepared.files["train"]) != embedded:
         notes.append("rescaled: 0 is what unrelated Chinese medical answers score")
     return notes

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kvbook.finetune.config import TrainingConfig, read_config
-from kvbook.finetune.data.pairs import Pairs
+from kvbook.finetune.data.split import Split
 from kvbook.finetune.train import Backend, Trained, train
 
 HELD_OUT = 8
@@ -30,7 +30,7 @@ def short_config(
 
 def train_short(
     model: str,
-    pairs: Pairs,
+    split: Split,
     folder: Path,
     config: TrainingConfig,
     *,
@@ -38,11 +38,11 @@ def train_short(
     resume: bool = True,
     progress: bool = False,
 ) -> Trained:
-    """Train on all pairs, in ``folder``; what is there already is read. See `train`."""
+    """Train on all training rows, in ``folder``; what is there already is read. See `train`."""
     return train(
         model,
-        pairs.train,
-        pairs.test[:HELD_OUT],
+        split.train,
+        split.test[:HELD_OUT],
         folder,
         config=config,
         backend=backend,

@@ -127,7 +127,9 @@ def measure_fidelity(
     reading = digest(inspect.getsource(sys.modules[__name__]))
     header = describe(lm, method) | {"task": "fidelity", "reading": reading}
     store = Store(where, describe_method(method), header)
-    records = store.complete(probes, lambda part: [compare(lm, method, part[0])], advance=advance)
+    records = store.complete(
+        probes, lambda part: [measure_probe(lm, method, part[0])], advance=advance
+    )
     return [
         Fidelity(**{name: one[name] for name in Fidelity.__dataclass_fields__})
         for one in records
@@ -135,7 +137,7 @@ def measure_fidelity(
     ]
 
 
-def compare(lm, method, probe: Probe) -> dict:
+def measure_probe(lm, method, probe: Probe) -> dict:
     """One probe through one method; the fields of `Fidelity`."""
     with method.attach(lm.model) as run, torch.no_grad():
         first = _read(lm, run, probe.prompt)

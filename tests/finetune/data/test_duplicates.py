@@ -6,7 +6,7 @@ import pytest
 from finetune.rows import asks, chat
 
 from kvbook.errors import ParameterError
-from kvbook.finetune.data import Pair, remove_duplicates
+from kvbook.finetune.data import Duplicate, remove_duplicates
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from kvbook.finetune.data import Pair, remove_duplicates
 )
 def test_signs_and_white_space_do_not_make_another_question(question):
     found = remove_duplicates(asks("其他", question), asks("头痛怎么办"))
-    assert found.exact == [Pair(2, 1, 1.0)] and [one.line for one in found.train] == [1]
+    assert found.exact == [Duplicate(2, 1, 1.0)] and [one.line for one in found.train] == [1]
 
 
 def test_case_and_width_do_not_make_another_question():
@@ -44,13 +44,13 @@ def test_what_came_before_belongs_to_the_question_and_the_system_does_not():
 def test_near_duplicates_share_their_pieces(train, test, threshold, near):
     """Seven of ten pieces of three letters are in both."""
     found = remove_duplicates(asks(train), asks("zzz", test), threshold=threshold)
-    assert found.near == [Pair(1, 2, 0.7)] * near and len(found.train) == 1 - near
+    assert found.near == [Duplicate(1, 2, 0.7)] * near and len(found.train) == 1 - near
 
 
 def test_the_test_data_stay_as_they_are_and_each_row_is_counted_once():
     test = asks("头痛怎么办", "头痛怎么办", "其他")
     found = remove_duplicates(asks("头痛怎么办"), test)
-    assert found.test == test and found.exact == [Pair(1, 1, 1.0)] and found.train == []
+    assert found.test == test and found.exact == [Duplicate(1, 1, 1.0)] and found.train == []
 
 
 @pytest.mark.parametrize("threshold", [0, 1.1, float("nan")])
@@ -75,5 +75,5 @@ def test_near_duplicates_are_those_that_all_pairs_give(threshold):
         others = [(pieces[two.question], -two.line) for two in test]
         best, line = max((len(mine & them) / len(mine | them), at) for them, at in others)
         if one.question not in texts[200:] and best >= threshold:
-            expected.append(Pair(one.line, -line, best))
+            expected.append(Duplicate(one.line, -line, best))
     assert expected and remove_duplicates(train, test, threshold=threshold).near == expected

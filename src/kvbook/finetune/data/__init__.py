@@ -4,7 +4,7 @@
 """
 
 from kvbook.finetune.data.dialogue import Dialogue
-from kvbook.finetune.data.duplicates import Deduplicated, Pair, remove_duplicates
+from kvbook.finetune.data.duplicates import Deduplicated, Duplicate, remove_duplicates
 from kvbook.finetune.data.rows import Malformed, Read, read_dialogues
 from kvbook.finetune.data.tokens import (
     IGNORED,
@@ -19,9 +19,9 @@ __all__ = [
     "IGNORED",
     "Deduplicated",
     "Dialogue",
+    "Duplicate",
     "Encoded",
     "Malformed",
-    "Pair",
     "Read",
     "as_prompt_completion",
     "encode",

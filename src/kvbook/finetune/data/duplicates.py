@@ -12,7 +12,7 @@ from kvbook.finetune.data.dialogue import Dialogue
 
 
 @dataclass(frozen=True)
-class Pair:
+class Duplicate:
     """A row of the training data, and the row of the test data that it repeats.
 
     Attributes
@@ -38,14 +38,14 @@ class Deduplicated:
         What is left.
     test : list of Dialogue
         All of it.
-    exact, near : list of Pair
+    exact, near : list of Duplicate
         What was taken out of the training data, each row with the test row that is most like it.
     """
 
     train: list[Dialogue]
     test: list[Dialogue]
-    exact: list[Pair]
-    near: list[Pair]
+    exact: list[Duplicate]
+    near: list[Duplicate]
 
 
 def remove_duplicates(
@@ -84,7 +84,7 @@ def remove_duplicates(
     for dialogue in train:
         text = _normal(dialogue.question)
         if text in asked:
-            exact.append(Pair(dialogue.line, asked[text], 1.0))
+            exact.append(Duplicate(dialogue.line, asked[text], 1.0))
             continue
         pieces = _pieces(text)
         common = [holders[piece] for piece in pieces if piece in holders]
@@ -93,7 +93,7 @@ def remove_duplicates(
             similarity = shared / (len(pieces) + sizes - shared)
             best = int(similarity.argmax())
             if similarity[best] >= threshold:
-                near.append(Pair(dialogue.line, test[best].line, float(similarity[best])))
+                near.append(Duplicate(dialogue.line, test[best].line, float(similarity[best])))
                 continue
         left.append(dialogue)
     return Deduplicated(left, list(test), exact, near)

@@ -18,15 +18,16 @@ from kvbook.finetune.score.baseline import (
 )
 from kvbook.finetune.score.bert import BertScores, Match, bertscore
 from kvbook.finetune.score.comparison import TIE, Comparison, compare, forgetting
-from kvbook.finetune.score.encoders import (
+from kvbook.finetune.score.likelihood import reference_nll
+from kvbook.finetune.score.pairs import check_pairs
+from kvbook.finetune.score.scorer import (
     BERT_BASE_CHINESE,
     LAYERS,
     Encoder,
     choose_encoder,
+    open_scorer,
     shipped_baseline,
 )
-from kvbook.finetune.score.likelihood import reference_nll
-from kvbook.finetune.score.pairs import check_pairs
 from kvbook.finetune.score.scores import Scores, score_answers
 from kvbook.finetune.score.wording import Overlap, distinct_n, length_ratio, overlap
 
@@ -51,6 +52,7 @@ __all__ = [
     "forgetting",
     "length_ratio",
     "make_baseline",
+    "open_scorer",
     "overlap",
     "read_baseline",
     "reference_nll",

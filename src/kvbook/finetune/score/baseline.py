@@ -15,7 +15,7 @@ import torch
 from kvbook.errors import ParameterError
 from kvbook.files import write_whole
 from kvbook.finetune.data import read_dialogues
-from kvbook.finetune.score.encoders import Encoder, open_scorer
+from kvbook.finetune.score.scorer import Encoder, open_scorer
 from kvbook.places import place
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from kvbook.finetune.score.baseline import read_baseline
-from kvbook.finetune.score.encoders import Encoder, choose_encoder, open_scorer
 from kvbook.finetune.score.pairs import check_pairs
+from kvbook.finetune.score.scorer import Encoder, choose_encoder, open_scorer
 
 _open_once = lru_cache(maxsize=1)(open_scorer)
 

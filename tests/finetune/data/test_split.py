@@ -1,11 +1,11 @@
-"""Pairs: the embedded ones, and a folder's."""
+"""Training and test rows: the embedded ones, and a folder's."""
 
 import json
 
 import pytest
 
 from kvbook.errors import ParameterError, ResultError
-from kvbook.finetune.data.pairs import load_pairs
+from kvbook.finetune.data.split import load_split
 
 
 def write(folder, part, questions, ending="jsonl"):
@@ -16,33 +16,33 @@ def write(folder, part, questions, ending="jsonl"):
     (folder / f"{part}.{ending}").write_text(lines, encoding="utf-8")
 
 
-def test_the_embedded_pairs_share_no_question():
-    pairs = load_pairs()
-    asked = {one.question for one in pairs.test}
-    assert (len(pairs.train), len(pairs.test), pairs.notes) == (270, 66, [])
-    assert not any(one.question in asked for one in pairs.train)
+def test_the_embedded_rows_share_no_question():
+    split = load_split()
+    asked = {one.question for one in split.test}
+    assert (len(split.train), len(split.test), split.notes) == (270, 66, [])
+    assert not any(one.question in asked for one in split.train)
 
 
 def test_a_folder_of_your_own_is_read(tmp_path):
     write(tmp_path, "train", ["头疼怎么办？", "发烧怎么办？"])
     write(tmp_path, "test", ["咳嗽三天了要紧吗？"], "json")
-    pairs = load_pairs(tmp_path)
-    assert [one.question for one in pairs.train] == ["头疼怎么办？", "发烧怎么办？"]
-    assert [one.question for one in pairs.test] == ["咳嗽三天了要紧吗？"]
+    split = load_split(tmp_path)
+    assert [one.question for one in split.train] == ["头疼怎么办？", "发烧怎么办？"]
+    assert [one.question for one in split.test] == ["咳嗽三天了要紧吗？"]
 
 
 def test_only_the_first_training_rows_are_read(tmp_path):
     write(tmp_path, "train", ["头疼怎么办？", "发烧怎么办？"])
     write(tmp_path, "test", ["咳嗽三天了要紧吗？"])
-    assert [one.question for one in load_pairs(tmp_path, train_rows=1).train] == ["头疼怎么办？"]
+    assert [one.question for one in load_split(tmp_path, train_rows=1).train] == ["头疼怎么办？"]
 
 
 def test_a_question_of_the_test_is_not_trained_and_said(tmp_path):
     write(tmp_path, "train", ["头疼怎么办？", "咳嗽三天了要紧吗？"])
     write(tmp_path, "test", ["咳嗽三天了，要紧吗"])
-    pairs = load_pairs(tmp_path)
-    assert [one.question for one in pairs.train] == ["头疼怎么办？"]
-    assert pairs.notes == [
+    split = load_split(tmp_path)
+    assert [one.question for one in split.train] == ["头疼怎么办？"]
+    assert split.notes == [
         "train: 1 left out, since test asks the same question: line 2 (line 1 there)"
     ]
 
@@ -51,7 +51,7 @@ def test_nothing_left_to_train_is_an_error(tmp_path):
     for part in ("train", "test"):
         write(tmp_path, part, ["头疼怎么办？"])
     with pytest.raises(ParameterError, match="asks every question of"):
-        load_pairs(tmp_path)
+        load_split(tmp_path)
 
 
 def test_a_malformed_row_is_said_with_its_line(tmp_path):
@@ -60,16 +60,16 @@ def test_a_malformed_row_is_said_with_its_line(tmp_path):
         file.write("\n{oops\n")
     write(tmp_path, "test", ["咳嗽三天了要紧吗？"])
     assert (
-        load_pairs(tmp_path).notes[0].startswith("train: 1 malformed, left out: line 2 (not JSON")
+        load_split(tmp_path).notes[0].startswith("train: 1 malformed, left out: line 2 (not JSON")
     )
 
 
 def test_a_folder_without_them_says_what_is_wanted(tmp_path):
     with pytest.raises(ParameterError, match=r"has no train\.jsonl: give a folder"):
-        load_pairs(tmp_path)
+        load_split(tmp_path)
 
 
 def test_without_a_network_the_hub_says_what_to_do(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ResultError, match="download it elsewhere"):
-        load_pairs("hub")
+        load_split("hub")

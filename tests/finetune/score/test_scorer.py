@@ -1,4 +1,4 @@
-"""Encoders by their names, and those that cannot be had."""
+"""Scorers with an encoder by its name, and encoders that cannot be had."""
 
 import huggingface_hub
 import pytest

@@ -1,4 +1,4 @@
-"""Pairs to train on and to test with: the embedded ones, a folder's, or MedChatZH from the hub."""
+"""Rows to train on and rows to test with: the embedded ones, a folder's, or MedChatZH from the hub."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Split:
     """What to learn from, and what to be examined on.
 
     Attributes
@@ -40,13 +40,13 @@ class Pairs:
     notes: list[str]
 
 
-def load_pairs(data: str | Path = "", *, train_rows: int | None = None) -> Pairs:
-    """Read training and test pairs.
+def load_split(data: str | Path = "", *, train_rows: int | None = None) -> Split:
+    """Read training and test rows.
 
     Parameters
     ----------
     data : str or Path
-        Empty: the embedded pairs of this book. A folder: its ``train`` and ``test``, ``.jsonl``
+        Empty: the embedded rows of this book. A folder: its ``train`` and ``test``, ``.jsonl``
         or ``.json``. ``"hub"``: MedChatZH (Tan et al., 2024), which is fetched and never kept in
         this repository, since its licence is unclear.
     train_rows : int, optional
@@ -66,10 +66,10 @@ def load_pairs(data: str | Path = "", *, train_rows: int | None = None) -> Pairs
         folder = Path(data).expanduser() if str(data) else place("data") / "medical"
         name = "" if str(data) else "the book's own pairs"
         files = {part: _find(folder, part) for part in FILES}
-    return read_pairs(files["train"], files["test"], name=name, train_rows=train_rows)
+    return read_split(files["train"], files["test"], name=name, train_rows=train_rows)
 
 
-def read_pairs(train: Path, test: Path, *, name: str = "", train_rows: int | None = None) -> Pairs:
+def read_split(train: Path, test: Path, *, name: str = "", train_rows: int | None = None) -> Split:
     """Read two files, and take out of the first what the second asks.
 
     Parameters
@@ -90,12 +90,12 @@ def read_pairs(train: Path, test: Path, *, name: str = "", train_rows: int | Non
         raise ParameterError(f"{test} asks every question of {train}")
     notes = [*tell_malformed("train", learned), *tell_malformed("test", asked)]
     notes += [
-        f"train: {len(pairs)} left out, since test asks {how} question: "
-        + _first([f"line {pair.train} (line {pair.test} there)" for pair in pairs])
-        for how, pairs in (("the same", apart.exact), ("nearly the same", apart.near))
-        if pairs
+        f"train: {len(found)} left out, since test asks {how} question: "
+        + _first([f"line {one.train} (line {one.test} there)" for one in found])
+        for how, found in (("the same", apart.exact), ("nearly the same", apart.near))
+        if found
     ]
-    return Pairs(name or train.parent.name, apart.train, apart.test, notes)
+    return Split(name or train.parent.name, apart.train, apart.test, notes)
 
 
 def tell_malformed(name: str, read: Read) -> list[str]:

@@ -1,4 +1,5 @@
-"""What BERTScore compares texts with: the embedded encoder, bert-base-chinese, or a folder."""
+"""bert-score's scorer, with the encoder that is asked for: the embedded one, bert-base-chinese, or a
+folder."""
 
 from dataclasses import dataclass
 from importlib.metadata import distribution
