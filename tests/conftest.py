@@ -16,7 +16,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from kvbook.methods.base import CATALOGUE
+from kvbook.methods import CATALOGUE, PublishedH2O, create_method
 
 # started in the background of a script, a process ignores Ctrl-C, and so would those of the tests
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,6 +50,13 @@ def make_model(family, **changes):
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 0
     return model
+
+
+def make_method(name, **parameters):
+    """`create_method`, and the one of the package that it does not list."""
+    if name == "h2o_published":
+        return PublishedH2O(**parameters)
+    return create_method(name, **parameters)
 
 
 @pytest.fixture(autouse=True)

@@ -99,6 +99,12 @@ def test_a_run_with_other_parameters_is_not_compared(kept):
     assert told[0].reason == "other parameters: budget=32"
 
 
+def test_a_parameter_that_a_chapter_no_longer_has_is_none_that_differs(kept):
+    old = run(budget=32, gone="paper")
+    expected.keep({"snapkv": old})
+    assert states(DATA, budget=32) == ["same"] * 3
+
+
 def test_of_several_runs_the_newest_that_can_be_compared_is_taken(kept, tmp_path):
     for folder, one in {
         "a": run(DATA | {"kv_bytes": 1}),

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from conftest import make_method
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kvbook import create_method
 from kvbook.engine.attention import (
     SUM_BLOCK,
     attend,
@@ -109,7 +109,7 @@ class Largest(TorchDispatchMode):
     "name, parameters",
     [
         ("h2o", dict(budget=16)),
-        ("h2o", dict(budget=16, variant="published")),
+        ("h2o_published", dict(budget=16)),
         ("pyramidinfer", dict(recent_ratio=0.5)),
         ("snapkv", dict(budget=300, window=256)),
     ],
@@ -118,7 +118,7 @@ class Largest(TorchDispatchMode):
 def test_no_method_builds_a_square_of_the_prompt(llama, name, parameters):
     tokens = 1000
     ids = torch.randint(1, 97, (1, tokens), generator=torch.Generator().manual_seed(0))
-    with create_method(name, **parameters).attach(llama), Largest() as largest:
+    with make_method(name, **parameters).attach(llama), Largest() as largest:
         llama(ids)
     assert largest.numbers <= 8 * SUM_BLOCK * tokens < 8 * tokens * tokens / 7
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import SHAPE, continue_greedily, left_pad, make_model, prompt_of
+from conftest import SHAPE, continue_greedily, left_pad, make_method, make_model, prompt_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import (
@@ -51,9 +51,8 @@ H2O = [
     dict(budget=12, recent=20, gqa="max"),
     dict(budget=0.5),
     dict(budget=1),
-    dict(budget=12, variant="published"),
-    dict(budget=6, variant="published", gqa="max"),
 ]
+PUBLISHED_H2O = [dict(budget=12), dict(budget=6, gqa="max")]
 PYRAMID = [
     dict(min_length=2),
     dict(min_length=2, decay=0.0, recent_ratio=0.1),
@@ -97,11 +96,10 @@ def naive_for(model, name, parameters, tokens):
         own.setdefault("tsp_layer", layers // 2 - 1)
         return Naive(model, NaiveFastKV(kv_heads=kv_heads, **own))
     if name == "h2o":
+        return Naive(model, NaiveH2O(kv_heads=kv_heads, forever=own["budget"] >= tokens, **own))
+    if name == "h2o_published":
         naive = Naive(model)
-        if own.pop("variant", "") == "published":
-            naive.policy = NaivePublishedH2O(kv_heads=kv_heads, naive=naive, **own)
-        else:
-            naive.policy = NaiveH2O(kv_heads=kv_heads, forever=own["budget"] >= tokens, **own)
+        naive.policy = NaivePublishedH2O(kv_heads=kv_heads, naive=naive, **own)
         return naive
     slots = own.pop("positions", "cache") == "cache"
     if own["budget"] >= tokens:  # it never cuts then, also while decoding
@@ -115,6 +113,7 @@ CASES = [
         "streamingllm": STREAMING,
         "snapkv": SNAPKV,
         "h2o": H2O,
+        "h2o_published": PUBLISHED_H2O,
         "pyramidinfer": PYRAMID,
         "fastkv": FASTKV,
     }.items()
@@ -123,7 +122,8 @@ CASES = [
 IN_TURNS = [
     *[("streamingllm", STREAMING[i]) for i in (0, 2, 5)],
     ("snapkv", SNAPKV[1]),
-    *[("h2o", H2O[i]) for i in (0, 1, 6)],
+    *[("h2o", H2O[i]) for i in (0, 1)],
+    ("h2o_published", PUBLISHED_H2O[0]),
     ("pyramidinfer", PYRAMID[0]),
     *[("fastkv", FASTKV[i]) for i in (0, 1)],
 ]
@@ -133,7 +133,7 @@ IN_TURNS = [
 def test_equals_naive(model, prompt, name, parameters):
     naive = naive_for(model, name, parameters, prompt.shape[1])
     tokens, logits = naive.generate(prompt[0].tolist(), TOKENS, parameters.get("chunk"))
-    with create_method(name, **parameters).attach(model) as run:
+    with make_method(name, **parameters).attach(model) as run:
         got, got_logits = continue_greedily(model, prompt, TOKENS)
     assert [kept[0].tolist() for kept in run.kept_positions] == naive.kept
     assert torch.allclose(got_logits[:, 0].double(), logits, atol=2e-4)
@@ -178,7 +178,7 @@ def test_equals_naive_on_any_shape(method, shape, group, length):
     prompt = prompt_of(length, seed=length)
     naive = naive_for(model, name, parameters, length)
     tokens, _ = naive.generate(prompt[0].tolist(), 5, parameters.get("chunk"))
-    with create_method(name, **parameters).attach(model) as run:
+    with make_method(name, **parameters).attach(model) as run:
         got, _ = continue_greedily(model, prompt, 5)
     assert [kept[0].tolist() for kept in run.kept_positions] == naive.kept
     assert got[0] == tokens
@@ -200,7 +200,8 @@ def test_other_families_equal_naive(family, prompt):
     [("fullkv", {})]
     + [("streamingllm", STREAMING[i]) for i in (0, 1, 3, 5, 7, 8)]
     + [("snapkv", SNAPKV[i]) for i in (0, 1, 6, 7)]
-    + [("h2o", H2O[i]) for i in (0, 1, 4, 5, 6)]
+    + [("h2o", H2O[i]) for i in (0, 1, 4, 5)]
+    + [("h2o_published", PUBLISHED_H2O[0])]
     + [("pyramidinfer", PYRAMID[i]) for i in (0, 2, 4)]
     + [("gemfilter", parameters) for parameters in GEMFILTER]
     + [("fastkv", FASTKV[i]) for i in (0, 1, 3, 5)],
@@ -209,7 +210,7 @@ def test_other_families_equal_naive(family, prompt):
 def test_a_row_of_a_padded_batch_gives_what_it_gives_alone(model, name, parameters):
     rows = [prompt_of(30, 1), prompt_of(9, 2), prompt_of(17, 3), prompt_of(1, 4)]
     ids, mask = left_pad(rows)
-    method = create_method(name, **parameters)
+    method = make_method(name, **parameters)
     with method.attach(model) as run:
         together, logits = continue_greedily(model, ids, TOKENS, attention_mask=mask)
     for i, row in enumerate(rows):
@@ -255,7 +256,7 @@ def test_a_second_turn_equals_naive(model, prompt, name, parameters):
     naive.prompt(prompt[0].tolist(), parameters.get("chunk"))
     after = getattr(naive.policy, "after_token", None)
     expected = naive.forward(more[0].tolist(), after)
-    with create_method(name, **parameters).attach(model) as run:
+    with make_method(name, **parameters).attach(model) as run:
         model(prompt)
         kept = [k.clone() for k in run.kept_positions]
         got = model(more, past_key_values=run.cache).logits[0, -1]

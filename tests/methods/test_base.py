@@ -6,7 +6,9 @@ import pytest
 
 from kvbook import create_method
 from kvbook.errors import ParameterError
+from kvbook.methods import PublishedH2O
 from kvbook.methods.base import resolve_budget, resolve_window
+from kvbook.tasks.evaluation import describe_method
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,15 @@ from kvbook.methods.base import resolve_budget, resolve_window
 def test_bad_parameters_are_refused_with_what_is_valid(name, parameters, says):
     with pytest.raises(ParameterError, match=says):
         create_method(name, **parameters)
+
+
+def test_a_method_that_is_not_listed_is_unknown_by_name():
+    with pytest.raises(ParameterError, match="unknown method 'h2o_published'"):
+        create_method("h2o_published", budget=8)
+
+
+def test_a_method_that_is_not_listed_has_a_name_in_tables():
+    assert describe_method(PublishedH2O(budget=8)) == "h2o_published budget=8"
 
 
 def test_methods_are_frozen():

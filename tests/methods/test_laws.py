@@ -9,7 +9,7 @@ from conftest import continue_greedily, prompt_of
 from kvbook import create_method
 from kvbook.engine.attention import received
 from kvbook.errors import ParameterError, UnsupportedError
-from kvbook.methods import H2O
+from kvbook.methods import H2O, PublishedH2O
 from kvbook.methods.pyramidinfer import build_pyramid, solve_pyramid
 
 BUDGETED = ["streamingllm", "snapkv", "h2o", "pyramidinfer", "gemfilter", "fastkv"]
@@ -132,9 +132,7 @@ class TestH2O:
 
     def test_published_scores_see_the_future(self, model, prompt):
         _, paper = greedy(model, create_method("h2o", budget=12, recent=8), prompt, 1)
-        _, published = greedy(
-            model, create_method("h2o", budget=12, variant="published"), prompt, 1
-        )
+        _, published = greedy(model, PublishedH2O(budget=12), prompt, 1)
         assert any(
             not torch.equal(a, b)
             for a, b in zip(paper.kept_positions, published.kept_positions, strict=True)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from conftest import make_model, prompt_of
+from conftest import make_method, make_model, prompt_of
 from live import LiveBytes
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -29,7 +29,7 @@ METHODS = {
     "streamingllm in chunks": dict(budget=40, chunk=33),
     "snapkv": dict(budget=40, window=8),
     "h2o": dict(budget=40),
-    "h2o as published": dict(budget=40, variant="published"),
+    "h2o_published": dict(budget=40),
     "pyramidinfer": dict(min_length=8),
     "gemfilter": dict(budget=40),
     "fastkv": dict(budget=40, tsp_length=60),
@@ -40,7 +40,7 @@ SUMMARY = dict(budget=64, segment=32, summary_tokens=16, summarizer=lambda ids, 
 
 
 def make(name, parameters):
-    return create_method(name.split()[0], **parameters)
+    return make_method(name.split()[0], **parameters)
 
 
 @pytest.fixture(scope="module")

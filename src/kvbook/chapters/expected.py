@@ -310,7 +310,7 @@ def _comparable(run: ResultFile, kept: Mapping[str, dict]) -> bool:
 def _what_differs(run: ResultFile, kept: Mapping[str, dict]) -> str:
     """The parameters that differ from those of the kept run, in words."""
     theirs, ours = kept[run.name]["provenance"]["parameters"], run.provenance.parameters
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    names = [name for name in ours if theirs.get(name) != ours[name]]  # not what a chapter lost
     shown = ", ".join(f"{name}={ours.get(name)}" for name in names[:3])
     return f"other parameters: {shown}{', …' if len(names) > 3 else ''}" if names else ""
 

@@ -115,9 +115,6 @@ class H2O(Needled):
         None, description="last entries that stay; none: half the budget"
     )
     gqa: Literal["mean", "max", "sum"] = Field("mean", description="how a group's sums are joined")
-    variant: Literal["paper", "published"] = Field(
-        "paper", description="published: with the bug of a benchmark harness"
-    )
 
 
 class PyramidInfer(Needled):

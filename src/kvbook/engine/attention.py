@@ -216,35 +216,3 @@ def rotate(keys: Tensor, steps: int, inv_freq: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(
         keys.dtype
     )
-
-
-def leaky_column_sums(
-    q: Tensor, k: Tensor, scaling: float, window: int, block: int = QUERY_BLOCK
-) -> Tensor:
-    """Column sums with a bug that a published harness has: only the last ``window`` x
-    ``window`` block of the score matrix is causal, so that all earlier queries see the future.
-
-    Parameters
-    ----------
-    q : Tensor [heads, n, head_dim]
-    k : Tensor [kv_heads, n, head_dim]
-    window : int
-        Side of the block that is masked.
-
-    Returns
-    -------
-    Tensor [heads, n]
-        float32; each head's sums add up to ``n``.
-    """
-    heads, n, dim = q.shape
-    kv_heads = len(k)
-    sums = torch.zeros(heads, n, dtype=torch.float32, device=q.device)
-    column = torch.arange(n, device=q.device)
-    for start in range(0, n, block):
-        rows = q[:, start : start + block]
-        scores = (rows.reshape(kv_heads, -1, dim).float() @ k.float().transpose(1, 2)) * scaling
-        scores = scores.view(heads, -1, n)
-        own = column[start : start + block, None]
-        hidden = (own >= n - window) & (column > own)
-        sums += scores.masked_fill_(hidden, float("-inf")).softmax(-1).sum(1)
-    return sums

@@ -5,6 +5,7 @@ from kvbook.methods.fastkv import FastKV
 from kvbook.methods.fullkv import FullKV
 from kvbook.methods.gemfilter import GemFilter
 from kvbook.methods.h2o import H2O
+from kvbook.methods.h2o_published import PublishedH2O
 from kvbook.methods.pyramidinfer import PyramidInfer
 from kvbook.methods.snapkv import SnapKV
 from kvbook.methods.streamingllm import StreamingLLM
@@ -17,6 +18,7 @@ __all__ = [
     "FullKV",
     "GemFilter",
     "Method",
+    "PublishedH2O",
     "PyramidInfer",
     "SnapKV",
     "StreamingLLM",

@@ -28,14 +28,15 @@ class Method:
     `kvbook.engine.attach` describes.
 
     A subclass gives a ``name`` and defines only the hooks that it needs. State of a run
-    never lives here.
+    never lives here. ``class Mine(Method, listed=False)`` has a name, but `create_method` does
+    not know it.
     """
 
     name: ClassVar[str] = ""
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, listed: bool = True, **kwargs):
         super().__init_subclass__(**kwargs)
-        if cls.__dict__.get("name"):  # a subclass without a name of its own stays out
+        if listed and cls.__dict__.get("name"):  # a subclass without a name of its own stays out
             CATALOGUE[cls.name] = cls
 
     def attach(self, model: nn.Module) -> AbstractContextManager[Run]:

@@ -1,6 +1,6 @@
 """H2O: keep the heavy hitters, the entries that have received most attention so far."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,6 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from kvbook.engine.attach import Seen
-from kvbook.engine.attention import leaky_column_sums
 from kvbook.fields import Budget, Natural
 from kvbook.methods.base import (
     STRICT,
@@ -20,8 +19,6 @@ from kvbook.methods.base import (
     resolve_window,
     top_indices,
 )
-
-PUBLISHED_WINDOW = 8
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -39,10 +36,6 @@ class H2O(Method):
         None is half the budget, as in the paper.
     gqa : {"mean", "max", "sum"}
         How the sums of a group's query heads become one for their KV head.
-    variant : {"paper", "published"}
-        ``"published"`` reproduces a benchmark harness whose scores are wrong: only the last
-        8 x 8 block of the score matrix is causal, so queries see future keys; 8 recent
-        entries; no eviction while decoding. Only to show what that costs.
 
     References
     ----------
@@ -52,39 +45,25 @@ class H2O(Method):
     budget: Budget
     recent: Natural | None = None
     gqa: Reduction = "mean"
-    variant: Literal["paper", "published"] = "paper"
 
     name: ClassVar[str] = "h2o"
-
-    @property
-    def column_sums(self) -> bool:
-        """Ask the engine for the attention that every entry received."""
-        return self.variant == "paper"
+    column_sums: ClassVar[bool] = True
 
     def keep(self, seen: Seen) -> Tensor | None:
         """Add the new attention to each entry's account; then the recent and the heaviest
         entries, ``[kv_heads, budget]``."""
         budget = resolve_budget(self.budget, seen.prompt_length)
-        fits = budget >= min(seen.entries, seen.input_length)
-        if self.variant == "published":
-            total = (
-                None
-                if fits
-                else leaky_column_sums(seen.queries, seen.keys, seen.scaling, PUBLISHED_WINDOW)
-            )
-        else:
-            total = seen.memory["sums"] = self.accumulate(seen)
-        if fits:
+        total = seen.memory["sums"] = self.accumulate(seen)
+        if budget >= min(seen.entries, seen.input_length):
             return None
         kept = self.select(reduce_group(total, len(seen.keys), self.gqa), budget)
-        if self.variant == "paper":
-            group = len(total) // len(kept)
-            seen.memory["sums"] = total.gather(1, kept.repeat_interleave(group, dim=0))
+        group = len(total) // len(kept)
+        seen.memory["sums"] = total.gather(1, kept.repeat_interleave(group, dim=0))
         return kept
 
     def evict(self, seen: Seen) -> Tensor | None:
         """The same after every decoded token: over budget, exactly the lowest goes."""
-        return self.keep(seen) if self.variant == "paper" else None
+        return self.keep(seen)
 
     def select(self, score: Tensor, budget: int) -> Tensor:
         """All but the lowest of ``score [kv_heads, entries]`` that are not recent."""
@@ -106,6 +85,4 @@ class H2O(Method):
 
     def resolve_recent(self, budget: int) -> int:
         """Recent entries in a budget of so many."""
-        if self.variant == "published":
-            return resolve_window(PUBLISHED_WINDOW, budget)
         return budget // 2 if self.recent is None else resolve_window(self.recent, budget)

@@ -15,6 +15,7 @@ from kvbook.methods.fastkv import FastKV
 from kvbook.methods.fullkv import FullKV
 from kvbook.methods.gemfilter import GemFilter
 from kvbook.methods.h2o import H2O
+from kvbook.methods.h2o_published import PublishedH2O
 from kvbook.methods.pyramidinfer import PyramidInfer
 from kvbook.methods.snapkv import SnapKV
 from kvbook.methods.streamingllm import StreamingLLM
@@ -161,10 +162,14 @@ def _(method: SnapKV, layers: int, n: int) -> Plan:
 @plan.register
 def _(method: H2O, layers: int, n: int) -> Plan:
     budget = resolve_budget(method.budget, n)
-    if method.variant == "published":
-        extra = {"scored": n * n, "score_rows": QUERY_BLOCK} if budget < n else {}
-        return Plan((whole(n, min(budget, n), **extra),) * layers)
     return Plan((whole(n, min(budget, n), sums=True),) * layers, room=None if budget >= n else 0)
+
+
+@plan.register
+def _(method: PublishedH2O, layers: int, n: int) -> Plan:
+    budget = resolve_budget(method.budget, n)
+    extra = {"scored": n * n, "score_rows": QUERY_BLOCK} if budget < n else {}
+    return Plan((whole(n, min(budget, n), **extra),) * layers)
 
 
 @plan.register
