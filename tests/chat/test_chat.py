@@ -1,4 +1,4 @@
-"""A chat on one bounded cache: turns, what the cache holds, interruption, and session files."""
+"""A chat on one bounded cache: turns, what the cache holds, interruption, and saved chats."""
 
 import json
 
@@ -53,13 +53,13 @@ def test_a_small_cache_recalls_through_its_summary(lm):
 
 
 @pytest.mark.parametrize("name", ["fullkv", "streamingllm", "h2o", "summarykv"])
-def test_a_session_goes_on_from_its_file(lm, tmp_path, name):
+def test_a_saved_chat_goes_on_from_its_file(lm, tmp_path, name):
     method = (
         bounded()
         if name == "summarykv"
         else create_method(name, **({} if name == "fullkv" else {"budget": 64}))
     )
-    path = tmp_path / "session.kv"
+    path = tmp_path / "chat.kv"
     with Chat(lm, method) as chat:
         chat.say(FIRST, max_new_tokens=40)
         chat.say("How do I keep basil fresh?", max_new_tokens=40)
@@ -71,8 +71,8 @@ def test_a_session_goes_on_from_its_file(lm, tmp_path, name):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", "half", "foreign"])
-def test_a_file_that_is_no_session_is_refused(lm, tmp_path, content):
-    path = tmp_path / "session.kv"
+def test_a_file_that_is_no_saved_chat_is_refused(lm, tmp_path, content):
+    path = tmp_path / "chat.kv"
     with Chat(lm, bounded()) as chat:
         chat.say(FIRST, max_new_tokens=4)
         chat.save(path)
@@ -82,7 +82,7 @@ def test_a_file_that_is_no_session_is_refused(lm, tmp_path, content):
         save_file({"a": chat.run.inv_freq.clone()}, path)
     else:
         path.write_bytes(content)
-    with pytest.raises(ResultError, match="session"):
+    with pytest.raises(ResultError, match="chat"):
         Chat.load(path, lm)
 
 
@@ -90,8 +90,8 @@ def test_a_file_that_is_no_session_is_refused(lm, tmp_path, content):
     "words, damage",
     [
         ("turns", lambda facts, tensors: facts.pop("turns")),
-        ("run", lambda facts, tensors: facts.pop("run")),
-        ("run._read", lambda facts, tensors: facts["run"].update(_read="all")),
+        ("state", lambda facts, tensors: facts.pop("state")),
+        ("state.read_lengths", lambda facts, tensors: facts["state"].update(read_lengths="all")),
         ("ids", lambda facts, tensors: facts.update(ids=[*facts["ids"], 1])),
         ("ids", lambda facts, tensors: facts["ids"].__setitem__(0, 10**6)),
         ("turns.0.contents", lambda facts, tensors: facts["turns"][0].pop("contents")),
@@ -99,8 +99,8 @@ def test_a_file_that_is_no_session_is_refused(lm, tmp_path, content):
         ("part of its cache", lambda facts, tensors: tensors.update({"0/keys": tensors["0/keys"][:, :, 1:].clone()})),
     ],
 )  # fmt: skip
-def test_a_damaged_session_says_what_is_wrong(lm, tmp_path, words, damage):
-    path, broken = tmp_path / "session.kv", tmp_path / "broken.kv"
+def test_a_damaged_file_says_what_is_wrong(lm, tmp_path, words, damage):
+    path, broken = tmp_path / "chat.kv", tmp_path / "broken.kv"
     with Chat(lm, bounded()) as chat:
         chat.say(FIRST, max_new_tokens=4)
         chat.save(path)
@@ -114,8 +114,8 @@ def test_a_damaged_session_says_what_is_wrong(lm, tmp_path, words, damage):
         Chat.load(broken, lm)
 
 
-def test_a_session_that_cannot_be_put_back_leaves_the_model_alone(lm, tmp_path, monkeypatch):
-    path = tmp_path / "session.kv"
+def test_a_saved_chat_that_cannot_be_put_back_leaves_the_model_alone(lm, tmp_path, monkeypatch):
+    path = tmp_path / "chat.kv"
     with Chat(lm, bounded()) as chat:
         chat.say(FIRST, max_new_tokens=4)
         chat.save(path)
@@ -128,14 +128,14 @@ def test_a_session_that_cannot_be_put_back_leaves_the_model_alone(lm, tmp_path, 
         assert len(chat.turns) == 1
 
 
-def test_a_session_of_another_format_says_which(lm, tmp_path):
+def test_a_saved_chat_of_another_format_says_which(lm, tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "old.kv", {"format": "kvbook-session-1"})
-    with pytest.raises(ResultError, match="'kvbook-session-1', and 'kvbook-session-2' is read"):
+    with pytest.raises(ResultError, match="'kvbook-session-1', and 'kvbook-chat-3' is read"):
         Chat.load(tmp_path / "old.kv", lm)
 
 
-def test_a_missing_session_and_another_model_are_refused(lm, tmp_path):
-    with pytest.raises(ResultError, match="no session at"):
+def test_a_missing_file_and_another_model_are_refused(lm, tmp_path):
+    with pytest.raises(ResultError, match="no saved chat at"):
         Chat.load(tmp_path / "none.kv", lm)
     with Chat(lm, bounded()) as chat:
         chat.save(tmp_path / "empty.kv")
@@ -147,7 +147,7 @@ def test_a_missing_session_and_another_model_are_refused(lm, tmp_path):
 def test_a_function_cannot_be_saved(lm, tmp_path):
     with Chat(lm, bounded(summarizer=lambda ids, most: ids[:most])) as chat:
         with pytest.raises(ParameterError, match="summarizer is a function"):
-            chat.save(tmp_path / "session.kv")
+            chat.save(tmp_path / "chat.kv")
     assert not list(tmp_path.iterdir())
 
 
@@ -178,14 +178,14 @@ def test_an_interruption_within_a_summary_leaves_the_chat_as_it_was(lm):
 
 
 @pytest.mark.parametrize("name", ["fullkv", "streamingllm"])
-def test_a_session_of_one_answer_of_one_token_is_saved(lm, tmp_path, name):
+def test_a_saved_chat_of_one_answer_of_one_token_is_saved(lm, tmp_path, name):
     """Nothing has been decoded yet: the layers still share what the prompt left."""
     method = create_method(name, **({} if name == "fullkv" else {"budget": 8}))
     with Chat(lm, method) as chat:
         chat.say(FIRST, max_new_tokens=1)
-        chat.save(tmp_path / "session.kv")
+        chat.save(tmp_path / "chat.kv")
         expected = chat.say("Why?", max_new_tokens=8)
-    with Chat.load(tmp_path / "session.kv", lm) as chat:
+    with Chat.load(tmp_path / "chat.kv", lm) as chat:
         assert chat.say("Why?", max_new_tokens=8) == expected
 
 

@@ -74,7 +74,7 @@ def test_the_cache_is_what_reading_its_parts_in_place_gives(model):
 
     with summarykv(summarizer=last, sinks=2).attach(model) as run:
         model(prompt_of(30))
-        ids = run.ids[:2] + run.summaries[-1].ids
+        ids = run.shared["ids"][:2] + run.summaries[-1].ids
     with create_method("fullkv").attach(model) as plain:
         model(torch.tensor([ids]))
     for layer, expected in zip(run.cache.layers, plain.cache.layers, strict=True):

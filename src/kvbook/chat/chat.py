@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from transformers import TextStreamer
 
-from kvbook.chat.saved import Contents, Session, Turn, read_session, write_session
-from kvbook.engine.attach import Run
+from kvbook.chat.saved import Contents, SavedChat, Turn, read_chat, write_chat
+from kvbook.engine.run import Run
 from kvbook.errors import UnsupportedError
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
 from kvbook.methods import Method, create_method
@@ -51,7 +51,7 @@ class Chat:
         self.run: Run | None = None
         self._ids: list[int] = []  # what the cache has read
         self._pending: list[int] = []  # the end of the last answer, which it has not
-        self._saved: Session | None = None
+        self._saved: SavedChat | None = None
         self._open = ExitStack()
         self._over = False
 
@@ -183,7 +183,7 @@ class Chat:
     # ---- to a file, and back ------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write the session to one file, whole or not at all: a safetensors file, no pickle.
+        """Write the chat to one file, whole or not at all: a safetensors file, no pickle.
 
         Raises
         ------
@@ -195,11 +195,11 @@ class Chat:
             Before the chat's ``with`` block.
         """
         run = self._begun()
-        write_session(Path(path), self.lm, self.method, run, self.turns, self._ids, self._pending)
+        write_chat(Path(path), self.lm, self.method, run, self.turns, self._ids, self._pending)
 
     @classmethod
     def load(cls, path: str | Path, lm) -> "Chat":
-        """A saved session, to go on with: ``with Chat.load(path, lm) as chat:``.
+        """A saved chat, to go on with: ``with Chat.load(path, lm) as chat:``.
 
         Raises
         ------
@@ -208,16 +208,16 @@ class Chat:
         ParameterError
             It was saved with another model or dtype.
         """
-        session = read_session(Path(path), lm)
-        chat = cls(lm, create_method(session.facts.method, **session.facts.parameters))
-        chat._saved = session
+        saved = read_chat(Path(path), lm)
+        chat = cls(lm, create_method(saved.facts.method, **saved.facts.parameters))
+        chat._saved = saved
         return chat
 
-    def _resume(self, session: Session) -> None:
-        """Put a saved session into the run that has just begun."""
-        facts = session.facts
+    def _resume(self, saved: SavedChat) -> None:
+        """Put a saved chat into the run that has just begun."""
+        facts = saved.facts
         self.turns, self._ids, self._pending = list(facts.turns), facts.ids, facts.pending
-        self.run.restore(self.run.snapshot() | session.state(self.lm.model.device))
+        self.run.restore(saved.state(self.lm.model.device))
 
 
 class _Stream(TextStreamer):

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -13,14 +13,15 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 from typing_extensions import TypedDict
 
-from kvbook.engine.attach import Run
 from kvbook.engine.cache import KVCache
+from kvbook.engine.run import Run
+from kvbook.engine.state import PromptState
 from kvbook.errors import ParameterError, ResultError
 from kvbook.files import write_whole
 from kvbook.methods import Method
 from kvbook.methods.summarykv import Summary
 
-FORMAT = "kvbook-session-2"
+FORMAT = "kvbook-chat-3"
 AGAIN = "save it again, or begin a new one"
 PARTS = ("keys", "values", "positions")
 
@@ -62,16 +63,16 @@ class Turn:
 Token = Annotated[int, Field(ge=0)]
 
 
-class Counters(TypedDict):
-    """What of a run's snapshot is plain numbers and texts."""
+class Counted(TypedDict):
+    """The fields of `PromptState` that are numbers and texts. Its ``cache`` and ``memory`` are
+    tensors; what the prefill kept is a record, and is not saved."""
 
-    _prompt: list[int]
-    _input: list[int]
-    _read: list[int]
-    _bytes: list[int]
-    _phase: str
-    ids: list[Token]
-    shared: dict[str, int | list[Token]]
+    phase: Literal["prompt", "turn", "decode"]
+    prompt_lengths: list[int]
+    input_lengths: list[int]
+    read_lengths: list[int]
+    layer_bytes: list[int]
+    shared: dict[str, int | list[Token] | list[Summary]]
     notes: list[str]
     filter_layers: int
     kv_bytes_peak: int
@@ -81,7 +82,7 @@ class Counters(TypedDict):
 
 
 class Facts(BaseModel):
-    """What of a session is no tensor; ``tensors`` says what else the file has to hold."""
+    """What of a saved chat is no tensor; ``tensors`` says what else the file has to hold."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -91,13 +92,12 @@ class Facts(BaseModel):
     turns: list[Turn]
     ids: list[Token]
     pending: list[Token]
-    summaries: list[Summary]
-    run: Counters
+    state: Counted
     tensors: dict[str, tuple[str, list[int]]]
 
 
 @dataclass(frozen=True)
-class Session:
+class SavedChat:
     """What a file holds.
 
     Attributes
@@ -112,26 +112,25 @@ class Session:
     facts: Facts
     tensors: dict[str, Tensor]
 
-    def state(self, device: torch.device) -> dict[str, Any]:
-        """For `Run.restore`, over a snapshot of a run that has just begun."""
-        state: dict[str, Any] = dict(self.facts.run)
-        state |= {"_memory": {}, "summaries": self.facts.summaries}
+    def state(self, device: torch.device) -> PromptState:
+        """For `kvbook.engine.run.Run.restore`, in a run that has just begun."""
+        state = PromptState(**self.facts.state)
         tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
         if self.facts.ids:
-            state["cache"] = KVCache(sum(name.endswith("/keys") for name in tensors))
-            for i, layer in enumerate(state["cache"].layers):
+            state.cache = KVCache(sum(name.endswith("/keys") for name in tensors))
+            for i, layer in enumerate(state.cache.layers):
                 layer.assign(*(tensors[f"{i}/{part}"] for part in PARTS))
                 layer.is_initialized, layer.columns = True, len(self.facts.ids)
         for name in sorted(one for one in tensors if "/memory/" in one):
             layer, _, row, rest = name.split("/", 3)
             key, _, parts = rest.rsplit("/", 2)
-            memory = state["_memory"].setdefault((int(layer), int(row)), {})
+            memory = state.remembered(int(layer), int(row))
             one = tensors[name]
             memory[key] = one if parts == "1" else (*memory.get(key, ()), one)
         return state
 
 
-def write_session(
+def write_chat(
     path: Path,
     lm,
     method: Method,
@@ -150,10 +149,8 @@ def write_session(
     parameters = dataclasses.asdict(method)
     called = [name for name, value in parameters.items() if callable(value)]
     if called:
-        raise ParameterError(
-            f"{called[0]} is a function of yours, which a session file cannot hold"
-        )
-    state = run.snapshot()
+        raise ParameterError(f"{called[0]} is a function of yours, which a saved chat cannot hold")
+    state = run.state
     tensors = _tensors(state)
     try:
         facts = Facts(
@@ -163,65 +160,66 @@ def write_session(
             turns=list(turns),
             ids=ids,
             pending=pending,
-            summaries=state["summaries"],
-            run={name: state[name] for name in Counters.__annotations__},
+            state={name: getattr(state, name) for name in Counted.__annotations__},
             tensors=_inventory(tensors),
         )
     except ValidationError as error:  # a method of your own
         raise ParameterError(
-            f"a session file cannot hold what {method.name} remembers ({_first(error)})"
+            f"a saved chat cannot hold what {method.name} remembers ({_first(error)})"
         ) from None
     metadata = {"format": FORMAT, "facts": facts.model_dump_json()}
     write_whole(path, to_bytes(tensors or {"empty": torch.zeros(1)}, metadata))
 
 
-def read_session(path: Path, lm) -> Session:
+def read_chat(path: Path, lm) -> SavedChat:
     """Read and check a file for this model; see `kvbook.chat.Chat.load`."""
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise ResultError(
-                    f"{path} is no session of this kvbook: its format is "
+                    f"{path} is no chat that this kvbook saved: its format is "
                     f"{metadata.get('format')!r}, and {FORMAT!r} is read here"
                 )
             facts = Facts.model_validate_json(metadata.get("facts", ""))
             names = [name for name in file.keys() if name != "empty"]  # noqa: SIM118
             tensors = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
-        raise ResultError(f"there is no session at {path}") from None
+        raise ResultError(f"there is no saved chat at {path}") from None
     except ValidationError as error:
-        raise ResultError(f"the session in {path} is damaged ({_first(error)}): {AGAIN}") from None
+        raise ResultError(
+            f"the chat saved in {path} is damaged ({_first(error)}): {AGAIN}"
+        ) from None
     except (SafetensorError, OSError) as error:
-        raise ResultError(f"{path} is truncated, or no session of kvbook: {error}") from None
+        raise ResultError(f"{path} is truncated, or no saved chat of kvbook: {error}") from None
     if facts.model != _fingerprint(lm):
         raise ParameterError(f"{path} was saved with {facts.model}, and this is {_fingerprint(lm)}")
     vocabulary = lm.model.config.vocab_size
-    if max([*facts.ids, *facts.pending, 0]) >= vocabulary or sum(facts.run["_read"]) != len(
-        facts.ids
-    ):
-        raise ResultError(f"the session in {path} is damaged (ids): {AGAIN}")
+    if max([*facts.ids, *facts.pending, 0]) >= vocabulary or sum(
+        facts.state["read_lengths"]
+    ) != len(facts.ids):
+        raise ResultError(f"the chat saved in {path} is damaged (ids): {AGAIN}")
     layers = range(lm.model.config.num_hidden_layers if facts.ids else 0)
     needed = {f"{i}/{part}" for i in layers for part in PARTS}
     if facts.tensors != _inventory(tensors) or not needed <= set(tensors):
-        raise ResultError(f"the session in {path} lacks a part of its cache: {AGAIN}")
-    return Session(facts, tensors)
+        raise ResultError(f"the chat saved in {path} lacks a part of its cache: {AGAIN}")
+    return SavedChat(facts, tensors)
 
 
-def _tensors(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a run's snapshot, each a copy: layers may share their positions, which a
-    file may not."""
+def _tensors(state: PromptState) -> dict[str, Tensor]:
+    """The tensors of a state, each a copy: layers may share their positions, which a file may
+    not."""
     found: dict[str, Tensor] = {}
-    for i, layer in enumerate(state["cache"].layers if state["cache"] else []):
+    for i, layer in enumerate(state.cache.layers if state.cache else []):
         found |= {f"{i}/{part}": getattr(layer, part) for part in PARTS}
-    for (layer, row), memory in state["_memory"].items():
+    for (layer, row), memory in state.memory.items():
         for name, value in memory.items():
             parts = value if isinstance(value, tuple) else (value,)
             for part, tensor in enumerate(parts):
                 found[f"{layer}/memory/{row}/{name}/{part}/{len(parts)}"] = tensor
     odd = [name for name, one in found.items() if not isinstance(one, Tensor)]
     if odd:
-        raise ParameterError(f"a session file cannot hold {odd[0]}, which is no tensor")
+        raise ParameterError(f"a saved chat cannot hold {odd[0]}, which is no tensor")
     return {name: one.clone().contiguous() for name, one in found.items()}
 
 

@@ -11,7 +11,8 @@ from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from kvbook.engine.attach import Run, attach
+from kvbook.engine.attach import attach
+from kvbook.engine.run import Run
 from kvbook.errors import ParameterError
 
 Pooling = Literal["max", "avg"]

@@ -6,7 +6,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from kvbook.engine.attach import Seen
+from kvbook.engine.seen import Seen
 from kvbook.fields import Budget, Count, Kernel, Natural
 from kvbook.methods.base import (
     STRICT,

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from kvbook.engine.attach import Seen
+from kvbook.engine.seen import Seen
 from kvbook.fields import Budget, Kernel, Natural
 from kvbook.methods.base import STRICT, Method, check_layer, pool, resolve_budget
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from kvbook.engine.attach import Seen
+from kvbook.engine.seen import Seen
 from kvbook.fields import Budget, Natural
 from kvbook.methods.base import (
     STRICT,

@@ -10,8 +10,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from kvbook.engine.attach import Seen
 from kvbook.engine.attention import received
+from kvbook.engine.seen import Seen
 from kvbook.fields import Budget, Natural
 from kvbook.methods.base import STRICT, Method, resolve_budget, top_indices
 

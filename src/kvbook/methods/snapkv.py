@@ -6,8 +6,8 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from kvbook.engine.attach import Seen
 from kvbook.engine.attention import received
+from kvbook.engine.seen import Seen
 from kvbook.fields import Budget, Count, Kernel
 from kvbook.methods.base import (
     STRICT,

@@ -6,8 +6,8 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from kvbook.engine.attach import Seen
 from kvbook.engine.attention import rotate
+from kvbook.engine.seen import Seen
 from kvbook.errors import UnsupportedError
 from kvbook.fields import Budget, Count, Natural
 from kvbook.methods.base import STRICT, Method, resolve_budget

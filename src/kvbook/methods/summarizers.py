@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from transformers import AutoTokenizer
 
-from kvbook.engine.attach import Seen
 from kvbook.engine.attention import received
+from kvbook.engine.seen import Seen
 from kvbook.lm.turns import first_turn, later_turn
 
 REQUEST = (

@@ -9,8 +9,9 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from kvbook.engine.attach import Run, Seen
 from kvbook.engine.attention import rotate
+from kvbook.engine.run import Run
+from kvbook.engine.seen import Seen
 from kvbook.errors import ParameterError
 from kvbook.fields import Budget, Count, Natural
 from kvbook.methods.base import STRICT, Method, resolve_budget
@@ -79,6 +80,10 @@ class SummaryKV(Method):
     Positions are slots in the cache, as in StreamingLLM. A summary is read directly after the
     sinks, and moved with them when the window moves on: RoPE is relative, so a rotation does
     it exactly. One sequence at a time.
+
+    What it remembers of a run, in ``run.shared``: ``ids`` (all tokens read), ``summary`` (the
+    present one's ids), ``summaries`` (every `Summary`, in order), ``done`` (tokens that are a
+    sink or in a summary), ``sinks`` and ``capacity`` (entries of the sinks, and in all).
     """
 
     budget: Budget
@@ -115,27 +120,34 @@ class SummaryKV(Method):
 
     # ---- after all layers: summarise -------------------------------------------------------------
 
-    def after_forward(self, run: Run) -> None:
+    def after_forward(self, run: Run, ids: list[int]) -> None:
         """When a segment has been evicted, compress it with the present summary."""
         shared = run.shared
         if not self.summary_tokens:
             return
+        read = shared.setdefault("ids", [])
+        read += ids
         most = min(self.summary_tokens, (shared["capacity"] - shared["sinks"]) // 2)
         head = shared["sinks"] + len(shared["summary"])
         layer = run.cache.layers[0]
-        first_recent = int(layer.positions[0, 0, head]) if layer.entries > head else len(run.ids)
+        first_recent = int(layer.positions[0, 0, head]) if layer.entries > head else len(read)
         done = shared.setdefault("done", shared["sinks"])
-        evicted = run.ids[done:first_recent]
+        evicted = read[done:first_recent]
         if len(evicted) < self.segment or most < 1:
             return
         started = time.perf_counter()
-        ids = self.summarize(run, evicted, most)
-        self.put_back(run, ids)
+        summary = self.summarize(run, evicted, most)
+        self.put_back(run, summary)
         shared["done"] = first_recent
         tokenizer = find_tokenizer(run.model)
-        text = tokenizer.decode(ids) if tokenizer else ""
-        read, seconds = len(evicted) + head - shared["sinks"], time.perf_counter() - started
-        run.summaries.append(Summary(ids, text, read, len(run.ids), seconds))
+        made = Summary(
+            ids=summary,
+            text=tokenizer.decode(summary) if tokenizer else "",
+            read=len(evicted) + head - shared["sinks"],
+            at=len(read),
+            seconds=time.perf_counter() - started,
+        )
+        shared.setdefault("summaries", []).append(made)
 
     def summarize(self, run: Run, evicted: list[int], most: int) -> list[int]:
         """At most ``most`` tokens for the present summary and the evicted tokens."""

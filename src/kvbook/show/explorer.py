@@ -9,7 +9,7 @@ import numpy as np
 from IPython.display import HTML
 
 from kvbook.chat.saved import Turn
-from kvbook.engine.attach import Run
+from kvbook.engine.run import Run
 from kvbook.show.style import INK, KEPT
 
 PLOTLY = "plotly/plotly.min.js"
@@ -26,7 +26,7 @@ def kept_explorer(run: Run, tokens: Sequence[str], name: str = "kept") -> HTML:
 
     Parameters
     ----------
-    run : kvbook.engine.attach.Run
+    run : kvbook.engine.run.Run
         After a prompt; the first row of its batch is drawn.
     tokens : sequence of str
         The prompt's tokens as text.

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 
-from kvbook.engine.attach import Run
+from kvbook.engine.run import Run
 from kvbook.show.style import INK, KEPT
 
 
@@ -18,7 +18,7 @@ def kept_map(run: Run, prompt_length: int, title: str = "") -> Figure:
 
     Parameters
     ----------
-    run : kvbook.engine.attach.Run
+    run : kvbook.engine.run.Run
         After a prompt; the first row of its batch is drawn.
     prompt_length : int
         Tokens of the prompt.

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kvbook.engine.attach import Run
+from kvbook.engine.run import Run
 from kvbook.errors import ResultError
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
 

@@ -15,7 +15,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from kvbook import methods
 from kvbook.engine import attach, attention, cache
-from kvbook.engine.attach import Run
+from kvbook.engine.run import Run
 from kvbook.errors import ParameterError
 from kvbook.lm import turns
 from kvbook.methods import Method

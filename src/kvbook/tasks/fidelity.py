@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kvbook.engine.attach import Run
+from kvbook.engine.run import Run
 from kvbook.methods import create_method
 from kvbook.results import results_dir
 from kvbook.tasks.evaluation import describe, describe_method, kept_bytes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from transformers import BatchEncoding
 
-from kvbook.engine.attach import Run
+from kvbook.engine.run import Run
 from kvbook.errors import ParameterError
 from kvbook.lm.costs import prefill_flops
 from kvbook.methods import Method

@@ -1,0 +1,172 @@
+"""The record of what happens under one attach, and what a method may ask of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from kvbook.engine.cache import KVLayer
+from kvbook.engine.state import PromptState
+
+
+def now(device: torch.device) -> float:
+    """The clock in seconds, when the device has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _of_state(name: str, meaning: str) -> property:
+    """An attribute of the record that stands in the state of the prompt."""
+    return property(lambda run: getattr(run.state, name), doc=meaning)
+
+
+class Run:
+    """The record of what happens under one ``attach``; it describes the latest prompt.
+
+    Attributes
+    ----------
+    method
+        What is attached.
+    model : nn.Module
+        The model it is attached to.
+    state : PromptState
+        All that is known of the prompt; the other attributes only read it.
+    """
+
+    def __init__(self, method, model: nn.Module):
+        self.method = method
+        self.model = model
+        self.state = PromptState()
+
+    kept_positions = _of_state(
+        "kept_positions",
+        "list of LongTensor [batch, kv_heads, kept]: per layer, the prompt positions that the "
+        "prefill left; -1 on the left of a row of a batch that keeps fewer.",
+    )
+    layer_inputs = _of_state(
+        "layer_inputs",
+        "list of LongTensor [batch, read]: per layer, the prompt positions that it read in the "
+        "prefill; -1 for padding.",
+    )
+    filter_layers = _of_state(
+        "filter_layers",
+        "int: layers that a first pass took the whole prompt through, before the prefill.",
+    )
+    notes = _of_state(
+        "notes", "list of str: what the method tells, such as a parameter that it had to change."
+    )
+    kv_bytes_peak = _of_state(
+        "kv_bytes_peak", "int: most bytes of keys and values at any moment of the run."
+    )
+    prefill_seconds = _of_state(
+        "prefill_seconds", "float: time in the model's forward for inputs of several tokens."
+    )
+    decode_seconds = _of_state(
+        "decode_seconds", "float: time in the model's forward for single decoded tokens."
+    )
+    decode_tokens = _of_state(
+        "decode_tokens",
+        "int: tokens decoded, per sequence. The first token of an answer comes from the prefill "
+        "and is not counted.",
+    )
+    cache = _of_state(
+        "cache",
+        "KVCache or None: what holds the entries; pass it as ``past_key_values`` to continue "
+        "with the next turn of a chat.",
+    )
+    shared = _of_state("shared", "dict: what the method remembers of the whole run.")
+
+    @property
+    def kv_lengths(self) -> list[int]:
+        """Entries that each layer holds now, per KV head (in a batch: of its fullest row)."""
+        if self.cache is None:
+            return [0] * len(self.model.base_model.layers)
+        return [layer.entries for layer in self.cache.layers]
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of the keys and values held now, from the real tensors."""
+        return self.cache.nbytes if self.cache else 0
+
+    @property
+    def summaries(self) -> list:
+        """Of SummaryKV: every `kvbook.methods.summarykv.Summary`, in order."""
+        return self.shared.get("summaries", [])
+
+    @property
+    def tokens_seen(self) -> int:
+        """Tokens that the first row has read so far."""
+        return self.state.read_lengths[0]
+
+    @property
+    def inv_freq(self) -> Tensor:
+        """The model's RoPE frequencies, ``[head_dim // 2]``."""
+        return self.model.base_model.rotary_emb.inv_freq
+
+    def memory(self, layer: int, row: int = 0) -> dict:
+        """What the method remembers of a layer and a sequence: `Seen.memory`."""
+        return self.state.remembered(layer, row)
+
+    # ---- back to an earlier state, and something else in between --------------------------------
+
+    def snapshot(self) -> PromptState:
+        """A copy of everything that this run holds, for `restore`."""
+        return deepcopy(self.state)
+
+    def restore(self, snapshot: PromptState) -> None:
+        """Go back to a `snapshot`; go on with ``past_key_values=run.cache``, which is a new one."""
+        self.state = deepcopy(snapshot)
+
+    @contextmanager
+    def aside(self, method=None) -> Iterator[None]:
+        """Within it the model runs with another method (none given: everything is kept) and no
+        state of this run; the run then goes on as if nothing had happened. Its time is not
+        the prefill's or the decode's; its memory counts for the peak."""
+        device = self.model.device
+        own, started = (self.method, self.state), now(device)
+        self.method, self.state = method or Everything, PromptState()
+        try:
+            yield
+        finally:
+            peak = self.kv_bytes_peak
+            self.method, self.state = own
+            self.state.kv_bytes_peak = max(self.kv_bytes_peak, self.kv_bytes + peak)
+            if self.state.forward:
+                self.state.forward.aside_seconds += now(device) - started
+
+    def read_aside(self, ids: list[int], before: list[tuple[Tensor, Tensor]]) -> list[KVLayer]:
+        """The layers' entries of ``ids``, read directly after given entries.
+
+        Parameters
+        ----------
+        ids : list of int
+            At least one token.
+        before : list of (Tensor, Tensor)
+            Per layer keys and values ``[1, kv_heads, entries, head_dim]`` of the entries that
+            come before, at positions 0, 1, ...; may have none.
+        """
+        base, device = self.model.base_model, self.model.device
+        with self.aside():
+            held = before[0][0].shape[2]
+            if held:
+                self.state = PromptState.of_prompt([held], len(before))
+                self.state.read_lengths = [held]
+                positions = torch.arange(held, device=device)[None]
+                for layer, (keys, values) in zip(self.cache.layers, before, strict=True):
+                    layer.update(keys, values, positions=positions)
+                    layer.pads, layer.columns = [0], held
+            base(input_ids=torch.tensor([ids], device=device), past_key_values=self.cache)
+            made = self.cache.layers
+            for layer in made:
+                layer.keep(torch.arange(held, layer.entries, device=device)[None, None], [0])
+        return made
+
+
+class Everything:
+    """A method without hooks: everything is kept."""
+
+    name = "fullkv"

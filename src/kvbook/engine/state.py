@@ -1,0 +1,171 @@
+"""What the engine knows: of one prompt (`PromptState`), and of one call of the model (`Forward`)."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import Cache
+
+from kvbook.engine.cache import KVCache
+
+
+@dataclass
+class Forward:
+    """One call of the model on its way through the layers; nothing of it outlives the call.
+
+    Attributes
+    ----------
+    started : float or None
+        When it began, in seconds; None where only the stack of layers was called, which is not
+        timed.
+    gradients : bool
+        Whether gradients were on outside of the call.
+    aside_seconds : float
+        Time spent on something else meanwhile (`kvbook.engine.run.Run.aside`).
+    columns : int
+        Columns of the whole input, padding included.
+    in_chunk : bool
+        The engine itself has called the stack of layers, for one chunk of the input.
+    inputs : Tensor [batch, new] or [batch, new, hidden]
+        The piece that the layers read now: token ids, or embeddings.
+    real : BoolTensor [batch, new] or None
+        Which of its columns are tokens; None when all are.
+    pads : list of int
+        Padding on the left of each row of the piece.
+    position_ids : LongTensor [batch, new]
+        For RoPE; 0 for padding.
+    embeddings : tuple of Tensor or None
+        RoPE's cosines and sines of what the next layer reads.
+    passed_on : list of (LongTensor or None) or None
+        By row, what the method lets go on to the next layer.
+    first_pass : FirstPass or None
+        The first pass over the prompt, while it is under way.
+    """
+
+    started: float | None = None
+    gradients: bool = True
+    aside_seconds: float = 0.0
+    columns: int = 0
+    in_chunk: bool = False
+    inputs: Tensor = field(default_factory=lambda: torch.empty(0))
+    real: Tensor | None = None
+    pads: list[int] = field(default_factory=list)
+    position_ids: Tensor | None = None
+    embeddings: tuple[Tensor, ...] | None = None
+    passed_on: list[Tensor | None] | None = None
+    first_pass: Any = None
+
+
+@dataclass
+class PromptState:
+    """Everything that a run knows of one prompt and of what was read after it.
+
+    Plain data: a copy of it is a snapshot, and a chat is saved by writing its fields.
+
+    Attributes
+    ----------
+    cache : KVCache or None
+        The entries; None before the first prompt.
+    given : transformers.Cache or None
+        The caller's own cache, if it gave an empty one: it holds the same layers.
+    phase : {"prompt", "turn", "decode"}
+        What the latest input was: the prompt, a later input of several tokens, or one decoded
+        token.
+    prompt_lengths : list of int
+        Tokens of the (first) prompt, by row.
+    input_lengths : list of int
+        Tokens given so far, by row: the prompt and the later turns, without what was generated.
+    read_lengths : list of int
+        All tokens read so far, by row.
+    chosen : LongTensor [batch, read] or None
+        The prompt positions of the tokens that a first pass chose; -1 on the left of a shorter
+        row. None: there was no first pass.
+    memory : dict
+        By (layer, row), what the method remembers of them: `Seen.memory`.
+    shared : dict
+        What the method remembers of the whole run: `Seen.shared`.
+    kept_positions, layer_inputs, filter_layers, notes, kv_bytes_peak, prefill_seconds, decode_seconds, decode_tokens
+        The record: see `kvbook.engine.run.Run`.
+    layer_bytes : list of int
+        Bytes of keys and values in each layer now.
+    forward : Forward or None
+        The call of the model that is under way.
+    """
+
+    cache: KVCache | None = None
+    given: Cache | None = None
+    phase: Literal["prompt", "turn", "decode"] = "prompt"
+    prompt_lengths: list[int] = field(default_factory=list)
+    input_lengths: list[int] = field(default_factory=list)
+    read_lengths: list[int] = field(default_factory=list)
+    chosen: Tensor | None = None
+    memory: dict[tuple[int, int], dict] = field(default_factory=dict)
+    shared: dict = field(default_factory=dict)
+    kept_positions: list[Tensor] = field(default_factory=list)
+    layer_inputs: list[Tensor] = field(default_factory=list)
+    filter_layers: int = 0
+    notes: list[str] = field(default_factory=list)
+    kv_bytes_peak: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    decode_tokens: int = 0
+    layer_bytes: list[int] = field(default_factory=list)
+    forward: Forward | None = None
+
+    @classmethod
+    def of_prompt(
+        cls, lengths: list[int], layers: int, given: Cache | None = None
+    ) -> "PromptState":
+        """The state before a prompt of so many tokens a row is read.
+
+        Parameters
+        ----------
+        given : transformers.Cache, optional
+            An empty cache of the caller's: it fills as the caller expects.
+        """
+        cache = KVCache(layers)
+        if given is not None:
+            given.layers = cache.layers
+        return cls(
+            cache=cache,
+            given=given,
+            prompt_lengths=list(lengths),
+            input_lengths=list(lengths),
+            read_lengths=[0] * len(lengths),
+            layer_bytes=[0] * layers,
+        )
+
+    def go_on(self, lengths: list[int], columns: int) -> None:
+        """A later input comes, of so many tokens a row."""
+        self.phase = "decode" if columns == 1 else "turn"
+        if self.phase == "turn":
+            self.input_lengths = [
+                given + new for given, new in zip(self.input_lengths, lengths, strict=True)
+            ]
+
+    def remembered(self, layer: int, row: int = 0) -> dict:
+        """What the method remembers of a layer and a sequence; empty at first."""
+        return self.memory.setdefault((layer, row), {})
+
+    def count_bytes(self, layer: int) -> None:
+        """Note what a layer holds now, for the peak."""
+        self.layer_bytes[layer] = self.cache.layers[layer].nbytes
+        self.kv_bytes_peak = max(self.kv_bytes_peak, sum(self.layer_bytes))
+
+    def note_inputs(self, layer: int) -> None:
+        """Note what a layer reads of the prompt."""
+        read = self.in_prompt(self.cache.incoming[:, None])[:, 0]
+        if layer < len(self.layer_inputs):  # a later chunk
+            self.layer_inputs[layer] = torch.cat((self.layer_inputs[layer], read), dim=1)
+        else:
+            self.layer_inputs.append(read)
+
+    def in_prompt(self, positions: Tensor) -> Tensor:
+        """Positions of the cache ``[batch, heads, entries]`` as positions in the prompt."""
+        if self.chosen is None:
+            return positions
+        missing = (self.chosen < 0).sum(1)[:, None, None]
+        index = (positions + missing).clamp(min=0)
+        chosen = self.chosen[:, None].expand(-1, positions.shape[1], -1).gather(2, index)
+        return chosen.masked_fill(positions < 0, -1)
