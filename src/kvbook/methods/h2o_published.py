@@ -10,8 +10,8 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from kvbook.engine.attach import Seen
 from kvbook.engine.attention import QUERY_BLOCK
+from kvbook.engine.seen import Seen
 from kvbook.fields import Count
 from kvbook.methods.base import STRICT, reduce_group, resolve_budget
 from kvbook.methods.h2o import H2O
