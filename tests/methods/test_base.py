@@ -7,7 +7,7 @@ import pytest
 from kvbook import create_method
 from kvbook.errors import ParameterError
 from kvbook.methods import PublishedH2O
-from kvbook.methods.base import resolve_budget, resolve_window
+from kvbook.methods.base import resolve_budget, resolve_window, with_budget
 from kvbook.tasks.evaluation import describe_method
 
 
@@ -40,6 +40,17 @@ def test_a_method_that_is_not_listed_is_unknown_by_name():
 
 def test_a_method_that_is_not_listed_has_a_name_in_tables():
     assert describe_method(PublishedH2O(budget=8)) == "h2o_published budget=8"
+
+
+def test_a_budget_goes_to_whoever_has_one():
+    made = [with_budget(name, 8) for name in ("fullkv", "h2o")]
+    assert made == [create_method("fullkv"), create_method("h2o", budget=8)]
+    assert with_budget("snapkv", 0.1, window=4) == create_method("snapkv", budget=0.1, window=4)
+
+
+def test_a_budget_for_an_unknown_method_is_refused():
+    with pytest.raises(ParameterError, match="snapkw"):
+        with_budget("snapkw", 8)
 
 
 def test_methods_are_frozen():

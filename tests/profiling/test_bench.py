@@ -10,7 +10,6 @@ from kvbook import create_method
 from kvbook.errors import ExecutionError
 from kvbook.places import place
 from kvbook.profiling import bench
-from kvbook.profiling.timing import Measurement
 from kvbook.results import load
 from kvbook.stats import Spread
 
@@ -21,13 +20,6 @@ def test_the_median_decides_whether_a_promise_holds(median, holds):
     assert promise.holds is holds
     assert promise.row()["holds"] == ("yes" if holds else "NO")
     assert promise.data()["holds"] is holds
-
-
-def test_ratios_are_of_the_same_repeat():
-    first, second = (
-        Measurement("m", 10, 2, prefill=times) for times in ((1.0, 10.0, 3.0), (2.0, 10.0, 4.0))
-    )
-    assert bench.ratio(first, second, "prefill") == Spread(0.75, 0.5, 1.0)
 
 
 def test_every_promise_names_a_method_that_exists():

@@ -18,7 +18,7 @@ from kvbook.profiling import timing as timing_module
 from kvbook.profiling.breakdown import PARTS, break_down
 from kvbook.profiling.hardware import measure_hardware
 from kvbook.profiling.memory import FreshProcesses, measures_memory
-from kvbook.profiling.timing import STOCK, read_text
+from kvbook.profiling.timing import STOCK, Measurement, read_text
 from kvbook.stats import Spread
 
 
@@ -139,6 +139,13 @@ def test_the_prompt_is_real_text_of_that_length(lm):
 def test_spread_of_ratios_is_paired():
     assert Spread.ratio([2, 30, 4], [1, 10, 4]) == Spread(2, 1, 3)
     assert Spread(0.5, 0.25, 0.75).show() == "0.50 (0.25 to 0.75)"
+
+
+def test_ratios_are_of_the_same_repeat():
+    first, second = (
+        Measurement("m", 10, 2, prefill=times) for times in ((1.0, 10.0, 3.0), (2.0, 10.0, 4.0))
+    )
+    assert first.ratio_to(second, "prefill") == Spread(0.75, 0.5, 1.0)
 
 
 def test_the_micro_benchmark_finds_positive_numbers(lm):

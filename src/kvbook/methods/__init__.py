@@ -1,6 +1,6 @@
 """The methods, one a file; importing this package fills the catalogue of `create_method`."""
 
-from kvbook.methods.base import CATALOGUE, Method, create_method
+from kvbook.methods.base import CATALOGUE, Method, create_method, with_budget
 from kvbook.methods.fastkv import FastKV
 from kvbook.methods.fullkv import FullKV
 from kvbook.methods.gemfilter import GemFilter
@@ -24,4 +24,5 @@ __all__ = [
     "StreamingLLM",
     "SummaryKV",
     "create_method",
+    "with_budget",
 ]

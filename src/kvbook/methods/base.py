@@ -94,6 +94,19 @@ def create_method(name: str, **parameters) -> Method:
         raise ParameterError(f"{name}: " + ("; ".join(lines) or str(error))) from None
 
 
+def with_budget(name: str, budget: int | float, **parameters) -> Method:
+    """`create_method` with a budget, for several methods in one loop: one that has none, such as
+    FullKV, is made without it.
+
+    Examples
+    --------
+    >>> [with_budget(name, 256) for name in ("fullkv", "streamingllm")][0]
+    FullKV()
+    """
+    has_none = name in CATALOGUE and "budget" not in CATALOGUE[name].__dataclass_fields__
+    return create_method(name, **parameters, **({} if has_none else {"budget": budget}))
+
+
 def resolve_budget(budget: int | float, tokens: int) -> int:
     """Entries that a layer may keep per KV head: ``budget``, or ``max(1, floor(budget * tokens))`` of a fraction."""
     return max(1, math.floor(budget * tokens)) if isinstance(budget, float) else budget

@@ -16,12 +16,12 @@ from kvbook.lm.costs import ModelShape
 from kvbook.lm.models import LoadedModel, fetch_embedded
 from kvbook.methods.base import Method, create_method
 from kvbook.places import REPOSITORY
-from kvbook.profiling.breakdown import break_down
+from kvbook.profiling.breakdown import break_down, sum_layers
 from kvbook.profiling.hardware import measure_hardware
 from kvbook.profiling.memory import STEADY, FreshProcesses, measures_memory
 from kvbook.profiling.one_run import run_once
 from kvbook.profiling.prediction import predict
-from kvbook.profiling.timing import STOCK, Measurement, measure_all, read_text
+from kvbook.profiling.timing import STOCK, measure_all, read_text
 from kvbook.stats import Spread
 
 CONTEXT, LONG = 4096, 8000
@@ -91,11 +91,6 @@ def describe(name: str, method) -> str:
     return f"{name}, {method.budget}"
 
 
-def ratio(first: Measurement, second: Measurement, what: str) -> Spread:
-    """Of two measurements of one session, repeat by repeat."""
-    return Spread.ratio(getattr(first, what), getattr(second, what))
-
-
 def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dict:
     """Measure every promise.
 
@@ -128,18 +123,18 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
                 f"{describe(name, ours[name])}: prefill of {CONTEXT}",
                 full,
                 most,
-                ratio(at[name], at["fullkv"], "prefill"),
+                at[name].ratio_to(at["fullkv"], "prefill"),
             )
         )
     stock = f"{STOCK} (sdpa, full cache)"
-    prefill = ratio(at["fullkv"], at[STOCK], "prefill")
+    prefill = at["fullkv"].ratio_to(at[STOCK], "prefill")
     promises.append(Promise(f"{full}: prefill of {CONTEXT}", stock, 1.0, prefill))
-    decode = ratio(at["fullkv"], at[STOCK], "decode")
+    decode = at["fullkv"].ratio_to(at[STOCK], "decode")
     promises.append(Promise(f"{full}: decode at {CONTEXT}", stock, 0.6, decode))
 
     turns = {STOCK: None, "snapkv": ours["snapkv"]}
     long = measure_all(lm, turns, [LONG], NEW_TOKENS, few, memory=())
-    decode = ratio(long[1], long[0], "decode")
+    decode = long[1].ratio_to(long[0], "decode")
     promises.append(
         Promise(f"{describe('snapkv', ours['snapkv'])}: decode at {LONG}", stock, 0.3, decode)
     )
@@ -167,7 +162,6 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
         lm.model.config, ours["fullkv"], CONTEXT, 1, dtype=lm.model.dtype, hardware=hardware
     )
     products = on_paper.prefill.flops / hardware.flops
-    parts = break_down(lm, ours["fullkv"], ids)
     return {
         "promises": promises,
         "measurements": short + long,
@@ -177,7 +171,7 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
             "products_seconds": products,
             "prefill_seconds": at["fullkv"].spread("prefill").median,
         },
-        "parts": {part: sum(layer[part] for layer in parts) for part in parts[0]},
+        "parts": sum_layers(break_down(lm, ours["fullkv"], ids)),
         "parts_flops": {part: cost.flops for part, cost in on_paper.prefill.parts.items()},
         "model": {"parameters": ModelShape.of(lm.model.config).parameters},
     }

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 import torch
@@ -103,3 +104,29 @@ def break_down(lm: LoadedModel, method: Method, ids: Tensor) -> list[dict[str, f
         rest = one["layer"] - one["self_attn"] - one["mlp"] - one["norms"]
         made.append({part: one[part] for part in PARTS} | {"attention": inner, "rest": rest})
     return made
+
+
+def sum_layers(layers: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Seconds by part over all layers of `break_down`."""
+    return {part: sum(layer[part] for layer in layers) for part in layers[0]}
+
+
+def quickest(
+    lm: LoadedModel, methods: Mapping[str, Method], ids: Tensor, turns: int = 3
+) -> dict[str, list[dict[str, float]]]:
+    """`break_down` of several methods, in turns; of each the run that took least, since what
+    disturbs a run only adds to it.
+
+    Parameters
+    ----------
+    methods : mapping of str to Method
+        By the name that the result gets.
+    turns : int
+        Prefills of each method.
+    """
+    runs = [{name: break_down(lm, one, ids) for name, one in methods.items()} for _ in range(turns)]
+
+    def seconds(layers: Sequence[Mapping[str, float]]) -> float:
+        return sum(sum_layers(layers).values())
+
+    return {name: min((run[name] for run in runs), key=seconds) for name in methods}

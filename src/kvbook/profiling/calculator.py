@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from kvbook.methods.base import create_method
+from kvbook.methods import Method, create_method, with_budget
 from kvbook.profiling.hardware import Hardware
 from kvbook.profiling.prediction import predict
 
@@ -41,8 +41,7 @@ def tabulate(
     """
 
     def cell(config, name: str, budget: float, context: int) -> list[float]:
-        method = create_method(name, **({} if name == "fullkv" else {"budget": budget}))
-        paper = predict(config, method, context, new_tokens)
+        paper = predict(config, with_budget(name, budget), context, new_tokens)
         seconds = [
             float(f"{value:.3g}")
             for machine in machines
@@ -72,3 +71,39 @@ def tabulate(
             for config in configs.values()
         ],
     }
+
+
+def shares_on_paper(
+    config,
+    method: Method,
+    contexts: Sequence[int],
+    answers: Sequence[int],
+    hardware: Hardware,
+) -> list[list[float]]:
+    """End to end on paper, as a share of FullKV: below 1 the method pays.
+
+    Parameters
+    ----------
+    config
+        A transformers configuration.
+    method : Method
+        Of `kvbook.create_method`.
+    contexts, answers : sequence of int
+        Prompt tokens, and new ones.
+    hardware : Hardware
+        The machine.
+
+    Returns
+    -------
+    list of list of float
+        ``[answers][contexts]``, as `kvbook.show.ratio_maps` takes it.
+    """
+
+    def seconds(method: Method, context: int, answer: int) -> float:
+        return predict(config, method, context, answer, hardware=hardware).seconds
+
+    full = create_method("fullkv")
+    return [
+        [seconds(method, context, answer) / seconds(full, context, answer) for context in contexts]
+        for answer in answers
+    ]

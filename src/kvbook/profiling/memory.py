@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import cloudpickle
@@ -108,6 +109,13 @@ class FreshProcesses:
         if "error" in said:
             raise ExecutionError(f"the run that measures memory failed: {said['error']}")
         return tuple(said["bytes"]) if said["bytes"] else None
+
+
+def fresh_processes(lm: LoadedModel) -> AbstractContextManager[FreshProcesses | None]:
+    """`FreshProcesses` where the memory of a process is what counts: on a CPU, under Linux. None
+    elsewhere: on CUDA the allocator says its own peak."""
+    can = lm.model.device.type == "cpu" and measures_memory()
+    return FreshProcesses(lm) if can else contextlib.nullcontext()
 
 
 # ---- in the server -------------------------------------------------------------------------------

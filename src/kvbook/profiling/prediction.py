@@ -12,7 +12,7 @@ import torch
 
 from kvbook.engine.attention import QUERY_BLOCK, SUM_BLOCK
 from kvbook.errors import ParameterError
-from kvbook.lm.costs import ModelShape, causal_pairs, layer_flops, scan_flops
+from kvbook.lm.costs import ModelShape, causal_pairs, kv_bytes, layer_flops, scan_flops
 from kvbook.methods.base import Method
 from kvbook.methods.h2o import H2O
 from kvbook.methods.pyramidinfer import PyramidInfer
@@ -109,6 +109,8 @@ class Prediction:
         Keys and values when the prompt has been read.
     kv_bytes_peak : int
         Most of them at any moment.
+    token_bytes : int
+        Keys and values of one token in all layers.
     transient_bytes : int
         What must exist beside weights and the cache at the moment of the peak: the widest
         step of a layer, with the residual stream.
@@ -129,10 +131,16 @@ class Prediction:
     weight_bytes: int
     kv_bytes: int
     kv_bytes_peak: int
+    token_bytes: int
     transient_bytes: int
     frame_bytes: int
     peak_bytes: int
     hardware: Hardware | None = field(default=None)
+
+    @property
+    def run_bytes(self) -> int:
+        """The peak above the weights: what `Measurement.peak_bytes` is on a machine."""
+        return self.peak_bytes - self.weight_bytes
 
     @property
     def prefill_seconds(self) -> float | None:
@@ -226,6 +234,7 @@ def predict(
         weight_bytes=weights,
         kv_bytes=entry * sum(layer.keeps for layer in steps.layers),
         kv_bytes_peak=kv_peak,
+        token_bytes=kv_bytes(shape, 1, size),
         transient_bytes=transient,
         frame_bytes=2 * shape.hidden * size * steps.layers[0].at_once,
         peak_bytes=weights + peak,

@@ -1,12 +1,36 @@
 """Methods on this machine: measured in turns, and predicted on paper beside it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 from kvbook.methods.base import Method
 from kvbook.profiling.hardware import Hardware, measure_hardware
 from kvbook.profiling.prediction import Prediction, predict
 from kvbook.profiling.timing import Measurement, measure_all
+from kvbook.stats import Spread
+
+GiB = 2**30
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What a method costs as a share of FullKV.
+
+    Attributes
+    ----------
+    method : Method
+        With its parameters.
+    prefill, end_to_end, decode : Spread
+        Of times, repeat by repeat.
+    memory : float or None
+        Of the peaks above the weights; None where they were not measured.
+    """
+
+    method: Method
+    prefill: Spread
+    end_to_end: Spread
+    decode: Spread
+    memory: float | None
 
 
 @dataclass(frozen=True)
@@ -28,13 +52,67 @@ class Profiled:
     hardware: Hardware
 
     @property
+    def pairs(self) -> list[tuple[Measurement, Prediction]]:
+        """Measured and on paper, of what fitted into memory."""
+        both = zip(self.measurements, self.predictions, strict=True)
+        return [(one, paper) for one, paper in both if not one.out_of_memory]
+
+    @property
+    def memory_context(self) -> int | None:
+        """The longest context at which memory was measured; None: at none."""
+        measured = [one.context_length for one in self.measurements if one.peak_bytes is not None]
+        return max(measured, default=None)
+
+    def shares(self, context: int) -> list[Shares]:
+        """Every method against FullKV at one context, and in memory at `memory_context`; without
+        those that did not fit."""
+        at = {
+            one.method: (one, paper) for one, paper in self.pairs if one.context_length == context
+        }
+        peaks = {
+            one.method: one.peak_bytes
+            for one in self.measurements
+            if one.context_length == self.memory_context and one.peak_bytes is not None
+        }
+        if "fullkv" not in at:
+            return []
+        full, _ = at["fullkv"]
+        return [
+            Shares(
+                paper.method,
+                one.ratio_to(full, "prefill"),
+                one.ratio_to(full, "end_to_end"),
+                one.ratio_to(full, "decode"),
+                peaks[name] / peaks["fullkv"] if {name, "fullkv"} <= set(peaks) else None,
+            )
+            for name, (one, paper) in at.items()
+        ]
+
+    @property
+    def curves(self) -> dict[str, dict[str, dict[int, tuple[float, float, float] | None]]]:
+        """Times, and memory with the weights in GiB, for `kvbook.show.cost_panels`."""
+        curves: dict = {}
+        for one in self.measurements:
+            costs = curves.setdefault(one.method, {"prefill": {}, "e2e": {}, "memory": {}})
+            at = one.context_length
+            if one.out_of_memory:
+                for cost in costs.values():
+                    cost[at] = None
+                continue
+            costs["prefill"][at] = astuple(one.spread("prefill"))
+            costs["e2e"][at] = astuple(one.spread("end_to_end"))
+            if one.peak_bytes is not None:
+                costs["memory"][at] = ((one.peak_bytes + one.weight_bytes) / GiB,) * 3
+        return curves
+
+    @property
     def rows(self) -> list[dict[str, str]]:
         """For a table: measured, and on paper beside it."""
         return [
             one.row()
             | {
                 "paper: prefill, s": f"{paper.prefill_seconds:.2f}",
-                "paper: memory, MiB": f"{(paper.peak_bytes - paper.weight_bytes) / 2**20:.0f}",
+                "paper: memory, MiB": f"{paper.run_bytes / 2**20:.0f}",
             }
             for one, paper in zip(self.measurements, self.predictions, strict=True)
         ]
@@ -55,12 +133,17 @@ class Profiled:
                     "context_length": one.context_length,
                     "prefill_seconds": paper.prefill_seconds,
                     "decode_seconds": paper.decode_seconds,
-                    "peak_bytes": paper.peak_bytes - paper.weight_bytes,
+                    "peak_bytes": paper.run_bytes,
                     "kv_bytes": paper.kv_bytes,
                 }
                 for one, paper in zip(self.measurements, self.predictions, strict=True)
             ],
         }
+
+
+def kv_agrees(one: Measurement, paper: Prediction) -> bool:
+    """Whether the cache is as large as on paper, but for the entries that the answer added."""
+    return abs(one.kv_bytes - paper.kv_bytes) <= one.new_tokens * paper.token_bytes
 
 
 def profile(

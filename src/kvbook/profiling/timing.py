@@ -70,6 +70,10 @@ class Measurement:
         ``"end_to_end"``, in seconds."""
         return Spread.of(getattr(self, what))
 
+    def ratio_to(self, other: "Measurement", what: str) -> Spread:
+        """The same as a share of another measurement's of the same session, repeat by repeat."""
+        return Spread.ratio(getattr(self, what), getattr(other, what))
+
     def data(self) -> dict:
         """Plain values, for a results file."""
         return asdict(self)

@@ -116,22 +116,25 @@ def ratio_maps(
     rows: Sequence[str],
     columns: Sequence[str],
     labels: tuple[str, str],
+    title: str = "",
 ) -> Figure:
     """Ratios as numbers on a colour: below one is blue, above one orange; a panel a title.
 
     Parameters
     ----------
     maps : mapping
-        By title: ``[rows][columns]``.
+        By what stands over the panel: ``[rows][columns]``.
     rows, columns : sequence of str
         What stands at them.
     labels : (str, str)
         What the rows and the columns are.
+    title : str
+        Stands over all.
     """
     figure, panels = plt.subplots(
         1, len(maps), figsize=(7.2, 0.9 + 0.42 * len(rows)), squeeze=False, sharey=True
     )
-    for axes, (title, grid) in zip(panels.flat, maps.items(), strict=True):
+    for axes, (name, grid) in zip(panels.flat, maps.items(), strict=True):
         grid = np.log2(np.asarray(grid, dtype=float))
         colours = LinearSegmentedColormap.from_list("ratio", [KEPT, "#9aa0a6", "#d55e00"])
         axes.imshow(grid, aspect="auto", cmap=colours, vmin=-1.5, vmax=1.5)
@@ -139,11 +142,13 @@ def ratio_maps(
             ink = _ink_on(colours((power + 1.5) / 3))
             label = f"{2**power:.2f}"
             axes.text(column, row, label, ha="center", va="center", color=ink, fontsize=8)
-        axes.set_title(title, fontsize=9)
+        axes.set_title(name, fontsize=9)
         axes.set_xticks(range(len(columns)), columns, fontsize=8)
         axes.set_yticks(range(len(rows)), rows, fontsize=8)
     figure.supylabel(labels[0], fontsize=9, color=INK)
     figure.supxlabel(labels[1], fontsize=9, color=INK)
+    if title:
+        figure.suptitle(title, fontsize=9, color=INK)
     figure.tight_layout()
     return figure
 

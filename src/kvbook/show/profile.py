@@ -1,0 +1,217 @@
+"""What methods cost, measured and on paper: tables and pictures of the profiling chapter."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from IPython.display import HTML
+from matplotlib.figure import Figure
+
+from kvbook.show.style import COLOURS, INK, MARKERS
+from kvbook.show.tables import table
+from kvbook.stats import Spread
+
+MiB = 2**20
+
+
+def parts_on_paper(paper, caption: str) -> HTML:
+    """Operations and bytes by part, of the prefill and of decoding.
+
+    Parameters
+    ----------
+    paper : kvbook.profiling.Prediction
+        Of any method.
+    """
+    decode = paper.decode.parts
+    rows = [
+        {
+            "part": part,
+            "prefill, TFLOP": f"{cost.flops / 1e12:.2f}",
+            "prefill, GB moved": f"{cost.bytes / 1e9:.1f}",
+            "decode, TFLOP": f"{decode[part].flops / 1e12:.3f}",
+            "decode, GB moved": f"{decode[part].bytes / 1e9:.1f}",
+        }
+        for part, cost in paper.prefill.parts.items()
+    ]
+    return table(rows, "computed", caption)
+
+
+def shares_of_full(shares: Sequence, memory_context: int, caption: str) -> HTML:
+    """Costs as shares of FullKV, of `kvbook.profiling.profile.Profiled.shares`."""
+    memory = f"memory above the weights, {memory_context:,} tokens"
+    rows = [
+        {
+            "method": str(one.method),
+            "prefill": one.prefill.show(),
+            "end to end": one.end_to_end.show(),
+            "decode, a token": one.decode.show(),
+            memory: "–" if one.memory is None else f"{one.memory:.2f}",
+        }
+        for one in shares
+    ]
+    return table(rows, "measured", caption)
+
+
+def machine(hardware) -> HTML:
+    """What the micro-benchmark found, a `kvbook.profiling.Hardware`."""
+    row = {
+        "machine": hardware.name,
+        "GFLOP/s": f"{hardware.flops / 1e9:,.0f}",
+        "GB/s": f"{hardware.bandwidth / 1e9:.1f}",
+        "a layer's start": f"{1000 * hardware.layer_seconds:.2f} ms",
+    }
+    return table([row], "measured", "this machine")
+
+
+def measured_and_paper(pairs: Sequence[tuple], agrees: Sequence[bool], caption: str) -> HTML:
+    """Measurements with what the cost model says beside each.
+
+    Parameters
+    ----------
+    pairs : sequence of (Measurement, Prediction)
+        Of `kvbook.profiling.profile.Profiled.pairs`.
+    agrees : sequence of bool
+        Whether the bytes of the cache are the same in both.
+    """
+    rows = [
+        {
+            "method": one.method,
+            "context": f"{one.context_length:,}",
+            "prefill, s": f"{one.spread('prefill').median:.2f}",
+            "on paper": f"{paper.prefill_seconds:.2f}",
+            "decode, ms": f"{1000 * one.spread('decode').median:.0f}",
+            "on paper ": f"{1000 * paper.decode_seconds:.0f}",  # blanks: another column each
+            "memory, MiB": "–" if one.peak_bytes is None else f"{one.peak_bytes / MiB:.0f}",
+            "on paper  ": f"{paper.run_bytes / MiB:.0f}",
+            "with frames": f"{(paper.run_bytes + paper.frame_bytes) / MiB:.0f}",
+            "KV the same": "yes" if same else "no",
+        }
+        for (one, paper), same in zip(pairs, agrees, strict=True)
+    ]
+    return table(rows, "measured", caption)
+
+
+def measured_over_paper(pairs: Sequence[tuple]) -> Figure:
+    """Prefill and memory, measured over predicted, a mark a method and context; on the line both
+    are the same."""
+    figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.3))
+    longest = max(one.context_length for one, _ in pairs)
+    for one, paper in pairs:
+        look = {
+            "color": COLOURS[one.method],
+            "marker": MARKERS[one.method],
+            "linestyle": "none",
+            "label": one.method if one.context_length == longest else None,
+        }
+        panels[0].plot(paper.prefill_seconds, one.spread("prefill").median, **look)
+        if one.peak_bytes is not None:
+            panels[1].plot(paper.run_bytes / MiB, one.peak_bytes / MiB, **look)
+    for axes, title in zip(panels, ("prefill, s", "memory above the weights, MiB"), strict=True):
+        low = max(1e-3, 0.8 * min(axes.get_xlim()[0], axes.get_ylim()[0]))
+        high = 1.1 * max(axes.get_xlim()[1], axes.get_ylim()[1])
+        axes.plot([low, high], [low, high], color=INK, linewidth=0.8)
+        axes.set(xlabel="on paper", title=title, xlim=(low, high), ylim=(low, high))
+    panels[0].set_ylabel("measured")
+    panels[0].legend(fontsize=7)
+    return figure
+
+
+def first_and_second_run(peaks: Mapping[str, Sequence[int]], papers: Mapping, caption: str) -> HTML:
+    """Peaks above the level before, of two runs in one process.
+
+    Parameters
+    ----------
+    peaks : mapping of str to (int, int)
+        Bytes by method.
+    papers : mapping of str to kvbook.profiling.Prediction
+        The same on paper.
+    """
+    rows = [
+        {
+            "method": name,
+            "first run in its process": f"{first / MiB:.0f} MiB",
+            "the same once more": f"{second / MiB:.0f} MiB",
+            "on paper, with frames": f"{(papers[name].run_bytes + papers[name].frame_bytes) / MiB:.0f} MiB",
+        }
+        for name, (first, second) in peaks.items()
+    ]
+    return table(rows, "measured", caption)
+
+
+def seconds_by_part(total: Mapping[str, Mapping[str, float]], caption: str) -> HTML:
+    """Seconds of a prefill by part, and their sum, a row a method."""
+    rows = [
+        {"method": name}
+        | {part: f"{seconds:.2f} s" for part, seconds in of.items()}
+        | {"sum": f"{sum(of.values()):.2f} s"}
+        for name, of in total.items()
+    ]
+    return table(rows, "measured", caption)
+
+
+def speed_by_part(seconds: Mapping[str, float], costs: Mapping, products: float) -> HTML:
+    """How fast FullKV's parts are, against the machine's own matrix products.
+
+    Parameters
+    ----------
+    seconds : mapping of str to float
+        Measured, by part.
+    costs : mapping of str to kvbook.profiling.prediction.Cost
+        Of the same prefill.
+    products : float
+        Operations a second of the micro-benchmark.
+    """
+    rows = []
+    for part in ("projections", "attention", "mlp"):
+        speed = costs[part].flops / seconds[part]
+        rows.append(
+            {
+                "part": part,
+                "GFLOP": f"{costs[part].flops / 1e9:.0f}",
+                "GFLOP/s": f"{speed / 1e9:.0f}",
+                "of the machine's products": f"{speed / products:.0%}",
+            }
+        )
+    return table(rows, "measured", "FullKV's parts, against the micro-benchmark")
+
+
+def bench_parts(data: Mapping, caption: str) -> HTML:
+    """Where the time of FullKV's prefill went, of `kvbook.profiling.bench.plain`."""
+    seconds, flops, products = data["parts"], data["parts_flops"], data["hardware"]["flops"]
+    whole = sum(seconds.values())
+    rows = [
+        {
+            "part": part,
+            "seconds": f"{taken:.2f}",
+            "share": f"{taken / whole:.0%}",
+            "at the speed of products, s": f"{flops[part] / products:.2f}"
+            if part in flops
+            else "–",
+        }
+        for part, taken in seconds.items()
+    ]
+    return table(rows, "measured", caption)
+
+
+def promises(kept: Sequence[Mapping], caption: str) -> HTML:
+    """What the book promises of its speed, and whether it holds: the ``promises`` of
+    `kvbook.profiling.bench.plain`."""
+    rows = [
+        {
+            "what": one["what"],
+            "to": one["to"],
+            "at most": f"{one['most']:.2f}",
+            "measured": Spread(**one["measured"]).show(),
+            "holds": "yes" if one["holds"] else "no",
+        }
+        for one in kept
+    ]
+    return table(rows, "measured", caption)
+
+
+def broken_promises(kept: Sequence[Mapping]) -> str:
+    """Those of `promises` that do not hold, in Markdown; empty where all do."""
+    return "; ".join(
+        f"**{one['what']}** ({one['measured']['median']:.2f} instead of {one['most']:.2f} of {one['to']})"
+        for one in kept
+        if not one["holds"]
+    )

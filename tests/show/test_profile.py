@@ -1,0 +1,116 @@
+"""The profiling chapter's tables and pictures, on numbers made by hand."""
+
+from types import SimpleNamespace
+
+from tables import cells
+
+from kvbook import show
+from kvbook.profiling.hardware import Hardware
+from kvbook.profiling.prediction import Cost
+from kvbook.profiling.profile import Shares
+from kvbook.profiling.timing import Measurement
+from kvbook.stats import Spread
+
+MiB = 2**20
+
+
+def measured(method="fullkv", context=100, seconds=2.0, peak=3 * MiB):
+    return Measurement(
+        method, context, 4, prefill=(seconds,), decode=(0.5,), end_to_end=(3.0,), peak_bytes=peak
+    )
+
+
+def paper(seconds=1.0, run_bytes=2 * MiB):
+    return SimpleNamespace(
+        prefill_seconds=seconds, decode_seconds=0.25, run_bytes=run_bytes, frame_bytes=MiB
+    )
+
+
+def test_costs_on_paper_stand_part_by_part_for_both_phases():
+    phase = SimpleNamespace(parts={"mlp": Cost(2e12, 3e9)})
+    table = show.parts_on_paper(SimpleNamespace(prefill=phase, decode=phase), "")
+    assert cells(table)[1] == ["mlp", "2.00", "3.0", "2.000", "3.0"]
+    assert 'class="kv-computed"' in table.data
+
+
+def test_shares_without_a_measured_memory_have_a_dash():
+    one = Spread(0.5, 0.25, 0.75)
+    rows = cells(show.shares_of_full([Shares("m", one, one, one, None)], 1024, ""))
+    assert rows[0][-1] == "memory above the weights, 1,024 tokens"
+    assert rows[1] == ["m", *["0.50 (0.25 to 0.75)"] * 3, "–"]
+    rows = cells(show.shares_of_full([Shares("m", one, one, one, 0.5)], 1024, ""))
+    assert rows[1][-1] == "0.50"
+
+
+def test_the_machine_is_its_three_numbers():
+    table = show.machine(Hardware("two cores", 1.5e12, 20e9, 0, 0.002))
+    assert cells(table)[1] == ["two cores", "1,500", "20.0", "2.00 ms"]
+
+
+def test_every_measurement_has_its_paper_beside_it():
+    pairs = [(measured(), paper()), (measured(peak=None), paper())]
+    rows = cells(show.measured_and_paper(pairs, [True, False], ""))
+    assert rows[1] == ["fullkv", "100", "2.00", "1.00", "500", "250", "3", "2", "3", "yes"]
+    assert rows[2][6:] == ["–", "2", "3", "no"]
+
+
+def test_a_mark_stands_at_its_paper_and_its_measurement():
+    pairs = [(measured(), paper()), (measured(context=50, seconds=1.0, peak=None), paper(0.5))]
+    prefill, memory = show.measured_over_paper(pairs).axes
+    marks = [(*line.get_xdata(), *line.get_ydata()) for line in prefill.lines[:2]]
+    assert marks == [(1.0, 2.0), (0.5, 1.0)]
+    assert [text.get_text() for text in prefill.get_legend().texts] == ["fullkv"]
+    assert len(memory.lines) == 2  # one mark, and the line of equals
+    assert memory.lines[0].get_xdata()[0] == 2 and memory.lines[0].get_ydata()[0] == 3
+
+
+def test_two_runs_of_a_process_stand_beside_the_paper():
+    table = show.first_and_second_run({"h2o": (9 * MiB, 4 * MiB)}, {"h2o": paper()}, "")
+    assert cells(table)[1] == ["h2o", "9 MiB", "4 MiB", "3 MiB"]
+
+
+def test_seconds_by_part_have_their_sum():
+    table = show.seconds_by_part({"fullkv": {"mlp": 1.0, "norms": 0.5}}, "")
+    assert cells(table) == [
+        ["method", "mlp", "norms", "sum"],
+        ["fullkv", "1.00 s", "0.50 s", "1.50 s"],
+    ]
+
+
+def test_speed_is_operations_over_seconds_and_a_share_of_the_products():
+    names = ("projections", "attention", "mlp")
+    table = show.speed_by_part(
+        dict.fromkeys(names, 2.0), dict.fromkeys(names, Cost(40e9)), products=80e9
+    )
+    assert cells(table)[2] == ["attention", "40", "20", "25%"]
+
+
+def test_parts_without_counted_operations_have_a_dash():
+    data = {
+        "parts": {"mlp": 3.0, "norms": 1.0},
+        "parts_flops": {"mlp": 10e9},
+        "hardware": {"flops": 5e9},
+    }
+    rows = cells(show.bench_parts(data, ""))
+    assert rows[1:] == [["mlp", "3.00", "75%", "2.00"], ["norms", "1.00", "25%", "–"]]
+
+
+PROMISES = [
+    {"what": "snapkv, 512: decode", "to": "FullKV", "most": 0.6, "holds": True,
+     "measured": {"median": 0.5, "low": 0.4, "high": 0.7}},
+    {"what": "h2o, 512: decode", "to": "kvpress", "most": 0.3, "holds": False,
+     "measured": {"median": 0.5, "low": 0.4, "high": 0.7}},
+]  # fmt: skip
+
+
+def test_promises_say_what_holds():
+    rows = cells(show.promises(PROMISES, ""))
+    assert rows[1] == ["snapkv, 512: decode", "FullKV", "0.60", "0.50 (0.40 to 0.70)", "yes"]
+    assert rows[2][-1] == "no"
+
+
+def test_broken_promises_are_named_and_kept_ones_are_not():
+    assert (
+        show.broken_promises(PROMISES) == "**h2o, 512: decode** (0.50 instead of 0.30 of kvpress)"
+    )
+    assert show.broken_promises(PROMISES[:1]) == ""

@@ -1,0 +1,9 @@
+"""What stands in a table of `kvbook.show`."""
+
+import re
+
+
+def cells(page):
+    """The texts of a table, row by row; the first are the names of its columns."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page.data)
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
