@@ -43,13 +43,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "roofline_seconds",
             "with_and_without_matrix",
         ],
-        "explorer": [
-            "PLOTLY",
-            "calculator",
-            "chat_explorer",
-            "families_explorer",
-            "kept_by",
-            "kept_explorer",
-        ],
+        "explorers.frame": ["PLOTLY"],
+        "explorers.kept": ["kept_by", "kept_explorer"],
+        "explorers.families": ["families_explorer"],
+        "explorers.chat": ["chat_explorer"],
+        "explorers.calculator": ["calculator"],
     },
 )

@@ -2,13 +2,13 @@
   const page = document.getElementById(NAME), find = part => page.querySelector(".kv-" + part);
   const slider = find("slider");
   const update = () => {
-    const turn = TURNS[slider.value];
+    const turn = DATA.turns[slider.value];
     find("label").textContent = slider.value;
     for (const part of ["user", "assistant", "sinks", "summary", "recent"])
       find("part-" + part).textContent = turn[part] || "(nothing)";
     find("count").textContent = turn.count;
   };
   slider.addEventListener("input", update);
-  slider.value = TURNS.length - 1;
+  slider.value = DATA.turns.length - 1;
   update();
 })();

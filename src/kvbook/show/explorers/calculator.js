@@ -31,6 +31,6 @@
     }));
   };
   for (const one of [model, machine, context, budget, answer]) one.addEventListener("input", update);
-  model.value = START.model; machine.value = START.machine; context.value = START.context; budget.value = START.budget;
+  model.value = DATA.start.model; machine.value = DATA.start.machine; context.value = DATA.start.context; budget.value = DATA.start.budget;
   update();
 })();
