@@ -8,7 +8,7 @@ from finetune.qwen3 import qwen3_tokenizer
 from finetune.rows import asks
 
 from kvbook.errors import ParameterError
-from kvbook.finetune.answers import generate_answers
+from kvbook.finetune.answers import continue_text, generate_answers
 from kvbook.lm.models import LoadedModel, load_model
 
 QUESTIONS = ["a cough", "头痛怎么办？", "What helps against a cold that lasts for a week?", "x"]
@@ -99,3 +99,21 @@ def test_no_prompts_have_no_answers(tiny):
 def test_a_number_below_one_is_refused(option, tiny):
     with pytest.raises(ParameterError, match=f"{option}=0: give at least 1"):
         answers(tiny, "x", **{option: 0})
+
+
+def test_a_text_is_continued_as_it_stands(tiny):
+    ids, new = tiny.tokenizer("a cough", add_special_tokens=False).input_ids, []
+    with torch.no_grad():
+        while len(new) < 4:
+            new.append(tiny.model(torch.tensor([ids + new])).logits[0, -1].argmax().item())
+    said = tiny.tokenizer.decode(new, skip_special_tokens=True).strip()
+    assert continue_text(tiny, "a cough", max_new_tokens=4) == (said, False)
+
+
+def test_a_text_that_ends_by_itself_says_so(tiny):
+    weight = tiny.model.get_output_embeddings().weight
+    with torch.no_grad():
+        weight.zero_()  # all logits are the same, and the first id wins
+    tiny.tokenizer.eos_token = tiny.tokenizer.convert_ids_to_tokens(0)
+    tiny.model.generation_config.eos_token_id = 0
+    assert continue_text(tiny, "a cough")[1]

@@ -4,7 +4,7 @@ import pytest
 from finetune.qwen3 import qwen3_tokenizer
 
 from kvbook.lm.models import fetch_embedded
-from kvbook.lm.turns import behind_answer, first_turn, later_turn
+from kvbook.lm.turns import behind_answer, first_turn, later_turn, render
 
 
 @pytest.fixture
@@ -69,3 +69,12 @@ def test_the_turns_of_a_conversation_are_what_the_template_writes_of_it(smollm2)
 def test_the_end_of_an_answer_is_what_every_answer_has(smollm2, template, end, turn):
     smollm2.chat_template = template
     assert behind_answer(smollm2) == end and later_turn(smollm2, "Why?") == turn
+
+
+def test_thinking_is_off_unless_it_is_asked_for():
+    qwen3, asked = qwen3_tokenizer(), [{"role": "user", "content": "q"}]
+    off, on = (
+        render(qwen3, asked, add_generation_prompt=True, **options)
+        for options in ({}, {"enable_thinking": True})
+    )
+    assert off == on + "<think>\n\n</think>\n\n"

@@ -84,6 +84,27 @@ def generate_answers(
     return answers
 
 
+def continue_text(lm: LoadedModel, text: str, *, max_new_tokens: int = 16) -> tuple[str, bool]:
+    """What a model writes behind a text as it stands, greedily, without any template.
+
+    Returns
+    -------
+    str
+        The new words, without white space at the ends.
+    bool
+        Whether it ended by itself.
+    """
+    inputs = lm.tokenizer(text, return_tensors="pt", add_special_tokens=False)
+    out = lm.model.generate(
+        **inputs.to(lm.model.device),
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        pad_token_id=lm.tokenizer.pad_token_id,
+    )[0, inputs.input_ids.shape[1] :]
+    said = lm.tokenizer.decode(out, skip_special_tokens=True).strip()
+    return said, int(out[-1]) == lm.tokenizer.eos_token_id
+
+
 def _ends(lm: LoadedModel) -> list[int]:
     """What ends a turn: the tokenizer's end token, and those of the model's configuration."""
     own = lm.model.generation_config.eos_token_id

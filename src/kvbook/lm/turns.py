@@ -13,8 +13,8 @@ MARK = "@@answer@@"
 
 
 def render(tokenizer, messages: list[dict[str, str]], **options) -> str:
-    """The template's text for ``messages``, thinking off."""
-    return tokenizer.apply_chat_template(messages, tokenize=False, **THINKING, **options)
+    """The template's text for ``messages``, thinking off unless ``options`` say otherwise."""
+    return tokenizer.apply_chat_template(messages, tokenize=False, **THINKING | options)
 
 
 def first_turn(tokenizer, text: str) -> str:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kvbook.errors import ParameterError, ResultError
-from kvbook.finetune.data.split import load_split
+from kvbook.finetune.data.split import load_split, read_general, read_parts
 
 
 def write(folder, part, questions, ending="jsonl"):
@@ -73,3 +73,35 @@ def test_without_a_network_the_hub_says_what_to_do(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ResultError, match="download it elsewhere"):
         load_split("hub")
+
+
+def test_to_look_at_a_folder_is_read_as_it_is(tmp_path):
+    write(tmp_path, "train", ["头疼怎么办？", "咳嗽怎么办？"])
+    write(tmp_path, "test", ["咳嗽怎么办？"])
+    with (tmp_path / "test.jsonl").open("a") as file:
+        file.write("\n{oops\n")
+    reads, train, test = read_parts(tmp_path)
+    assert [one.question for one in train] == ["头疼怎么办？", "咳嗽怎么办？"]
+    assert [one.question for one in test] == ["咳嗽怎么办？"]
+    assert {name: len(read.malformed) for name, read in reads.items()} == {"train": 0, "test": 1}
+
+
+def test_a_fifth_of_a_file_is_held_out_and_the_seed_draws_it(tmp_path):
+    questions = [f"第{i}个问题" for i in range(11)]
+    write(tmp_path, "mine", questions)
+    reads, train, test = read_parts(tmp_path / "mine.jsonl", seed=1)
+    drawn = [one.question for one in test]
+    assert (
+        list(reads) == ["mine.jsonl"]
+        and len(drawn) == 2
+        and drawn == sorted(drawn, key=questions.index)
+    )
+    assert [one.question for one in train] == [each for each in questions if each not in drawn]
+    again = [read_parts(tmp_path / "mine.jsonl", seed=seed)[2] for seed in range(1, 6)]
+    assert again[0] == test and any(other != test for other in again)
+
+
+def test_the_general_rows_are_told_by_language():
+    general = read_general()
+    assert {language: len(rows) for language, rows in general.items()} == {"zh": 24, "en": 34}
+    assert all(one.question.isascii() for one in general["en"])

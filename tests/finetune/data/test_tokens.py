@@ -8,6 +8,7 @@ from finetune.rows import chat
 from kvbook import load_model
 from kvbook.errors import ParameterError
 from kvbook.finetune.data import encode, length_statistics
+from kvbook.finetune.data.tokens import count_pieces, count_tokens, token_bytes
 
 
 def trained(tokenizer, encoded):
@@ -158,3 +159,21 @@ def test_statistics_are_plain_numbers(tiny):
 def test_statistics_of_nothing_are_refused(tiny):
     with pytest.raises(ParameterError, match="no dialogues"):
         length_statistics(tiny, [])
+
+
+@pytest.mark.parametrize("model", ["tiny", "qwen3"])
+def test_the_bytes_of_all_tokens_are_the_text(model, request):
+    tokenizer = request.getfixturevalue(model)
+    text = "<|im_start|>头痛 ok\n"
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    assert b"".join(token_bytes(tokenizer, ids)) == text.encode()
+
+
+def test_pieces_are_the_tokens_that_are_no_text_alone(tiny):
+    """The tiny model has a token a byte."""
+    ids = tiny("a痛b", add_special_tokens=False).input_ids
+    assert (len(token_bytes(tiny, ids)), count_pieces(tiny, ids)) == (5, 3)
+
+
+def test_tokens_of_texts_are_counted_without_a_template(tiny):
+    assert count_tokens(tiny, ["ab", "痛"]) == 5

@@ -8,6 +8,7 @@ from finetune.rows import chat
 from kvbook import load_model
 from kvbook.errors import ParameterError
 from kvbook.finetune.data import as_prompt_completion, encode, read_dialogues, write_llamafactory
+from kvbook.finetune.data.trainers import read_template
 
 
 def test_a_row_for_trl():
@@ -77,3 +78,18 @@ def test_trl_trains_the_same_tokens(model, max_length, tmp_path, request):
     theirs = trainer.train_dataset
     assert theirs["input_ids"][:] == [one.ids for one in ours]
     assert theirs["labels"][:] == [one.labels for one in ours]
+
+
+def test_another_models_template_is_trls_copy(tiny):
+    text = tiny.apply_chat_template(
+        [{"role": "user", "content": "q"}],
+        chat_template=read_template("llama3"),
+        tokenize=False,
+        bos_token="<B>",
+    )
+    assert text == "<B><|start_header_id|>user<|end_header_id|>\n\nq<|eot_id|>"
+
+
+def test_a_template_that_trl_has_not_is_refused():
+    with pytest.raises(ParameterError, match="no chat template 'llama33'"):
+        read_template("llama33")

@@ -1,5 +1,7 @@
 """Rows to train on and rows to test with: the embedded ones, a folder's, or MedChatZH from the hub."""
 
+import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +98,54 @@ def read_split(train: Path, test: Path, *, name: str = "", train_rows: int | Non
         if found
     ]
     return Split(name or train.parent.name, apart.train, apart.test, notes)
+
+
+def read_parts(
+    data: str | Path = "", *, seed: int = 0
+) -> tuple[dict[str, Read], list[Dialogue], list[Dialogue]]:
+    """Read data as they are, to look at: nothing is taken out but what cannot be read.
+
+    Parameters
+    ----------
+    data : str or Path
+        Empty: the embedded rows of this book. A folder: its ``train.jsonl`` and ``test.jsonl``.
+        A file: a fifth of its rows, drawn at random, is the test.
+    seed : int
+        What draws them.
+
+    Returns
+    -------
+    dict of str to Read
+        What each file holds, by its name.
+    list of Dialogue
+        The rows to train on.
+    list of Dialogue
+        The rows to test with.
+
+    Raises
+    ------
+    ParameterError
+        As `read_dialogues` says.
+    """
+    path = Path(data) if str(data) else place("data") / "medical"
+    if path.is_dir():
+        reads = {part: read_dialogues(path / f"{part}.jsonl") for part in FILES}
+        return reads, reads["train"].dialogues, reads["test"].dialogues
+    reads = {path.name: read_dialogues(path)}
+    rows = reads[path.name].dialogues
+    held_out = set(random.Random(seed).sample(range(len(rows)), len(rows) // 5))
+    train = [row for i, row in enumerate(rows) if i not in held_out]
+    return reads, train, [rows[i] for i in sorted(held_out)]
+
+
+def read_general() -> dict[str, list[Dialogue]]:
+    """The book's rows that have nothing to do with medicine, by language: ``"zh"`` and ``"en"``."""
+    path = place("data") / "medical" / "general.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    by_language: dict[str, list[Dialogue]] = {}
+    for line, dialogue in zip(lines, read_dialogues(path).dialogues, strict=True):
+        by_language.setdefault(json.loads(line)["language"], []).append(dialogue)
+    return by_language
 
 
 def tell_malformed(name: str, read: Read) -> list[str]:

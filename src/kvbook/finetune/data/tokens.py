@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jinja2 import TemplateError
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from kvbook.errors import ParameterError
 from kvbook.finetune.data.dialogue import Dialogue
@@ -100,6 +101,28 @@ def _apply(tokenizer, dialogue: Dialogue, messages: list[dict[str, str]], **opti
         raise ParameterError(
             f"line {dialogue.line}: the model's chat template refuses it ({error})"
         ) from None
+
+
+def count_tokens(tokenizer, texts: Sequence[str]) -> int:
+    """Tokens of some texts, without any template."""
+    return sum(len(ids) for ids in tokenizer(list(texts), add_special_tokens=False).input_ids)
+
+
+def count_pieces(tokenizer, ids: Sequence[int]) -> int:
+    """Tokens that are a piece of a character: alone they are no text."""
+    return sum("\ufffd" in tokenizer.decode([token]) for token in ids)
+
+
+def token_bytes(tokenizer, ids: Sequence[int]) -> list[bytes]:
+    """The text of every token in UTF-8, also of tokens that are a piece of a character."""
+    written = {letter: byte for byte, letter in bytes_to_unicode().items()}  # by byte-level BPE
+    texts = []
+    for token, letters in zip(ids, tokenizer.convert_ids_to_tokens(list(ids)), strict=True):
+        if set(letters) <= set(written):
+            texts.append(bytes(written[letter] for letter in letters))
+        else:
+            texts.append(tokenizer.decode([token]).encode())
+    return texts
 
 
 def length_statistics(tokenizer, dialogues: Sequence[Dialogue]) -> dict:

@@ -3,12 +3,29 @@
 import json
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from kvbook.errors import ParameterError
 from kvbook.files import write_whole
 from kvbook.finetune.data.dialogue import Dialogue
 from kvbook.lm.turns import THINKING
+
+
+def read_template(name: str) -> str:
+    """A chat template of another model, such as ``"qwen3"`` or ``"llama3"``, from TRL's copies.
+
+    Raises
+    ------
+    ParameterError
+        TRL has no copy of it.
+    """
+    package = find_spec("trl")
+    folder = Path(package.submodule_search_locations[0]) / "chat_templates"
+    try:
+        return (folder / f"{name}.jinja").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ParameterError(f"TRL has no chat template {name!r}") from None
 
 
 def as_prompt_completion(dialogue: Dialogue) -> dict:

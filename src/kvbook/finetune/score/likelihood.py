@@ -50,6 +50,14 @@ def reference_nll(
 
 
 @torch.no_grad()
+def token_nll(model, ids: Sequence[int]) -> torch.Tensor:
+    """Negative log-likelihood of every token but the first, in nats: ``[tokens - 1]``."""
+    logits = model(torch.tensor([list(ids)], device=model.device)).logits[0, :-1]
+    target = torch.tensor(list(ids[1:]), device=logits.device)
+    return torch.nn.functional.cross_entropy(logits.float(), target, reduction="none").cpu()
+
+
+@torch.no_grad()
 def _nll(model, rows: Sequence[Encoded]) -> list[float]:
     def pad(parts: list[list[int]], value: int) -> torch.Tensor:
         # on the right: no token sees what comes after it
