@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from tables import cells
 
 from kvbook import show
 from kvbook.finetune.data import Dialogue, Duplicate, Encoded, Malformed, Read
@@ -26,31 +27,30 @@ def dialogue(question, line=1):
     return Dialogue(turns, line)
 
 
-def cells(shown):
-    """The texts of a table's body, row by row."""
-    rows = re.findall(r"<tr>(.*?)</tr>", shown.data.split("<tbody>")[1])
-    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+def body(shown):
+    """The texts of a table, without the names of its columns."""
+    return cells(shown)[1:]
 
 
 def test_the_reports_scores_are_those_of_its_file():
-    assert cells(show.finetuning_report(REPORT))[-1] == ["BERTScore F1", "0.60 before, 0.70 after"]
+    assert body(show.finetuning_report(REPORT))[-1] == ["BERTScore F1", "0.60 before, 0.70 after"]
 
 
 def test_newlines_of_a_rendered_text_are_seen():
-    assert cells(show.template_texts({"m": "a\nb"})) == [["m", "a↵ b"]]
-    assert cells(show.template_answers({"none": ("a\nb", False)}, "q")) == [["none", "a↵ b", "no"]]
+    assert body(show.template_texts({"m": "a\nb"})) == [["m", "a↵ b"]]
+    assert body(show.template_answers({"none": ("a\nb", False)}, "q")) == [["none", "a↵ b", "no"]]
 
 
 def test_a_malformed_row_stands_beside_its_reason():
     read = Read([dialogue("q", 1), dialogue("q", 3)], [Malformed(2, "not JSON")])
     shown = show.malformed_rows("{}\n{oops\n{}", read)
-    assert cells(shown) == [["2", "{oops", "not JSON"]]
+    assert body(shown) == [["2", "{oops", "not JSON"]]
     assert "3 lines, of which 1 are malformed; lines 1 and 3 are usable" in shown.data
 
 
 def test_the_first_malformed_row_of_a_file_is_told():
     bad = Read([], [Malformed(7, "empty"), Malformed(9, "null")])
-    assert cells(show.files_table({"a": bad, "b": Read([dialogue("q")], [])}, "")) == [
+    assert body(show.files_table({"a": bad, "b": Read([dialogue("q")], [])}, "")) == [
         ["a", "0", "2", "line 7: empty"],
         ["b", "1", "0", "–"],
     ]
@@ -73,7 +73,7 @@ def test_characters_and_tokens_share_an_axis():
 def test_a_characters_cost_is_tokens_over_characters_times_bytes():
     texts = {"own": ["头痛"], "english": ["two words"]}
     shown, text = show.character_costs(texts, {"own": 6, "english": 3}, 100, 60, "m")
-    assert cells(shown)[0] == ["own", "2", "6", "3.00", "300", "20"]
+    assert body(shown)[0] == ["own", "2", "6", "3.00", "300", "20"]
     assert "**3.00 tokens a character** in the first row, 1.50 tokens an English word" in text.data
 
 
@@ -102,7 +102,7 @@ def test_bars_stand_at_their_tokens():
 
 
 def test_a_parts_share_is_of_what_is_trained_and_of_everything():
-    assert cells(show.surprise_table(SURPRISE)) == [
+    assert body(show.surprise_table(SURPRISE)) == [
         ["template", "5.0", "2.00", "–", "20.0%"],
         ["question", "2.0", "5.00", "–", "20.0%"],
         ["answer", "3.0", "9.00", "90.0%", "54.0%"],
@@ -139,7 +139,7 @@ def test_duplicates_are_counted_and_the_nearest_pair_is_shown():
     train, test = [dialogue("a", 1), dialogue("b", 2)], [dialogue("c", 5)]
     found = Deduplicated(train[:1], test, [Duplicate(2, 5, 1.0)], [])
     counts, nearest = show.duplicates_tables(found, Duplicate(1, 5, 0.25), train)
-    assert cells(counts) == [["2", "1", "0", "1"]] and cells(nearest) == [["a", "c", "0.25"]]
+    assert body(counts) == [["2", "1", "0", "1"]] and body(nearest) == [["a", "c", "0.25"]]
     assert len(show.duplicates_tables(found, None, train)) == 1
 
 
@@ -147,7 +147,7 @@ def test_planted_questions_are_told_as_found_or_not():
     caught = Deduplicated([], [], [Duplicate(1, 1, 1.0)], [])
     every = Deduplicated([], [], [Duplicate(1, 1, 1.0)], [Duplicate(2, 1, 0.4)])
     shown = show.planted_table({"same": "a", "else": "b", "other": "c"}, caught, every)
-    assert [row[2:] for row in cells(shown)] == [["exact", "1.00"], ["no", "0.40"], ["no", "0.00"]]
+    assert [row[2:] for row in body(shown)] == [["exact", "1.00"], ["no", "0.40"], ["no", "0.00"]]
 
 
 def test_a_leak_that_explains_the_gain_is_a_quarter_of_what_was_missing():
@@ -169,7 +169,7 @@ def test_a_curve_is_drawn_for_each_loss_and_a_line_at_the_chosen_length():
 
 
 def test_only_the_lengths_that_are_asked_for_are_in_the_table():
-    assert cells(show.cutoff_table(LOSSES, [20], "")) == [["20", "40.0%", "4.0%", "30.0%"]]
+    assert body(show.cutoff_table(LOSSES, [20], "")) == [["20", "40.0%", "4.0%", "30.0%"]]
 
 
 @pytest.mark.parametrize("advice", [True, False])
@@ -185,10 +185,10 @@ def test_the_mildest_cut_is_told_with_what_it_costs(advice):
 
 def test_times_are_told_a_row():
     seconds = {"read": 0.5, "encode": 0.2, "compare": 0.1}
-    assert [row[2] for row in cells(show.step_times(seconds, 100, 25))] == ["4.00", "2.00", "1.00"]
+    assert [row[2] for row in body(show.step_times(seconds, 100, 25))] == ["4.00", "2.00", "1.00"]
 
 
 def test_padding_and_labels_are_shares_of_what_is_read():
     shown, text = show.epoch_tokens(Epoch(read=100, trained=40, padded=125), 2, 9)
-    assert [row[1] for row in cells(shown)] == ["100", "125", "40"]
+    assert [row[1] for row in body(shown)] == ["100", "125", "40"]
     assert "25% of padding" in text.data and "40% of what is read has a label" in text.data

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 
 from kvbook.errors import ParameterError
@@ -20,8 +20,7 @@ def read_template(name: str) -> str:
     ParameterError
         TRL has no copy of it.
     """
-    package = find_spec("trl")
-    folder = Path(package.submodule_search_locations[0]) / "chat_templates"
+    folder = Path(str(distribution("trl").locate_file("trl"))) / "chat_templates"
     try:
         return (folder / f"{name}.jinja").read_text(encoding="utf-8")
     except FileNotFoundError:
