@@ -8,7 +8,7 @@ import torch
 from kvbook import create_method, load_model
 from kvbook.commands.evaluate import METHODS, make_grid
 from kvbook.methods import Method
-from kvbook.tasks.fidelity import make_probes, measure_fidelity
+from kvbook.tasks.fidelity import agreements, make_probes, measure_fidelity
 
 TASKS = ("lcc", "2wikimqa")
 
@@ -131,3 +131,27 @@ def test_a_second_call_measures_nothing(lm, probes, tmp_path):
 
 def test_a_probe_that_runs_out_of_memory_is_left_out(lm, probes, tmp_path):
     assert measure_fidelity(lm, Huge(), probes, folder=tmp_path) == []
+
+
+def test_full_kv_agrees_with_itself_on_every_decoded_token(lm):
+    assert agreements(lm, create_method("fullkv"), ["abc" * 20, "xyz"], 5) == [True] * 8
+
+
+def test_a_method_that_forgets_agrees_less(lm):
+    """Against the model's own words after the entries that are left."""
+    prompt = "abcdefgh" * 20
+    ids = lm.tokenizer(prompt, return_tensors="pt", add_special_tokens=False).input_ids
+    out = lm.model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, min_new_tokens=12,
+        do_sample=False,
+    )  # fmt: skip
+    method = create_method("snapkv", budget=8, window=2)
+    with method.attach(lm.model) as run:
+        lm.model(ids)
+        said = [
+            int(lm.model(token.view(1, 1), past_key_values=run.cache).logits[0, -1].argmax())
+            for token in out[0, ids.shape[1] : -1]
+        ]
+    expected = [a == b for a, b in zip(said, out[0, ids.shape[1] + 1 :].tolist(), strict=True)]
+    assert agreements(lm, method, [prompt], 12) == expected
+    assert not all(expected)

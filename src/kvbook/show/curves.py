@@ -30,18 +30,73 @@ def rates(axes: Axes, x: Sequence, rates: Sequence[Rate], method: str, label: st
 
 
 def found_by_budget(
-    found: Mapping[str, Sequence[Rate]], budgets: Sequence, full: Rate, xlabel: str = "budget"
+    found: Mapping[tuple[str, int | float | None], Rate], xlabel: str = "budget"
 ) -> Figure:
-    """Needles found by every method at every budget, with full KV as the line to compare with."""
+    """Needles found at every budget, a line a method, with full KV as the line to compare with.
+
+    Parameters
+    ----------
+    found : mapping
+        By method and budget, as `kvbook.tasks.budgets.ask_budgets` has them.
+    """
+    asked = [key for key in found if key != ("fullkv", None)]
+    methods, budgets = (list(dict.fromkeys(one)) for one in zip(*asked, strict=True))
     figure, axes = plt.subplots()
-    axes.axhline(full.share, color=COLOURS["fullkv"], label="fullkv")
+    axes.axhline(found["fullkv", None].share, color=COLOURS["fullkv"], label="fullkv")
     shift = 0.06
-    for i, (method, of_budgets) in enumerate(found.items()):
-        places = [place + shift * (i - (len(found) - 1) / 2) for place in range(len(budgets))]
-        rates(axes, places, of_budgets, method)
+    for i, method in enumerate(methods):
+        places = [place + shift * (i - (len(methods) - 1) / 2) for place in range(len(budgets))]
+        rates(axes, places, [found[method, budget] for budget in budgets], method)
     axes.set_xticks(range(len(budgets)), [str(budget) for budget in budgets])
     axes.set(xlabel=xlabel, ylabel="share of needles found")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def found_panels(
+    panels: Mapping[str, Mapping[str, Mapping[str | int, Rate]]],
+    ylabel: str,
+    full: Rate | None = None,
+) -> Figure:
+    """Needles found against something else in every panel.
+
+    Parameters
+    ----------
+    panels : mapping
+        By the panel's axis label, by method: rates by what stands at the axis; words stand
+        evenly spread, numbers where they are.
+    full : Rate, optional
+        FullKV's, a line in every panel.
+    """
+    figure, places = plt.subplots(1, len(panels), sharey=True, squeeze=False)
+    for axes, (xlabel, methods) in zip(places.flat, panels.items(), strict=True):
+        if full:
+            axes.axhline(full.share, color=COLOURS["fullkv"], label="fullkv")
+        for method, of in methods.items():
+            rates(axes, list(of), list(of.values()), method)
+        axes.set_xlabel(xlabel)
+    places[0, 0].set_ylabel(ylabel)
+    if full:
+        places[0, 0].legend(fontsize=8 if len(panels) > 1 else None)
+    return figure
+
+
+def prefill_shares(
+    shares: Mapping[str, Sequence[float]],
+    x: Sequence[int],
+    styles: Sequence[str],
+    method: str,
+    xlabel: str,
+    title: str = "",
+) -> Figure:
+    """Prefill work on paper as a share of full KV's, a line a label in a style of its own."""
+    figure, axes = plt.subplots()
+    for (label, line), look in zip(shares.items(), styles, strict=True):
+        axes.plot(x, line, look, color=COLOURS[method], label=label)
+    axes.axhline(1, color=COLOURS["fullkv"], label="fullkv")
+    ylabel = "prefill work, share of fullkv (on paper)"
+    axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None), title=title)
+    axes.legend()
     return figure
 
 

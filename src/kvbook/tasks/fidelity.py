@@ -157,6 +157,40 @@ def measure_probe(lm, method, probe: Probe) -> dict:
     }
 
 
+def agreements(lm, method, prompts: Sequence[str], new_tokens: int) -> list[bool]:
+    """Whether a method, along full KV's own continuation, would say the same next token.
+
+    Parameters
+    ----------
+    prompts : sequence of str
+        What is read first.
+    new_tokens : int
+        Length of every continuation, whatever full KV would like.
+
+    Returns
+    -------
+    list of bool
+        ``new_tokens - 1`` a prompt: the first token is said before anything is decoded.
+    """
+    same: list[bool] = []
+    for prompt in prompts:
+        ids = lm.tokenizer(prompt, return_tensors="pt", add_special_tokens=False).input_ids
+        ids = ids.to(lm.model.device)
+        out = lm.model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=new_tokens,
+            min_new_tokens=new_tokens,
+            do_sample=False,
+        )
+        said = out[0, ids.shape[1] :]
+        with method.attach(lm.model) as run, torch.no_grad():
+            first = _read(lm, run, ids[0].tolist())
+            ours = _follow(lm, run, first, said.tolist()).argmax(-1)
+        same += (ours == said)[1:].tolist()
+    return same
+
+
 def _read(lm, run: Run, ids: Sequence[int]) -> Tensor:
     """Log-probabilities of the next token ``[vocabulary]`` after reading more tokens."""
     new = torch.tensor([list(ids)], device=lm.model.device)

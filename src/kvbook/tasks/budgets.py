@@ -1,0 +1,77 @@
+"""The same needles through several methods, at several budgets, or with one parameter changed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from kvbook.methods import Method, create_method
+from kvbook.tasks.needle import Needle, ask_all
+
+Found = dict[tuple[str, int | float | None], list[bool]]
+"""By method and budget, which of the needles were found."""
+
+
+def cap_budget(budget: int | float, most: int) -> int | float:
+    """A number of entries, but at most ``most``, so that a short prompt is cut, too; a fraction
+    stays as it is."""
+    return min(budget, most) if isinstance(budget, int) else budget
+
+
+def ask_budgets(
+    lm,
+    needles: Sequence[Needle],
+    methods: Mapping[str, Mapping],
+    budgets: Iterable[int | float],
+) -> Found:
+    """Ask every needle of FullKV, and of every method at every budget.
+
+    Parameters
+    ----------
+    lm : LoadedModel
+        With its tokenizer.
+    needles : sequence of Needle
+        The same for all.
+    methods : mapping of str to mapping
+        By name, a method's own parameters.
+    budgets : iterable of int or float
+        Each replaces a method's ``budget``.
+
+    Returns
+    -------
+    Found
+        FullKV, which has no budget, is ``("fullkv", None)``.
+    """
+    budgets = list(budgets)
+    found: Found = {("fullkv", None): ask_all(lm, create_method("fullkv"), needles)}
+    for name, own in methods.items():
+        for budget in budgets:
+            method = create_method(name, **{**own, "budget": budget})
+            found[name, budget] = ask_all(lm, method, needles)
+    return found
+
+
+def ask_varied(
+    lm, needles: Sequence[Needle], method: Method, name: str, values: Iterable, known: list[bool]
+) -> dict:
+    """Needles found when one parameter changes and the others stay, by its value.
+
+    Parameters
+    ----------
+    method : Method
+        As it is: what it found is ``known``, and not run again.
+    name : str
+        The parameter.
+    """
+    return {
+        value: known
+        if value == getattr(method, name)
+        else ask_all(lm, replace(method, **{name: value}), needles)
+        for value in values
+    }
+
+
+def by_label(found: Found) -> dict[str, list[bool]]:
+    """The same for a results file, by labels such as ``snapkv budget=64``."""
+    return {
+        name if budget is None else f"{name} budget={budget}": hits
+        for (name, budget), hits in found.items()
+    }

@@ -1,0 +1,55 @@
+"""Needles at several budgets: who is asked what, and what is known is not asked again."""
+
+import pytest
+
+from kvbook.methods import SnapKV
+from kvbook.tasks import budgets
+from kvbook.tasks.budgets import ask_budgets, ask_varied, by_label, cap_budget
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Nobody is asked; every method is told in its own words, once."""
+    methods = []
+
+    def ask_all(lm, method, needles):
+        methods.append(method)
+        return [f"{method} {one}" for one in needles]
+
+    monkeypatch.setattr(budgets, "ask_all", ask_all)
+    return methods
+
+
+@pytest.mark.parametrize("budget, capped", [(256, 100), (64, 64), (0.5, 0.5), (1.0, 1.0)])
+def test_only_a_number_of_entries_is_capped(budget, capped):
+    assert cap_budget(budget, 100) == capped
+
+
+def test_full_kv_is_asked_once_and_every_method_at_every_budget(asked):
+    found = ask_budgets(None, ["a", "b"], {"snapkv": {"window": 8}, "h2o": {}}, [16, 0.5])
+    assert list(found) == [
+        ("fullkv", None),
+        ("snapkv", 16),
+        ("snapkv", 0.5),
+        ("h2o", 16),
+        ("h2o", 0.5),
+    ]
+    assert found["snapkv", 0.5] == [f"{SnapKV(budget=0.5, window=8)} {one}" for one in "ab"]
+    assert len(asked) == 5
+
+
+def test_the_budgets_replace_one_among_the_parameters(asked):
+    ask_budgets(None, [], {"pyramidinfer": {"budget": None, "decay": 0.5}}, [0.7])
+    assert (asked[1].budget, asked[1].decay) == (0.7, 0.5)
+
+
+def test_one_parameter_changes_and_what_is_known_is_not_asked_again(asked):
+    method = SnapKV(budget=16, window=8)
+    found = ask_varied(None, ["a"], method, "window", [4, 8], known=["as before"])
+    assert found == {4: [f"{SnapKV(budget=16, window=4)} a"], 8: ["as before"]}
+    assert asked == [SnapKV(budget=16, window=4)]
+
+
+def test_labels_have_the_budget_where_there_is_one():
+    found = {("fullkv", None): [True], ("snapkv", 16): [False]}
+    assert by_label(found) == {"fullkv": [True], "snapkv budget=16": [False]}
