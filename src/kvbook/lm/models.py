@@ -11,6 +11,8 @@ import re
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,19 +184,17 @@ def _read(where: Path | str, dtype: torch.dtype, local: bool):
     return model, tokenizer
 
 
-class quiet:
+@contextmanager
+def quiet() -> Iterator[None]:
     """No progress bars of transformers inside the block."""
+    from transformers.utils import logging
 
-    def __enter__(self):
-        from transformers.utils import logging
-
-        self.was = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *exception):
-        from transformers.utils import logging
-
-        if self.was:
+    was = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was:
             logging.enable_progress_bar()
 
 

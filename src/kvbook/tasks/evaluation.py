@@ -13,8 +13,7 @@ import torch
 import transformers
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from kvbook import methods
-from kvbook.engine import attach, attention, cache
+from kvbook import engine, methods
 from kvbook.engine.run import Run
 from kvbook.errors import ParameterError
 from kvbook.lm import turns
@@ -376,10 +375,11 @@ def fingerprint(model: torch.nn.Module) -> str:
     return seen.hexdigest()[:16]
 
 
-_METHODS = [sys.modules[name] for name in sys.modules if name.startswith(f"{methods.__name__}.")]
+_ROOMS = (f"{engine.__name__}.", f"{methods.__name__}.")
 _SOURCES = {  # as they were loaded: an edit during a run does not count
-    module.__name__: inspect.getsource(module)
-    for module in (attach, attention, cache, longbench, turns, *_METHODS, sys.modules[__name__])
+    name: inspect.getsource(module)
+    for name, module in sys.modules.items()
+    if name.startswith(_ROOMS) or name in (longbench.__name__, turns.__name__, __name__)
 }
 
 
