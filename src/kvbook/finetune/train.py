@@ -32,6 +32,7 @@ from kvbook.finetune import llamafactory_backend, trl_backend
 from kvbook.finetune.config import TrainingConfig, read_config
 from kvbook.finetune.data import Dialogue, encode
 from kvbook.finetune.job import Job
+from kvbook.finetune.matrices import kind_of, linear_layers, lora_numbers
 from kvbook.lm.models import is_folder, load_model
 
 Backend = Literal["trl", "llamafactory"]
@@ -245,12 +246,8 @@ def count_trainable(model: torch.nn.Module, config: TrainingConfig) -> int:
     ParameterError
         ``lora_target`` names a layer that the model has not.
     """
-    layers = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings()
-    }
-    names = dict.fromkeys(name.rpartition(".")[2] for name in layers)
+    layers = linear_layers(model)
+    names = dict.fromkeys(map(kind_of, layers))
     target = [*names] if config.lora_target == "all" else config.lora_target.split(",")
     unknown = [name for name in target if name not in names]
     if unknown:
@@ -259,9 +256,9 @@ def count_trainable(model: torch.nn.Module, config: TrainingConfig) -> int:
             f"{', '.join(unknown)}; give 'all', or some of {','.join(names)}"
         )
     return sum(
-        config.lora_rank * (layer.in_features + layer.out_features)
+        lora_numbers(layer, config.lora_rank)
         for name, layer in layers.items()
-        if name.rpartition(".")[2] in target
+        if kind_of(name) in target
     )
 
 

@@ -80,5 +80,18 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "trained_text",
             "yaml_keys",
         ],
+        "training": [
+            "change_map",
+            "change_sentence",
+            "file_sizes",
+            "held_out_sentence",
+            "lora_kinds",
+            "lora_memory",
+            "lora_shapes",
+            "loss_curves",
+            "singular_values",
+            "training_sentence",
+            "yaml_file",
+        ],
     },
 )

@@ -1,0 +1,215 @@
+"""LoRA: the matrices that it trains, the losses meanwhile, and what became of a weight."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import HTML, Markdown
+from matplotlib.figure import Figure
+
+from kvbook.finetune.matrices import kind_of, lora_numbers
+from kvbook.finetune.train import Trained
+from kvbook.show.style import INK, KEPT
+from kvbook.show.tables import table
+
+GiB = 2**30
+SMALL, HELD_IN = "#D55E00", "#E69F00"
+"""The colours of B and of the rank, and of the loss of the training rows."""
+
+
+def lora_shapes(d_out: int, d_in: int, rank: int) -> Figure:
+    """A frozen matrix and the two that are trained beside it, to scale."""
+    height, width = d_out + rank + d_out / 3, d_in + d_out / 2 + rank + d_out / 3
+    figure, axes = plt.subplots(figsize=(7.2, 7.2 * height / width))
+    gap = d_out / 6
+
+    def draw(x: float, y: float, width: float, height: float, colour: str) -> None:
+        alpha = 0.35 if colour == INK else 1
+        axes.add_patch(plt.Rectangle((x, y), width, height, color=colour, alpha=alpha))
+
+    draw(0, 0, d_in, d_out, INK)
+    axes.text(d_in / 2, d_out / 2, f"W, frozen\n{d_out} × {d_in}", ha="center", va="center")
+    above = d_out + gap
+    draw(0, above, d_in, rank, KEPT)
+    name = f"A: {rank} × {d_in}"
+    axes.text(d_in / 2, above + rank + gap / 6, name, ha="center", va="bottom", color=KEPT)
+    beside = d_in + gap
+    draw(beside, 0, rank, d_out, SMALL)
+    name = f"B: {d_out} × {rank}"
+    axes.text(beside + rank + gap / 6, d_out / 2, name, rotation=90, va="center", color=SMALL)
+    axes.set(
+        xlim=(-gap / 4, d_in + 2.4 * gap + rank),
+        ylim=(-gap / 4, d_out + 2.2 * gap + rank),
+        aspect="equal",
+    )
+    axes.axis("off")
+    return figure
+
+
+def lora_kinds(layers: Mapping[str, torch.nn.Linear], rank: int, model: str) -> HTML:
+    """Every kind of matrix, and what LoRA has beside it.
+
+    Parameters
+    ----------
+    layers : mapping of str to Linear
+        From `kvbook.finetune.matrices.linear_layers`.
+    """
+    kinds: dict[str, list[torch.nn.Linear]] = {}
+    for name, layer in layers.items():
+        kinds.setdefault(kind_of(name), []).append(layer)
+    rows = []
+    for kind, (one, *others) in kinds.items():
+        whole, few = one.weight.numel(), lora_numbers(one, rank)
+        rows.append(
+            {
+                "matrix": kind,
+                "d_out × d_in": f"{one.out_features} × {one.in_features}",
+                "how many": 1 + len(others),
+                "numbers in W": f"{whole:,}",
+                "in A and B": f"{few:,}",
+                "share": f"{few / whole:.1%}",
+            }
+        )
+    caption = f"{model}, rank {rank}: every linear layer of attention and MLP"
+    return table(rows, "computed", caption)
+
+
+def lora_memory(counts: Mapping[str, tuple[int, int]], rank: int) -> HTML:
+    """What training adds to the weights, of everything and by LoRA.
+
+    Parameters
+    ----------
+    counts : mapping of str to (int, int)
+        By model: all its numbers, and those of its LoRA. Each number that is trained takes
+        twelve bytes more: a gradient and AdamW's two means, in float32.
+    """
+    rows = [
+        {
+            "model": name,
+            "numbers": f"{every / 1e6:,.0f} M",
+            "trained by LoRA": f"{few / 1e6:.1f} M",
+            "share": f"{few / (every + few):.1%}",
+            "weights in bfloat16": f"{2 * every / GiB:.2f} GiB",
+            "training everything adds": f"{12 * every / GiB:.2f} GiB",
+            "LoRA adds": f"{(4 + 12) * few / GiB:.2f} GiB",
+        }
+        for name, (every, few) in counts.items()
+    ]
+    caption = f"rank {rank}; gradients and AdamW's means in float32, and A and B themselves; without activations"
+    return table(rows, "computed", caption)
+
+
+def yaml_file(path: Path) -> Markdown:
+    """A file of settings, as it is in the package."""
+    text = path.read_text(encoding="utf-8")
+    return Markdown(f"```yaml\n{text}```\n*From* `{path.parent.name}/{path.name}`")
+
+
+# ---- training ------------------------------------------------------------------------------------
+
+
+def training_sentence(trained: Trained, batch: int) -> Markdown:
+    """How long a training took, and how much it trained."""
+    return Markdown(
+        f"{trained.steps} steps of {batch} rows in **{trained.seconds:.0f} s**; {trained.trainable:,} numbers are trained, **{trained.share:.2%}** of the model with its adapter."
+    )
+
+
+def loss_curves(trained: Trained, every: int, held_out: int) -> Figure:
+    """The losses of a training.
+
+    Parameters
+    ----------
+    every : int
+        Steps over which a training loss is the mean.
+    held_out : int
+        Rows whose loss is measured meanwhile.
+    """
+    figure, axes = plt.subplots()
+    axes.plot(
+        *zip(*trained.train_losses, strict=True),
+        color=HELD_IN,
+        marker="o",
+        markersize=3,
+        label=f"training rows, mean of {every} steps",
+    )
+    axes.plot(
+        *zip(*trained.held_out_losses, strict=True),
+        color=KEPT,
+        marker="s",
+        label=f"{held_out} test rows, never trained on",
+    )
+    axes.set(xlabel="step", ylabel="loss, nats a token")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def held_out_sentence(losses: Sequence[tuple[int, float]]) -> Markdown:
+    """Where the loss of the held-out rows began and ended, and whether it was still falling."""
+    (_, first), *_, (final, last) = losses
+    best, _ = min(losses, key=lambda one: one[1])
+    text = f"On rows that it never saw, the model's loss went from **{first:.2f}** to **{last:.2f}** nats a token: the answer's next token was right with the (geometric) mean probability {math.exp(-first):.1%}, and is with {math.exp(-last):.1%}. "
+    if best == final:
+        text += "The lowest held-out loss is the last: it was still learning when it stopped."
+    else:
+        text += f"The lowest was at step {best}; after that it learned the training rows by heart."
+    return Markdown(text)
+
+
+# ---- what it changed -----------------------------------------------------------------------------
+
+
+def singular_values(values: Mapping[str, torch.Tensor], rank: int, title: str) -> Figure:
+    """The singular values of a matrix and of its change, by name, in falling order."""
+    figure, axes = plt.subplots()
+    for (name, of), colour in zip(values.items(), (INK, KEPT), strict=True):
+        numbers, shown = range(1, len(of) + 1), of.clamp(min=1e-9)
+        axes.plot(numbers, shown, color=colour, marker=".", linestyle="none", label=name)
+    axes.axvline(rank + 0.5, color=SMALL, linewidth=1, label=f"rank {rank}")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        ylim=(1e-2, None),
+        xlabel="number of the singular value",
+        ylabel="its size",
+        title=title,
+    )
+    axes.legend(fontsize=8)
+    return figure
+
+
+def change_map(sizes: Mapping[str, Sequence[float]]) -> Figure:
+    """`kvbook.finetune.matrices.change_sizes`, a row a kind of matrix and a column a layer."""
+    figure, axes = plt.subplots(figsize=(7.2, 2.8))
+    image = axes.imshow(np.array([*sizes.values()]), aspect="auto", cmap="cividis")
+    axes.set_yticks(range(len(sizes)), list(sizes))
+    axes.set(xlabel="layer", title="size of the change, as a share of the matrix (Frobenius norms)")
+    figure.colorbar(image)
+    return figure
+
+
+def change_sentence(sizes: Mapping[str, Sequence[float]], dimensions: int, rank: int) -> Markdown:
+    """How concentrated one change is, and which matrix changed most.
+
+    Parameters
+    ----------
+    sizes : mapping
+        From `kvbook.finetune.matrices.change_sizes`.
+    dimensions : int
+        Singular values that carry nine tenths of the change of the matrix that is shown.
+    """
+    every = [(size, kind, layer) for kind, of in sizes.items() for layer, size in enumerate(of)]
+    largest, kind, layer = max(every, key=lambda one: one[0])
+    return Markdown(
+        f"In the matrix above, {dimensions} of the {rank} dimensions carry nine tenths of the change (of its squared size). Over all matrices the change is {np.mean([size for size, *_ in every]):.1%} of the matrix on average; it is largest, {largest:.1%}, in `{kind}` of layer {layer}."
+    )
+
+
+def file_sizes(sizes: Mapping[str, int]) -> HTML:
+    """What there is to ship, in bytes by name."""
+    rows = [{"file": name, "MiB": f"{size / 2**20:.1f}"} for name, size in sizes.items()]
+    caption = "what there is to ship; GGUF is llama.cpp's format, which runs on a phone"
+    return table(rows, "measured", caption)
