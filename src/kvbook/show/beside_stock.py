@@ -1,0 +1,53 @@
+"""FullKV on the book's engine beside transformers alone: the same tokens, sooner or not."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+from IPython.display import HTML
+from matplotlib.figure import Figure
+
+from kvbook.show.style import COLOURS
+from kvbook.show.tables import table
+
+Pairs = Sequence[tuple]
+"""Of every context: the `kvbook.profiling.Measurement` of transformers alone, and of FullKV."""
+
+
+def stock_table(pairs: Pairs, caption: str) -> HTML:
+    """Times, their ratios by repeat, and how many of the tokens are the same."""
+    rows = [
+        {
+            "context": f"{ours.context_length:,}",
+            "stock decode": f"{1000 * stock.spread('decode').median:.0f} ms",
+            "FullKV prefill": f"{ours.spread('prefill').median:.2f} s",
+            "FullKV decode": f"{1000 * ours.spread('decode').median:.0f} ms",
+            "decode ratio (least to most)": ours.ratio_to(stock, "decode").show(),
+            "prefill ratio": ours.ratio_to(stock, "prefill").show(),
+            "same tokens": f"{sum(a == b for a, b in zip(stock.tokens, ours.tokens, strict=False))} of {ours.new_tokens}",
+        }
+        for stock, ours in pairs
+    ]
+    return table(rows, "measured", caption)
+
+
+def decode_times(pairs: Pairs) -> Figure:
+    """Milliseconds a decoded token over the context, both with least and most."""
+    figure, axes = plt.subplots()
+    looks = {"transformers alone": "#D55E00", "FullKV under attach": COLOURS["fullkv"]}
+    for (label, colour), line in zip(looks.items(), zip(*pairs, strict=True), strict=True):
+        spreads = [one.spread("decode") for one in line]
+        axes.errorbar(
+            [one.context_length for one in line],
+            [1000 * one.median for one in spreads],
+            color=colour,
+            marker="o",
+            capsize=3,
+            label=label,
+            yerr=[
+                [1000 * (one.median - one.low) for one in spreads],
+                [1000 * (one.high - one.median) for one in spreads],
+            ],
+        )
+    axes.set(xlabel="context (tokens)", ylabel="ms a decoded token", ylim=(0, None))
+    axes.legend()
+    return figure

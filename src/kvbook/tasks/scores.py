@@ -1,0 +1,112 @@
+"""Several methods on the same items: means with their intervals, and differences item by item.
+
+What a method scored is plain data (`Answers`), for it is saved and read back as JSON.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from kvbook.stats import mean_and_interval, paired_interval
+from kvbook.tasks.evaluation import evaluate
+
+Answers = Mapping[str, Any]
+"""A method on some tasks: ``scores`` (by task, by item, 0 to 1), ``kept_bytes`` and ``seconds``
+(by task), and ``out_of_memory`` (how many items)."""
+Points = tuple[float, float, float]
+"""A mean and its 95 % interval, times 100."""
+
+
+def ask_tasks(lm, method, tasks: Iterable[str], **options) -> dict:
+    """One method on several tasks, as `Answers`.
+
+    Parameters
+    ----------
+    tasks : iterable of str
+        Names for `kvbook.tasks.evaluate`.
+    **options
+        Of the same: ``data``, ``limit``, ``seed``, ...
+    """
+    cells = {task: evaluate(lm, method, task, **options) for task in tasks}
+    return {
+        "scores": {task: cell.scores for task, cell in cells.items()},
+        "kept_bytes": {task: cell.kept_bytes for task, cell in cells.items()},
+        "seconds": {task: cell.seconds for task, cell in cells.items()},
+        "out_of_memory": sum(cell.out_of_memory for cell in cells.values()),
+    }
+
+
+def only_tasks(answers: Answers, tasks: Sequence[str]) -> dict:
+    """The same on some of its tasks; of items that ran out of memory the task is not known, so they
+    are not counted."""
+    by_task = ("scores", "kept_bytes", "seconds")
+    part = {name: {task: answers[name][task] for task in tasks} for name in by_task}
+    return part | {"out_of_memory": 0}
+
+
+def intervals(evaluated: Mapping[str, Answers], seed: int = 0) -> dict[str, dict[str, Points]]:
+    """Scores as LongBench counts them, by method and task; without a single item they are 0."""
+
+    def points(scores: Mapping[str, float]) -> Points:
+        mean, low, high = mean_and_interval(scores.values(), seed) if scores else (0.0, 0.0, 0.0)
+        return 100 * mean, 100 * low, 100 * high
+
+    return {
+        name: {task: points(scores) for task, scores in one["scores"].items()}
+        for name, one in evaluated.items()
+    }
+
+
+def kept_shares(evaluated: Mapping[str, Answers]) -> dict[str, float]:
+    """Bytes that each method kept, as a share of FullKV's: the mean over the tasks."""
+    full = evaluated["fullkv"]["kept_bytes"]
+    return {
+        name: fmean(size / full[task] for task, size in one["kept_bytes"].items())
+        for name, one in evaluated.items()
+    }
+
+
+def most_items(evaluated: Mapping[str, Answers]) -> int:
+    """How many items of a task were asked, of the task with most."""
+    return max(len(scores) for scores in evaluated["fullkv"]["scores"].values())
+
+
+def pool_items(answers: Answers) -> dict[tuple[str, str], float]:
+    """The scores of all tasks together, by task and item."""
+    return {
+        (task, item): score
+        for task, scores in answers["scores"].items()
+        for item, score in scores.items()
+    }
+
+
+def rank_methods(evaluated: Mapping[str, Answers]) -> list[str]:
+    """The methods' names, the best mean over all items first."""
+    means = {name: fmean(pool_items(one).values()) for name, one in evaluated.items()}
+    return sorted(means, key=lambda name: -means[name])
+
+
+def difference(first: Answers, second: Answers, seed: int = 0) -> Points:
+    """``first`` minus ``second`` over the items that both answered: paired, by
+    `kvbook.stats.paired_interval`."""
+    a, b = pool_items(first), pool_items(second)
+    both = sorted(a.keys() & b.keys())
+    mean, low, high = paired_interval([a[one] for one in both], [b[one] for one in both], seed)
+    return 100 * mean, 100 * low, 100 * high
+
+
+class ToldApart(NamedTuple):
+    """Methods by what their difference from another one says."""
+
+    below: list[str]
+    unclear: list[str]
+    above: list[str]
+
+
+def tell_apart(points: Mapping[str, Points]) -> ToldApart:
+    """By name: whose interval lies below 0, holds it, or lies above it."""
+    return ToldApart(
+        [name for name, (_, _, high) in points.items() if high < 0],
+        [name for name, (_, low, high) in points.items() if low <= 0 <= high],
+        [name for name, (_, low, _) in points.items() if low > 0],
+    )
