@@ -27,6 +27,17 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "layers": ["accounts", "alive", "layer_bars", "lost_layers", "votes", "where_kept"],
         "cache_size": ["cache_and_weights", "cache_table", "record_table"],
         "beside_stock": ["decode_times", "stock_table"],
+        "conversations": [
+            "asked_table",
+            "document_table",
+            "held_by_turn",
+            "reading_curves",
+            "recall_by_age",
+            "recall_table",
+            "summaries_table",
+            "summary_seconds",
+            "summary_stages",
+        ],
         "profile": [
             "bench_parts",
             "broken_promises",

@@ -1,0 +1,86 @@
+"""A long document with a number for each of several cities, asked for after it was read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kvbook.engine.run import Run
+from kvbook.lm.turns import behind_answer, first_turn, later_turn
+from kvbook.tasks.needle import CITIES, read_essays
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document, as the first turn of a chat.
+
+    Attributes
+    ----------
+    ids : Tensor [1, tokens]
+        The turn and a short answer.
+    numbers : dict of str to str
+        By city; evenly spread, in the order of the text.
+    """
+
+    ids: Tensor
+    numbers: dict[str, str]
+
+    def depth(self, city: str) -> float:
+        """Where its number lies: 0 at the start of the text, 1 at its end."""
+        return (list(self.numbers).index(city) + 0.5) / len(self.numbers)
+
+
+def make_document(lm, data: Path, tokens: int, count: int = 8) -> Document:
+    """The book's essays, over and over, with numbers hidden in them.
+
+    Parameters
+    ----------
+    data : Path
+        The folder of the book's data.
+    tokens : int
+        About how many; 200 of them are room for the numbers and the chat's marks.
+    count : int
+        How many cities.
+    """
+    numbers = {city: str(1000 + 737 * i) for i, city in enumerate(CITIES[:count], 1)}
+    text, length = [], 0
+    for sentence in (" ".join(read_essays(data)) * 8).split(". "):
+        sentence = sentence.strip() + "."
+        length += len(lm.tokenizer(" " + sentence, add_special_tokens=False).input_ids)
+        if length > tokens - 200:
+            break
+        text.append(sentence)
+    for i, (city, number) in enumerate(numbers.items()):
+        place = round((i + 0.5) / count * len(text))
+        text.insert(place, f"The special magic number for {city} is {number}.")
+    read = first_turn(lm.tokenizer, " ".join(text)) + "I have read it."
+    return Document(_ids(lm, read + behind_answer(lm.tokenizer)), numbers)
+
+
+def ask_document(lm, run: Run, document: Document) -> dict[str, bool]:
+    """Which numbers are found, by city, after ``run`` has read the document; every question
+    starts from the same state."""
+    state, found = run.snapshot(), {}
+    for city, number in document.numbers.items():
+        run.restore(state)
+        asked = later_turn(
+            lm.tokenizer, f"What is the special magic number for {city} mentioned in the text?"
+        )
+        opening = f"{asked}The special magic number for {city} mentioned in the text is"
+        whole = torch.cat((document.ids, _ids(lm, opening)), 1)
+        out = lm.model.generate(
+            whole,
+            attention_mask=torch.ones_like(whole),
+            past_key_values=run.cache,
+            max_new_tokens=6,
+            do_sample=False,
+        )
+        words = lm.tokenizer.decode(out[0, whole.shape[1] :])
+        found[city] = words.strip().startswith(number)
+    return found
+
+
+def _ids(lm, text: str) -> Tensor:
+    ids = lm.tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
+    return ids.to(lm.model.device)
