@@ -14,6 +14,7 @@ from kvbook.finetune.score import (
     make_baseline,
     read_baseline,
 )
+from kvbook.finetune.score.baseline import rescale
 from kvbook.places import place
 
 
@@ -80,3 +81,8 @@ def test_answers_to_other_questions_score_about_zero_rescaled(e5):
     scores = bertscore(texts, texts[1:] + texts[:1], encoder=e5)
     assert np.mean(scores.rescaled.f1) == pytest.approx(0, abs=0.08)
     assert np.mean(scores.raw.f1) > 0.5
+
+
+@pytest.mark.parametrize("raw, rescaled", [(0.8, 0.0), (1.0, 1.0), (0.9, 0.5), (0.6, -1.0)])
+def test_the_baseline_is_zero_on_the_rescaled_scale_and_one_stays(raw, rescaled):
+    assert rescale(raw, 0.8) == pytest.approx(rescaled)

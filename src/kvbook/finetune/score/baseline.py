@@ -42,6 +42,11 @@ def read_baseline(path: Path, layer: int) -> np.ndarray:
         raise ParameterError(f"{path} has no baseline of layer {layer}") from None
 
 
+def rescale(score: float, baseline: float) -> float:
+    """A raw score where the baseline is 0 and 1 stays 1 (Zhang et al., 2020, section 5)."""
+    return (score - baseline) / (1 - baseline)
+
+
 @dataclass(frozen=True)
 class Baseline:
     """Mean scores of unrelated texts.
