@@ -178,7 +178,7 @@ CURVES = {
 
 
 def test_a_method_is_told_against_the_full_cache_on_the_same_consultations():
-    shown = show.fidelity_table(CURVES, FULL, "this run")
+    shown = show.consultation_table(CURVES, FULL, "this run")
     assert cells(shown)[1] == [
         "snapkv",
         "8",
@@ -192,6 +192,6 @@ def test_a_method_is_told_against_the_full_cache_on_the_same_consultations():
 
 
 def test_the_methods_that_move_the_model_least_and_most_are_named():
-    text = show.fidelity_sentence(CURVES, FULL).data
+    text = show.consultation_sentence(CURVES, FULL).data
     assert "At 8 entries, snapkv moves the fine-tuned model least (KL 0.30) and h2o most" in text
     assert "worse by 1.50 at most" in text

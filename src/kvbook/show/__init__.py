@@ -122,10 +122,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "bertscore": [
             "before_and_after",
             "comparisons_table",
+            "consultation_sentence",
+            "consultation_table",
             "damaged_sentence",
             "damaged_table",
-            "fidelity_sentence",
-            "fidelity_table",
             "forgetting_sentence",
             "gain_form",
             "gain_sentence",

@@ -267,7 +267,7 @@ def forgetting_sentence(forgot: Mapping[str, Comparison]) -> Markdown:
 # ---- under compression ---------------------------------------------------------------------------
 
 
-def fidelity_table(curves: Curves, full: Sequence[Mapping], source: str, seed: int = 0) -> HTML:
+def consultation_table(curves: Curves, full: Sequence[Mapping], source: str, seed: int = 0) -> HTML:
     """Every method at every budget, against the full cache on the same consultations."""
     rows = [
         {
@@ -287,7 +287,7 @@ def fidelity_table(curves: Curves, full: Sequence[Mapping], source: str, seed: i
     return table(rows, "measured", caption)
 
 
-def fidelity_sentence(curves: Curves, full: Sequence[Mapping]) -> Markdown:
+def consultation_sentence(curves: Curves, full: Sequence[Mapping]) -> Markdown:
     """Which methods move the model least and most, and what the right answer loses at most."""
     largest = max(next(iter(curves.values())))
     kl = {name: _mean(of[largest], "kl") for name, of in curves.items()}
