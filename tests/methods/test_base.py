@@ -8,7 +8,7 @@ from kvbook import create_method
 from kvbook.errors import ParameterError
 from kvbook.methods import PublishedH2O
 from kvbook.methods.base import resolve_budget, resolve_window, with_budget
-from kvbook.tasks.evaluation import describe_method
+from kvbook.tasks.header import describe_method
 
 
 @pytest.mark.parametrize(

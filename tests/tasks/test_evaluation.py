@@ -9,15 +9,13 @@ import time
 
 import pytest
 import torch
-import transformers
 
 from kvbook import create_method, load_model
 from kvbook.commands.evaluate import METHODS, evaluate_grid, make_grid, table_rows
 from kvbook.errors import ParameterError
 from kvbook.methods import Method
-from kvbook.places import PACKAGE
-from kvbook.tasks import evaluation
-from kvbook.tasks.evaluation import FirstLine, describe, evaluate, generate, summarise
+from kvbook.tasks.evaluation import FirstLine, evaluate, generate, summarise
+from kvbook.tasks.header import describe
 from kvbook.tasks.longbench import Benchmark
 
 CODE = "Please complete the code given below. \n{}Next line of code:\n"
@@ -237,19 +235,6 @@ def test_another_model_is_another_header(lm, change):
             other.model.lm_head.weight += 1
     ours, theirs = (describe(one, create_method("fullkv")) for one in (lm, other))
     assert ours[change] != theirs[change]
-
-
-def test_another_version_of_the_engine_is_another_header(lm, monkeypatch):
-    before = describe(lm, create_method("h2o", budget=4))
-    monkeypatch.setitem(evaluation._SOURCES, "kvbook.engine.attention", "changed")
-    assert describe(lm, create_method("h2o", budget=4))["code"] != before["code"]
-    assert before["versions"]["transformers"] == transformers.__version__
-
-
-def test_each_file_of_the_engine_and_the_methods_counts():
-    files = {*(PACKAGE / "engine").glob("[!_]*.py"), *(PACKAGE / "methods").glob("[!_]*.py")}
-    names = {f"kvbook.{file.parent.name}.{file.stem}" for file in files}
-    assert len(names) > 15 and names <= set(evaluation._SOURCES)
 
 
 def test_another_seed_only_draws_another_interval(measure, asked, lm, tmp_path):

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import torch
 from transformers import TextStreamer
 
 from kvbook.chat.saved import Contents, SavedChat, Turn, read_chat, write_chat
 from kvbook.engine.run import Run
 from kvbook.errors import UnsupportedError
+from kvbook.lm.generation import generate_ids
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
 from kvbook.methods import Method, create_method
 
@@ -112,25 +112,19 @@ class Chat:
                 "the chat's block has ended: talk within it, or save it there and go on with Chat.load"
             )
         started, before = time.perf_counter(), run.snapshot()
-        tokenizer, model = self.lm.tokenizer, self.lm.model
+        lm, options = self.lm, dict(generation)
         whole = self._ids + self._pending + self._opening(text)
-        ids = torch.tensor([whole], device=model.device)
-        options = {"do_sample": False} | generation
         if stream:
-            options["streamer"] = _Stream(tokenizer, stream)
+            options["streamer"] = _Stream(lm.tokenizer, stream)
         try:
-            out = model.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                past_key_values=run.cache,
-                max_new_tokens=max_new_tokens,
-                **options,
+            new = generate_ids(
+                lm.model, [whole], max_new_tokens, past_key_values=run.cache, **options
             )[0].tolist()
         except BaseException:
             run.restore(before)
             raise
-        answer = tokenizer.decode(out[len(whole) :], skip_special_tokens=True).strip()
-        self._ids, self._pending = out[:-1], out[-1:] + self._closing(out[-1])
+        answer = lm.tokenizer.decode(new, skip_special_tokens=True).strip()
+        self._ids, self._pending = whole + new[:-1], new[-1:] + self._closing(new[-1])
         seconds = time.perf_counter() - started
         self.turns.append(Turn(text, answer, self.contents(), seconds))
         return answer

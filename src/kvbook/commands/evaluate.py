@@ -14,7 +14,8 @@ from kvbook.files import check_writable
 from kvbook.lm.models import load_model
 from kvbook.methods import CATALOGUE, Method, create_method
 from kvbook.results import save
-from kvbook.tasks.evaluation import TaskResult, describe_method, evaluate, say
+from kvbook.tasks.evaluation import TaskResult, evaluate, say
+from kvbook.tasks.header import describe_method
 from kvbook.tasks.longbench import TASKS, Benchmark, task_named
 
 METHODS = (

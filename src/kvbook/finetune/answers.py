@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from kvbook.errors import ParameterError
 from kvbook.finetune.data import Dialogue, encode_prompt
+from kvbook.lm.generation import generate_words
 from kvbook.lm.models import LoadedModel
 
 GREEDY = {
@@ -61,23 +62,17 @@ def generate_answers(
     for name, value in (("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
         if value < 1:
             raise ParameterError(f"{name}={value}: give at least 1")
-    tokenizer, model = lm.tokenizer, lm.model
-    prompts = [encode_prompt(tokenizer, dialogue) for dialogue in dialogues]
+    prompts = [encode_prompt(lm.tokenizer, dialogue) for dialogue in dialogues]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)
     answers = [""] * len(prompts)
-    options = GREEDY | {"max_new_tokens": max_new_tokens, "eos_token_id": _ends(lm)}
+    options = GREEDY | {"eos_token_id": _ends(lm)}
     with (
         torch.inference_mode(),
         tqdm(desc="answers", total=len(prompts), unit="answer", disable=not progress) as bar,
     ):
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
-            inputs = tokenizer.pad(
-                {"input_ids": [prompts[i] for i in part]}, padding_side="left", return_tensors="pt"
-            ).to(model.device)
-            out = model.generate(**inputs, **options, pad_token_id=tokenizer.pad_token_id)
-            new = out[:, inputs["input_ids"].shape[1] :]
-            texts = tokenizer.batch_decode(new, skip_special_tokens=True)
+            texts = generate_words(lm, [prompts[i] for i in part], max_new_tokens, **options)
             for i, text in zip(part, texts, strict=True):
                 answers[i] = text.strip()
             bar.update(len(part))

@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 
 from kvbook.engine.attention import received
 from kvbook.engine.seen import Seen
+from kvbook.lm.generation import generate_ids
 from kvbook.lm.turns import first_turn, later_turn
 
 REQUEST = (
@@ -44,23 +45,16 @@ def summarize_by_model(model: nn.Module, tokenizer, ids: list[int], most: int) -
 
     Without a tokenizer the model cannot be asked in words: it continues ``ids``.
     """
-    if tokenizer is None:
-        prompt = torch.tensor([ids], device=model.device)
-    else:
+    prompt = ids
+    if tokenizer is not None:
         request = REQUEST.format(tokenizer.decode(ids, skip_special_tokens=True).strip())
         if tokenizer.chat_template:
             request = first_turn(tokenizer, request)
-        prompt = tokenizer(request, return_tensors="pt", add_special_tokens=False).input_ids
-        prompt = prompt.to(model.device)
-    out = model.generate(
-        prompt,
-        attention_mask=torch.ones_like(prompt),
-        max_new_tokens=most,
-        do_sample=False,
-    )
+        prompt = tokenizer(request, add_special_tokens=False).input_ids
     ends = model.generation_config.eos_token_id
     ends = {ends} if isinstance(ends, int) else set(ends or ())
-    return [token for token in out[0, prompt.shape[1] :].tolist() if token not in ends]
+    new = generate_ids(model, [prompt], most)[0].tolist()
+    return [token for token in new if token not in ends]
 
 
 # ---- by attention ----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kvbook.engine.run import Run
 from kvbook.errors import ResultError
+from kvbook.lm.generation import generate_words
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
 
 FILE = Path("conversations") / "conversations.jsonl"
@@ -196,15 +197,8 @@ def recall(
         for turn, fact in told.items():
             run.restore(state)
             asked = later_turn(lm.tokenizer, fact.question) + fact.opening
-            whole = torch.cat((read, _ids(lm, asked)), dim=1)
-            out = lm.model.generate(
-                whole,
-                attention_mask=torch.ones_like(whole),
-                past_key_values=run.cache,
-                max_new_tokens=new_tokens,
-                do_sample=False,
-            )
-            words = lm.tokenizer.decode(out[0, whole.shape[1] :], skip_special_tokens=True)
+            whole = torch.cat((read, _ids(lm, asked)), dim=1).tolist()
+            words = generate_words(lm, whole, new_tokens, past_key_values=run.cache)[0]
             answers.append(
                 Recalled(words.strip().startswith(fact.answer), ends[max(ends)] - ends[turn], words)
             )

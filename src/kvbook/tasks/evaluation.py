@@ -1,29 +1,23 @@
 """One method on one task: answers, scores with their interval, bytes kept, seconds."""
 
-import hashlib
-import inspect
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from math import isnan, nan
 from pathlib import Path
 from statistics import fmean
 
 import torch
-import transformers
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from kvbook import engine, methods
 from kvbook.engine.run import Run
 from kvbook.errors import ParameterError
-from kvbook.lm import turns
+from kvbook.lm.generation import generate_words
 from kvbook.methods import Method
 from kvbook.results import results_dir
 from kvbook.stats import mean_and_interval
-from kvbook.tasks import longbench
+from kvbook.tasks.header import describe, describe_method
 from kvbook.tasks.longbench import Benchmark, Row, official_length
-from kvbook.tasks.own_code import code_digest
-from kvbook.tasks.store import Store, digest
+from kvbook.tasks.store import Store
 
 BATCH = 8
 """Prompts a batch: decoding reads the weights once for all of them; more pad too much."""
@@ -274,24 +268,10 @@ def generate(
     first_line : bool
         Stop when every answer has its first line.
     """
-    width = max(map(len, prompts))
-    ids = torch.full((len(prompts), width), lm.tokenizer.pad_token_id)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
-    device = lm.model.device
-    stop = StoppingCriteriaList([FirstLine(lm.tokenizer, width)] if first_line else [])
+    start = max(map(len, prompts))
+    stop = StoppingCriteriaList([FirstLine(lm.tokenizer, start)] if first_line else [])
     with method.attach(lm.model) as run:
-        out = lm.model.generate(
-            ids.to(device),
-            attention_mask=mask.to(device),
-            max_new_tokens=new_tokens,
-            do_sample=False,
-            stopping_criteria=stop,
-            pad_token_id=lm.tokenizer.pad_token_id,
-        )
-    words = lm.tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
+        words = generate_words(lm, prompts, new_tokens, stopping_criteria=stop)
     return words, kept_bytes(run)
 
 
@@ -318,72 +298,3 @@ class FirstLine(StoppingCriteria):
         said = self.tokenizer.batch_decode(input_ids[:, self.start :], skip_special_tokens=True)
         done = ["\n" in words.lstrip("\n") for words in said]
         return torch.tensor(done, device=input_ids.device)
-
-
-# ---- what a score depends on, beside the item ---------------------------------------------------
-
-
-def describe(lm, method) -> dict:
-    """Everything of a model and a method that a measurement depends on, in JSON's types."""
-    return {
-        "model": lm.name,
-        "weights": fingerprint(lm.model),
-        "dtype": str(lm.model.dtype).removeprefix("torch."),
-        "device": lm.model.device.type,
-        "method": method.name or type(method).__name__,
-        "parameters": {name: _plain(value) for name, value in parameters_of(method).items()},
-        "code": engine_digest(type(method)),
-        "versions": {
-            "torch": torch.__version__.split("+")[0],
-            "transformers": transformers.__version__,
-        },
-    }
-
-
-def parameters_of(method) -> dict:
-    """A method's parameters by name."""
-    names = [one.name for one in fields(method)] if is_dataclass(method) else vars(method)
-    return {name: getattr(method, name) for name in names}
-
-
-def describe_method(method) -> str:
-    """A method in a few words, such as ``snapkv budget=0.1``: only what is not the default."""
-    defaults = {one.name: one.default for one in fields(method)} if is_dataclass(method) else {}
-    own = {
-        name: value
-        for name, value in parameters_of(method).items()
-        if name not in defaults or value != defaults[name]
-    }
-    said = [f"{name}={_plain(value)}" for name, value in own.items()]
-    return " ".join([method.name or type(method).__name__, *said])
-
-
-def _plain(value):
-    if callable(value):
-        named = value if hasattr(value, "__qualname__") else type(value)
-        return f"{named.__module__}.{named.__qualname__} {code_digest(value)}"
-    return value
-
-
-def fingerprint(model: torch.nn.Module) -> str:
-    """Changes when a configuration or any weight matrix does; reads a few numbers of each."""
-    seen = hashlib.sha256(model.config.to_json_string().encode())
-    for name, weight in model.named_parameters():
-        flat = weight.detach().flatten()
-        few = flat[:: max(1, flat.numel() // 64)].float().cpu()
-        seen.update(name.encode() + few.numpy().tobytes())
-    return seen.hexdigest()[:16]
-
-
-_ROOMS = (f"{engine.__name__}.", f"{methods.__name__}.")
-_SOURCES = {  # as they were loaded: an edit during a run does not count
-    name: inspect.getsource(module)
-    for name, module in sys.modules.items()
-    if name.startswith(_ROOMS) or name in (longbench.__name__, turns.__name__, __name__)
-}
-
-
-def engine_digest(method: type) -> str:
-    """Changes when the code that measures does: the engine's, the methods', the tasks'."""
-    own = [] if method.__module__ in _SOURCES else [code_digest(method)]
-    return digest(_SOURCES, *own)

@@ -5,8 +5,6 @@ same prompt and then the same continuation, the one that full KV wrote, and is a
 token how far its next-token distribution is from full KV's.
 """
 
-import inspect
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,8 @@ from torch import Tensor
 from kvbook.engine.run import Run
 from kvbook.methods import create_method
 from kvbook.results import results_dir
-from kvbook.tasks.evaluation import describe, describe_method, kept_bytes
+from kvbook.tasks.evaluation import kept_bytes
+from kvbook.tasks.header import describe, describe_method
 from kvbook.tasks.longbench import TASKS, Benchmark, official_length
 from kvbook.tasks.store import Store, digest
 
@@ -124,8 +123,7 @@ def measure_fidelity(
     Probes are written down as they are measured, as of `kvbook.tasks.evaluation.evaluate`.
     """
     where = Path(folder or results_dir() / "evaluations") / Path(lm.name).name / "fidelity"
-    reading = digest(inspect.getsource(sys.modules[__name__]))
-    header = describe(lm, method) | {"task": "fidelity", "reading": reading}
+    header = describe(lm, method) | {"task": "fidelity"}
     store = Store(where, describe_method(method), header)
     records = store.complete(
         probes, lambda part: [measure_probe(lm, method, part[0])], advance=advance

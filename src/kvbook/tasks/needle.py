@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvbook.errors import ResultError
+from kvbook.lm.generation import generate_words
 from kvbook.lm.turns import first_turn
 from kvbook.tasks.evaluation import generate
 
@@ -126,12 +127,9 @@ def _chat(tokenizer, sentences: list[str], city: str) -> str:
 
 def ask(lm, method, needle: Needle, new_tokens: int = 8) -> str:
     """The model's greedy words after the prompt, with ``method`` attached."""
-    inputs = lm.tokenizer(needle.prompt, return_tensors="pt", add_special_tokens=False).to(
-        lm.model.device
-    )
+    prompt = lm.tokenizer(needle.prompt, add_special_tokens=False).input_ids
     with method.attach(lm.model):
-        out = lm.model.generate(**inputs, max_new_tokens=new_tokens, do_sample=False)
-    return lm.tokenizer.decode(out[0, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+        return generate_words(lm, [prompt], new_tokens)[0]
 
 
 def found(needle: Needle, words: str) -> bool:

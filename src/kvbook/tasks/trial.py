@@ -8,6 +8,7 @@ from transformers import BatchEncoding
 from kvbook.engine.run import Run
 from kvbook.errors import ParameterError
 from kvbook.lm.costs import prefill_flops
+from kvbook.lm.generation import generate_words
 from kvbook.methods import Method
 from kvbook.tasks import needle
 
@@ -125,8 +126,7 @@ class Trial:
 def try_method(lm, method: Method, example: Example, new_tokens: int = 12) -> Trial:
     """Generate greedily after an example's prompt, with ``method`` attached."""
     with method.attach(lm.model) as run:
-        out = lm.model.generate(**example.inputs, max_new_tokens=new_tokens, do_sample=False)
-    text = lm.tokenizer.decode(out[0, example.length :], skip_special_tokens=True)
+        text = generate_words(lm, example.inputs.input_ids.tolist(), new_tokens)[0]
     lengths = [inputs.shape[1] for inputs in run.layer_inputs]
     flops = prefill_flops(lm.model.config, lengths, example.length, run.filter_layers)
     return Trial(method, run, text, flops)

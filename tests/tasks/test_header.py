@@ -1,0 +1,119 @@
+"""What a stored measurement depends on; and the values that this version of the package measures."""
+
+import pytest
+import transformers
+from conftest import continue_greedily, prompt_of
+
+from kvbook import create_method, load_model
+from kvbook.methods import H2O
+from kvbook.methods.base import CATALOGUE
+from kvbook.tasks import header
+from kvbook.tasks.fidelity import make_probe, measure_probe
+from kvbook.tasks.header import VERSION, code_of, describe
+
+METHODS = {
+    "fullkv": {},
+    "streamingllm": {"budget": 8},
+    "snapkv": {"budget": 8, "window": 2},
+    "h2o": {"budget": 8},
+    "pyramidinfer": {"min_length": 2},
+    "gemfilter": {"budget": 8},
+    "fastkv": {"budget": 8, "window": 2},
+    "summarykv": {"budget": 12, "summary_tokens": 4, "segment": 4},
+}
+"""Prompts of 30 tokens are too long for them."""
+PINNED = {
+    1: {
+        "fullkv": ([1, 90, 33, 42, 48, 42], list(range(30)), 0, 5.54169),
+        "streamingllm": ([1, 76, 11, 67, 1, 76], [0, 1, 2, 3, 26, 27, 28, 29], 0.0102653, 5.55467),
+        "snapkv": ([1, 40, 28, 90, 36, 76], [10, 11, 12, 13, 14, 15, 28, 29], 0.00392891, 5.5154),
+        "h2o": ([1, 22, 71, 67, 42, 42], [0, 1, 2, 3, 26, 27, 28, 29], 0.0101761, 5.55295),
+        "pyramidinfer": (
+            [1, 90, 33, 42, 48, 42],
+            [
+                0,
+                1,
+                2,
+                3,
+                8,
+                9,
+                10,
+                11,
+                12,
+                14,
+                15,
+                16,
+                17,
+                18,
+                19,
+                20,
+                21,
+                22,
+                23,
+                24,
+                25,
+                26,
+                27,
+                28,
+                29,
+            ],
+            6.94603e-05,
+            5.54029,
+        ),
+        "gemfilter": (
+            [35, 52, 74, 44, 36, 23],
+            [11, 12, 13, 25, 26, 27, 28, 29],
+            0.0426658,
+            5.53443,
+        ),
+        "fastkv": ([36, 92, 38, 28, 32, 5], [3, 5, 6, 7, 8, 9, 28, 29], 0.00473752, 5.58232),
+        "summarykv": (
+            [90, 41, 77, 42, 15, 60],
+            [0, 1, 2, 3, 20, 21, 22, 23, 26, 27, 28, 29],
+            0.0207611,
+            5.58981,
+        ),
+    }
+}
+"""By version and method: six tokens after a prompt, what layer 2 keeps of it, and for a probe the
+divergence from full KV and the answer's loss, in nats. Values of an older version stay, to
+see what changed."""
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return load_model("tiny-random", dtype="float32")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_this_version_measures_these_values(llama, lm, name):
+    method = create_method(name, **METHODS[name])
+    tokens, kept, divergence, loss = PINNED[VERSION][name]
+    with method.attach(llama) as run:
+        assert continue_greedily(llama, prompt_of(30), 6)[0] == [tokens]
+    assert run.kept_positions[2][0, 1].tolist() == kept
+    words = lm.tokenizer("The quick brown fox jumps over it.").input_ids
+    found = measure_probe(lm, method, make_probe(lm, "a", words, words[:6], new_tokens=6))
+    assert (found["kl"], found["nll"]) == (
+        pytest.approx(divergence, rel=1e-3, abs=1e-6),
+        pytest.approx(loss, rel=1e-4),
+    )
+
+
+def test_every_method_is_pinned():
+    assert set(PINNED[VERSION]) == set(METHODS) == set(CATALOGUE)
+
+
+def test_another_version_is_another_header(lm, monkeypatch):
+    before = describe(lm, create_method("h2o", budget=4))
+    monkeypatch.setattr(header, "VERSION", VERSION + 1)
+    assert describe(lm, create_method("h2o", budget=4))["code"] != before["code"]
+    assert before["versions"]["transformers"] == transformers.__version__
+
+
+def test_the_packages_own_text_counts_for_nothing_and_yours_for_all():
+    class Mine(H2O):
+        pass
+
+    assert code_of(H2O) == f"kvbook {VERSION}"
+    assert code_of(Mine).startswith(f"kvbook {VERSION}, ")
