@@ -9,6 +9,7 @@ import torch
 from kvbook.errors import ModelError, ParameterError, ResultError
 from kvbook.files import whole_folder
 from kvbook.finetune.train import digest_weights, read_record
+from kvbook.lm.generation import generate_ids
 from kvbook.lm.models import LoadedModel, load_model, quiet
 from kvbook.lm.turns import THINKING
 
@@ -97,13 +98,13 @@ def load_adapter(lm: LoadedModel, adapter: str | Path) -> torch.nn.Module:
 def _answer(model: torch.nn.Module, lm: LoadedModel) -> tuple[list[int], torch.Tensor]:
     """Sixteen greedy tokens, and all logits on the way ``[tokens, vocabulary]``."""
     messages = [{"role": "user", "content": "Hello, 你好!"}]
-    inputs = lm.tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, return_dict=True, return_tensors="pt", **THINKING
+    prompt = lm.tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_dict=False, **THINKING
     )
     with torch.no_grad():
-        tokens = model.generate(**inputs, do_sample=False, max_new_tokens=16)
-        logits = model(tokens).logits
-    return tokens[0].tolist(), logits[0]
+        tokens = prompt + generate_ids(model, [prompt], 16)[0].tolist()
+        logits = model(torch.tensor([tokens])).logits
+    return tokens, logits[0]
 
 
 def _check(expected: tuple[list[int], torch.Tensor], found: tuple[list[int], torch.Tensor]) -> None:

@@ -1,0 +1,61 @@
+"""The record, the state behind it, and what a method may do aside."""
+
+import torch
+from conftest import continue_greedily, prompt_of
+
+from kvbook import create_method
+from kvbook.engine.state import PromptState
+
+
+def test_a_snapshot_is_a_copy_of_the_state(llama, prompt):
+    """What happens after it, and after going back to it, does not touch it."""
+    with create_method("streamingllm", budget=12).attach(llama) as run:
+        llama(prompt)
+        taken = run.snapshot()
+        answers = []
+        for _ in range(2):
+            run.restore(taken)
+            out = llama(prompt_of(4, 2), past_key_values=run.cache)
+            answers.append((out.logits, run.kv_lengths, run.tokens_seen))
+    assert isinstance(taken, PromptState)
+    assert taken.read_lengths == [30] and taken.cache is not run.cache
+    (first, *_), (second, *_) = answers
+    assert torch.equal(first, second) and answers[0][1:] == answers[1][1:] == ([12] * 3, 34)
+
+
+def test_no_call_of_the_model_is_left_in_the_state(llama, prompt):
+    with create_method("snapkv", budget=12).attach(llama) as run:
+        continue_greedily(llama, prompt, 2)
+        assert run.state.forward is None
+        llama.model(prompt)  # without the head
+        assert run.state.forward is None
+
+
+def test_the_stack_alone_is_read_and_not_timed(llama, prompt):
+    with create_method("snapkv", budget=12).attach(llama) as run:
+        llama.model(prompt)
+    assert run.kv_lengths == [12] * 3 and run.prefill_seconds == 0
+
+
+def test_before_the_first_prompt_the_record_is_empty(llama):
+    with create_method("fullkv").attach(llama) as run:
+        assert (run.kv_lengths, run.kv_bytes, run.kept_positions) == ([0] * 3, 0, [])
+
+
+def test_positions_of_a_first_pass_are_those_of_the_prompt():
+    state = PromptState(chosen=torch.tensor([[3, 5, 9], [-1, 2, 4]]))
+    cached = torch.tensor([[[0, 1, 2]], [[-1, 0, 1]]])
+    assert state.in_prompt(cached).tolist() == [[[3, 5, 9]], [[-1, 2, 4]]]
+
+
+def test_something_aside_that_fails_leaves_the_run_as_it_was(llama, prompt):
+    with create_method("snapkv", budget=12).attach(llama) as run:
+        llama(prompt)
+        state, method = run.state, run.method
+        try:
+            with run.aside(create_method("fullkv")):
+                llama(prompt_of(5))
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            pass
+        assert run.state is state and run.method is method
