@@ -7,6 +7,8 @@ INK = "#30373f"
 """Text and axes: for white pages; the dark pages of the book turn a whole figure's light and dark around."""
 KEPT = "#0072B2"
 """What is kept, in every map."""
+PROMPT, ANSWER, END = "#56B4E9", "#009E73", "#D55E00"
+"""The parts of a row of fine-tuning data: read; trained; its end."""
 COLOURS = {
     "fullkv": "#56B4E9",
     "streamingllm": "#E69F00",

@@ -44,7 +44,7 @@ class Example:
         return f"{self.length} tokens{where}"
 
 
-def encode(lm, text: str, answer: str = "") -> Example:
+def as_example(lm, text: str, answer: str = "") -> Example:
     """A text as an example; ``answer`` is looked for in it, from its end."""
     inputs = lm.tokenizer(
         text, return_tensors="pt", add_special_tokens=False, return_offsets_mapping=True
@@ -77,13 +77,13 @@ def read_example(
     """
     if prompt_file:
         try:
-            return encode(lm, Path(prompt_file).read_text(encoding="utf-8"))
+            return as_example(lm, Path(prompt_file).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise ParameterError(f"prompt_file {prompt_file} cannot be read: {error}") from None
     if prompt:
-        return encode(lm, prompt)
+        return as_example(lm, prompt)
     one = needle.make_needles(lm.tokenizer, data, count=3, length=length, seed=seed)[1]
-    return encode(lm, one.prompt, one.answer)
+    return as_example(lm, one.prompt, one.answer)
 
 
 @dataclass(frozen=True)
