@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from kvbook.errors import ResultError
-from kvbook.files import disk_errors, whole_folder, write_whole
+from kvbook.files import disk_bytes, disk_errors, whole_folder, write_whole
 
 
 def test_a_folder_appears_when_it_is_complete(tmp_path):
@@ -52,7 +52,7 @@ def test_a_text_that_is_not_unicode_is_refused(tmp_path):
 FULL = """
 import resource, signal, sys, torch
 from safetensors.torch import save_file
-from kvbook.files import disk_errors
+from kvbook.files import disk_bytes, disk_errors
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
@@ -77,3 +77,12 @@ def test_a_full_disk_is_an_os_error_whatever_the_library_says(tmp_path, save, sa
 def test_other_errors_stay_what_they_are():
     with pytest.raises(RuntimeError, match="shapes"), disk_errors():
         raise RuntimeError("shapes do not match")
+
+
+def test_folders_count_with_all_that_is_in_them_and_links_do_not(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "ten").write_bytes(bytes(10))
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "a" / "b" / "ten")
+    (tmp_path / "five").write_bytes(bytes(5))
+    assert disk_bytes(tmp_path / "a", tmp_path / "five") == 15
+    assert disk_bytes(tmp_path / "nothing") == 0

@@ -124,3 +124,16 @@ def test_the_commit_is_the_repositorys_and_says_whether_all_is_in_it(tmp_path, m
 
 def test_others_may_read_a_results_file():
     assert results.save("x", {}).stat().st_mode & 0o777 == 0o644
+
+
+def test_kept_runs_are_found_by_the_beginning_of_their_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("KVBOOK_DATA", str(tmp_path))
+    for name in ("snapkv", "profiling-bench", "profiling"):
+        results.save(name, {}, directory=results.kept_dir())
+    found = [one.name for one in results.find_kept("profiling")]
+    assert found == ["profiling-bench", "profiling"]
+    assert len(results.find_kept()) == 3
+
+
+def test_the_report_has_three_parts_and_its_source():
+    assert {"tasks", "system", "finetuning", "source"} <= set(results.load_report())

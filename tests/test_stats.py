@@ -2,7 +2,15 @@
 
 import pytest
 
-from kvbook.stats import Rate, bootstrap_interval, paired_interval
+from kvbook.stats import (
+    Rate,
+    Spread,
+    bootstrap_interval,
+    mean_shares,
+    paired_interval,
+    ranks,
+    show_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +58,38 @@ def test_pairing_tells_apart_what_intervals_of_their_own_do_not():
     assert bootstrap_interval(SECOND)[0] < high
     mean, paired_low, paired_high = paired_interval(SECOND, FIRST)
     assert paired_low > 0 and paired_high - paired_low < (high - low) / 3
+
+
+def test_a_spread_and_an_interval_are_said_alike():
+    assert show_interval(0.05, -0.01, 0.11, "+.2f") == "+0.05 (-0.01 to +0.11)"
+    assert Spread.of([1.0, 3.0, 2.0]).show(".0f", 10) == "20 (10 to 30)"
+
+
+SCORES = {
+    "fullkv": {"trec": {"a": 1.0, "b": 1.0, "c": 0.5}, "lcc": {"d": 0.8}, "none": {"e": 0.0}},
+    "h2o": {"trec": {"a": 0.5, "b": 0.5, "c": 0.25}, "lcc": {"d": 0.2}, "none": {"e": 1.0}},
+    "snapkv": {"trec": {"a": 1.0, "b": 0.0, "c": 0.5}, "lcc": {"d": 0.8}, "none": {"e": 0.0}},
+}
+
+
+def test_a_mean_share_is_over_the_tasks_on_which_fullkv_scores():
+    shares = mean_shares(SCORES)
+    assert shares["fullkv"] == pytest.approx((1, 1, 1))
+    assert shares["h2o"][0] == pytest.approx((0.5 + 0.25) / 2)
+    assert shares["snapkv"][0] == pytest.approx((0.6 + 1) / 2)
+
+
+def test_the_items_of_a_share_are_drawn_for_both_of_its_parts():
+    """A method that loses the same part of every item has the same share of any sample."""
+    shares = mean_shares(SCORES)
+    assert shares["h2o"] == pytest.approx((0.375,) * 3)
+    _, low, high = shares["snapkv"]
+    assert low < 0.8 < high
+
+
+def test_without_scores_there_are_no_shares():
+    assert mean_shares({}) == mean_shares({"fullkv": {"none": {"e": 0.0}}}) == {}
+
+
+def test_the_highest_has_the_first_rank():
+    assert ranks({"a": 0.1, "b": 0.9, "c": 0.5}) == {"a": 3, "b": 1, "c": 2}

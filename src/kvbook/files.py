@@ -110,3 +110,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
         os.replace(new, path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def disk_bytes(*paths: Path) -> int:
+    """What files and folders take, with all that is in them; links do not count."""
+    inside = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sum(file.stat().st_size for file in inside if file.is_file() and not file.is_symlink())

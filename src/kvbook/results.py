@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from kvbook.errors import ResultError
 from kvbook.files import write_whole
-from kvbook.places import REPOSITORY
+from kvbook.places import REPOSITORY, place
 
 PACKAGES = ("kvbook", "torch", "transformers", "papermill", "jupyter-book", "matplotlib", "numpy")
 
@@ -124,6 +124,35 @@ def find(name: str, directory: Path | None = None) -> ResultFile | None:
     return load(name, path.parent) if path.is_file() else None
 
 
+def kept_dir() -> Path:
+    """Where the longer runs are that come with the repository: ``data/results``."""
+    return place("data") / "results"
+
+
+def find_kept(prefix: str = "") -> list[ResultFile]:
+    """The longer runs that are kept and whose names begin so, in the order of their names.
+
+    Raises
+    ------
+    ResultError
+        One is damaged, or of another schema.
+    """
+    paths = sorted(kept_dir().glob(f"{prefix}*.json"))
+    return [load(path.stem, path.parent) for path in paths]
+
+
+def load_report(data: Path | None = None) -> dict[str, Any]:
+    """The report's numbers, transcribed: its ``tasks``, ``system`` and ``finetuning``, and the
+    ``source``.
+
+    Parameters
+    ----------
+    data : Path, optional
+        The folder of the book's data, if it is another one.
+    """
+    return json.loads(((data or place("data")) / "report.json").read_text(encoding="utf-8"))
+
+
 def report_tasks(data: Path, methods: Sequence[str]) -> list[dict]:
     """Rows of the report's figure 1, left, for `kvbook.show.table`.
 
@@ -134,7 +163,7 @@ def report_tasks(data: Path, methods: Sequence[str]) -> list[dict]:
     methods : sequence of str
         Which rows; PyramidInfer has none there.
     """
-    rows = json.loads((data / "report.json").read_text(encoding="utf-8"))["tasks"]["rows"]
+    rows = load_report(data)["tasks"]["rows"]
     return [{"method": method} | rows[method] for method in methods]
 
 

@@ -1,7 +1,8 @@
 """Rates and means with their 95 % intervals: no point without its uncertainty."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -49,6 +50,58 @@ def paired_interval(
     return float(difference.mean()), float(low), float(high)
 
 
+def show_interval(value: float, low: float, high: float, form: str) -> str:
+    """``value (low to high)``, each in this format."""
+    return f"{value:{form}} ({low:{form}} to {high:{form}})"
+
+
+def mean_shares(
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]],
+    full: str = "fullkv",
+    seed: int = 0,
+    draws: int = 2000,
+) -> dict[str, tuple[float, float, float]]:
+    """Each method's share of full KV's score, mean over the tasks, and its 95 % interval.
+
+    The items of each task are resampled, the same ones for all methods. A task on which full KV
+    scores nothing is left out: there is no share of nothing.
+
+    Parameters
+    ----------
+    scores : mapping
+        By method, by task, by item.
+    full : str
+        The method that the others are a share of.
+    seed, draws : int
+        What is drawn, and how often.
+    """
+    rng = np.random.default_rng(seed)
+    points: dict[str, list[float]] = {method: [] for method in scores}
+    drawn: dict[str, list[np.ndarray]] = {method: [] for method in scores}
+    for task, whole in scores.get(full, {}).items():
+        if not any(whole.values()):
+            continue
+        names = sorted(whole)
+        picked = rng.integers(0, len(names), (draws, len(names)))
+        base = np.array([whole[name] for name in names])
+        below = base[picked].mean(1)
+        for method, of in scores.items():
+            values = np.array([of[task][name] for name in names])
+            points[method].append(values.mean() / base.mean())
+            drawn[method].append(values[picked].mean(1) / np.where(below > 0, below, np.nan))
+    shares = {}
+    for method in scores if any(points.values()) else ():
+        low, high = np.nanquantile(np.nanmean(drawn[method], axis=0), [0.025, 0.975])
+        shares[method] = (fmean(points[method]), float(low), float(high))
+    return shares
+
+
+def ranks(values: Mapping[str, float]) -> dict[str, int]:
+    """1 for the highest; of equal ones the first is ahead."""
+    order = sorted(values, key=lambda name: values[name], reverse=True)
+    return {name: order.index(name) + 1 for name in values}
+
+
 @dataclass(frozen=True)
 class Spread:
     """Repeated measurements of one thing: times on a shared machine have no normal spread, so
@@ -77,8 +130,7 @@ class Spread:
 
     def show(self, form: str = ".2f", scale: float = 1.0) -> str:
         """``median (low to high)``."""
-        parts = (format(scale * one, form) for one in (self.median, self.low, self.high))
-        return "{} ({} to {})".format(*parts)
+        return show_interval(scale * self.median, scale * self.low, scale * self.high, form)
 
 
 @dataclass(frozen=True)

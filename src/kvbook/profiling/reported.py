@@ -1,12 +1,13 @@
 """The report's figure 1, right: latency and peak memory as it printed them, and what a straight
 line through the memory says."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import linear_regression
 from typing import NamedTuple
+
+from kvbook.results import load_report
 
 STAGES = ("prefill", "e2e")
 """Reading the prompt, and the whole answer."""
@@ -58,7 +59,7 @@ class SystemReport:
     @classmethod
     def read(cls, data: Path) -> "SystemReport":
         """From the folder of the book's data."""
-        system = json.loads((data / "report.json").read_text(encoding="utf-8"))["system"]
+        system = load_report(data)["system"]
         rows = {
             method: {
                 stage: {int(context): one and Reported(**one) for context, one in cells.items()}

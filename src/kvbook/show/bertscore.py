@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from kvbook.finetune.data import Dialogue
 from kvbook.finetune.score import Comparison, compare
 from kvbook.finetune.score.baseline import rescale
-from kvbook.finetune.score.comparison import show_interval
 from kvbook.finetune.score.gains import NLL, RAW, RESCALED
 from kvbook.results import ResultFile
 from kvbook.show.style import INK, KEPT
 from kvbook.show.tables import table, texts_table
+from kvbook.stats import show_interval
 
 LANGUAGES = {"zh": "Chinese", "en": "English"}
 Curves = Mapping[str, Mapping[int, Sequence[Mapping]]]

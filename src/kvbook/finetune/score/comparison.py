@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from kvbook.errors import ParameterError
-from kvbook.stats import mean_and_interval, paired_interval
+from kvbook.stats import mean_and_interval, paired_interval, show_interval
 
 TIE = 1e-5
 """Scores nearer than this are a tie: what else is in the batch moves a score by less."""
@@ -133,8 +133,3 @@ def forgetting(
         )
         for group in dict.fromkeys(of)
     }
-
-
-def show_interval(mean: float, low: float, high: float, form: str) -> str:
-    """A mean and its interval, for a table."""
-    return f"{mean:{form}} ({low:{form}} to {high:{form}})"

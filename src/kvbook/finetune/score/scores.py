@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from kvbook.finetune.score.bert import BertScores, bertscore
-from kvbook.finetune.score.comparison import show_interval
 from kvbook.finetune.score.scorer import Encoder
 from kvbook.finetune.score.wording import Overlap, distinct_n, length_ratio, overlap
-from kvbook.stats import mean_and_interval
+from kvbook.stats import mean_and_interval, show_interval
 
 
 @dataclass(frozen=True)
