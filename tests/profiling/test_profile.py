@@ -66,6 +66,12 @@ def test_curves_have_the_spread_of_times_and_memory_with_the_weights():
     }
 
 
+def test_a_measurement_comes_back_from_a_results_file():
+    one = measured("snapkv", peak=5)
+    assert Measurement(**one.data()) == one and one.total_bytes == GiB + 5
+    assert measured("snapkv").total_bytes is None
+
+
 def test_a_curve_says_where_memory_was_not_enough_and_nothing_where_nobody_looked():
     done = profiled(measured("h2o", 50), measured("h2o", out_of_memory=True))
     assert done.curves["h2o"]["e2e"] == {50: (1.5, 1.0, 2.0), 100: None}

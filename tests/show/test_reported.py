@@ -27,6 +27,12 @@ def test_costs_are_seconds_and_gigabytes_or_out_of_memory(report):
     assert rows[3] == ["h2o", "prefill", "1.50 s, 9.00 GB", "OOM"]
 
 
+def test_costs_may_name_their_unit_and_lead_to_where_they_are_from(report):
+    rows = cells(show.reported_costs(report, "", " tokens", lambda text: f"[{text}]"))
+    assert rows[0][2:] == ["1,024 tokens", "2,048 tokens"]
+    assert rows[3][2:] == ["[1.50 s, 9.00 GB]", "[OOM]"]
+
+
 def test_decoding_is_what_the_prefill_leaves_of_the_whole(report):
     rows = cells(show.reported_decode(report, ""))
     assert rows[1:] == [["fullkv", "2.50 s", "4.00 s"], ["h2o", "0.00 s", "OOM"]]

@@ -90,20 +90,8 @@ class Profiled:
 
     @property
     def curves(self) -> dict[str, dict[str, dict[int, tuple[float, float, float] | None]]]:
-        """Times, and memory with the weights in GiB, for `kvbook.show.cost_panels`."""
-        curves: dict = {}
-        for one in self.measurements:
-            costs = curves.setdefault(one.method, {"prefill": {}, "e2e": {}, "memory": {}})
-            at = one.context_length
-            if one.out_of_memory:
-                for cost in costs.values():
-                    cost[at] = None
-                continue
-            costs["prefill"][at] = astuple(one.spread("prefill"))
-            costs["e2e"][at] = astuple(one.spread("end_to_end"))
-            if one.peak_bytes is not None:
-                costs["memory"][at] = ((one.peak_bytes + one.weight_bytes) / GiB,) * 3
-        return curves
+        """Of the measurements: `cost_curves`."""
+        return cost_curves(self.measurements)
 
     @property
     def rows(self) -> list[dict[str, str]]:
@@ -139,6 +127,26 @@ class Profiled:
                 for one, paper in zip(self.measurements, self.predictions, strict=True)
             ],
         }
+
+
+def cost_curves(
+    measurements: Sequence[Measurement],
+) -> dict[str, dict[str, dict[int, tuple[float, float, float] | None]]]:
+    """By method, cost and context, for `kvbook.show.cost_panels`: times, median, least and most,
+    and memory with the weights in GiB. None is out of memory."""
+    curves: dict = {}
+    for one in measurements:
+        costs = curves.setdefault(one.method, {"prefill": {}, "e2e": {}, "memory": {}})
+        at = one.context_length
+        if one.out_of_memory:
+            for cost in costs.values():
+                cost[at] = None
+            continue
+        costs["prefill"][at] = astuple(one.spread("prefill"))
+        costs["e2e"][at] = astuple(one.spread("end_to_end"))
+        if one.total_bytes is not None:
+            costs["memory"][at] = (one.total_bytes / GiB,) * 3
+    return curves
 
 
 def kv_agrees(one: Measurement, paper: Prediction) -> bool:

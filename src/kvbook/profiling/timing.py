@@ -74,8 +74,13 @@ class Measurement:
         """The same as a share of another measurement's of the same session, repeat by repeat."""
         return Spread.ratio(getattr(self, what), getattr(other, what))
 
+    @property
+    def total_bytes(self) -> int | None:
+        """The peak with the weights; None where it was not measured."""
+        return None if self.peak_bytes is None else self.peak_bytes + self.weight_bytes
+
     def data(self) -> dict:
-        """Plain values, for a results file."""
+        """Plain values, for a results file; ``Measurement(**data)`` is the way back."""
         return asdict(self)
 
     def row(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "style": ["COLOURS", "INK", "KEPT", "MARKERS", "style"],
-        "tables": ["TAGS", "linked", "rate_table", "table", "tag", "texts_table"],
+        "tables": ["TAGS", "code", "linked", "rate_table", "table", "tag", "texts_table"],
         "text": ["kept_text", "label_text", "source"],
         "maps": ["journey", "kept_map", "needle_maps", "ratio_maps"],
         "curves": [
@@ -141,6 +141,25 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "rescaled_sentence",
             "risen_answers",
             "unrelated_sentence",
+        ],
+        "figure_1": [
+            "costs_table",
+            "figure_1_panels",
+            "gains_table",
+            "order_table",
+            "readings_list",
+            "sources_table",
+            "task_scores_table",
+            "two_notes",
+        ],
+        "runs": [
+            "disk_table",
+            "duration",
+            "facts_table",
+            "folded_facts",
+            "run_facts",
+            "runs_summary",
+            "runs_table",
         ],
     },
 )

@@ -5,25 +5,30 @@ from collections.abc import Mapping
 from IPython.display import HTML
 
 from kvbook.lm.costs import ModelShape, kv_bytes
-from kvbook.show.tables import table
+from kvbook.show.tables import Cell, table
 
 GiB = 2**30
 
 
-def reported_costs(report, caption: str) -> HTML:
+def reported_costs(report, caption: str, unit: str = "", cell: Cell = str) -> HTML:
     """Seconds and gigabytes by method, stage and context.
 
     Parameters
     ----------
     report : kvbook.profiling.reported.SystemReport
         The report's table.
+    unit : str
+        Stands behind a context, where the caption does not say it.
+    cell : callable
+        Makes a number lead to where it is from.
     """
+
+    def text(one) -> str:
+        return f"{one.seconds:.2f} s, {one.gigabytes:.2f} GB" if one else "OOM"
+
     rows = [
         {"method": method, "stage": stage}
-        | {
-            f"{context:,}": f"{one.seconds:.2f} s, {one.gigabytes:.2f} GB" if one else "OOM"
-            for context, one in cells.items()
-        }
+        | {f"{context:,}{unit}": cell(text(one)) for context, one in cells.items()}
         for method, stages in report.rows.items()
         for stage, cells in stages.items()
     ]

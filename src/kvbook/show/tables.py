@@ -1,6 +1,6 @@
 """Tables that say what kind of number they hold: measured here, computed on paper, the report's, a paper's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from IPython.display import HTML
@@ -9,6 +9,8 @@ from markupsafe import Markup, escape
 from kvbook.stats import Rate
 
 Kind = Literal["measured", "computed", "report", "paper"]
+Cell = Callable[[str], str]
+"""Makes a number lead to its page and its file: `linked`, with all but the number given."""
 TAGS = {
     "measured": "measured here",
     "computed": "computed on paper",
@@ -37,6 +39,11 @@ def linked(text: str, page: str, file: str = "", mark: str = "") -> Markup:
     number = Markup('<a href="{}">{}</a>').format(page, text)
     origin = Markup('<sup><a href="{0}" title="{0}">{1}</a></sup>').format(file, mark)
     return number + origin if mark else number
+
+
+def code(words: str) -> Markup:
+    """What is typed, or stands in a file."""
+    return Markup("<code class='kv-code'>{}</code>").format(words)
 
 
 def table(rows: Sequence[Mapping], kind: Kind | None, caption: str = "") -> HTML:

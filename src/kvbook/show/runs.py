@@ -1,0 +1,164 @@
+"""What was run: when, how long, on what, and what it left."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from IPython.display import HTML, Markdown
+from markupsafe import Markup
+
+from kvbook.results import Provenance, ResultFile
+from kvbook.show.tables import TAGS, linked, table
+
+SHORT = {"measured": "measured", "computed": "on paper", "report": "report", "paper": "papers"}
+"""The kinds of number, in a word."""
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def moment(started: str) -> str:
+    """A time of a results file, to the minute; UTC."""
+    return datetime.fromisoformat(started).strftime("%Y-%m-%d %H:%M")
+
+
+def runs_summary(runs: Mapping[str, Provenance], titles: Mapping[str, str]) -> Markdown:
+    """How many of the chapters were run, how long that took, and with what.
+
+    Parameters
+    ----------
+    runs : mapping
+        By chapter.
+    titles : mapping
+        Of all chapters that there are.
+    """
+    if not runs:
+        return Markdown(
+            "**No chapter has been executed beside this page.** `kvbook book` executes all of them first."
+        )
+    total = sum(p.seconds for p in runs.values())
+    slow = max(runs, key=lambda name: runs[name].seconds)
+    missing = [name for name in titles if name not in runs]
+    profiles, models, seeds = (
+        ", ".join(map(str, sorted({getattr(p, what) for p in runs.values()})))
+        for what in ("profile", "model", "seed")
+    )
+    return Markdown(
+        f"**{len(runs)} of {len(titles)} chapters** are behind this copy, all of them together "
+        f"{total / 60:.0f} minutes of running, the longest *{titles[slow]}* with "
+        f"{duration(runs[slow].seconds)}. Profile: {profiles}; model: {models}; seed: {seeds}."
+        + (f" Not executed here: {', '.join(missing)}." if missing else "")
+    )
+
+
+def runs_table(
+    runs: Mapping[str, Provenance], kinds: Mapping[str, Mapping[str, int]], caption: str
+) -> HTML:
+    """A row a chapter.
+
+    Parameters
+    ----------
+    runs : mapping
+        By chapter.
+    kinds : mapping
+        By chapter: how many of its tables hold numbers of which kind.
+    """
+    rows = []
+    for name, p in runs.items():
+        rows.append(
+            {
+                "chapter": linked(name, f"{name}.html"),
+                "executed": f"{datetime.fromisoformat(p.started):%d %b, %H:%M}",
+                "took": duration(p.seconds),
+                "key": linked((p.key or "no key")[:8], f"results/{name}.json"),
+                "tables": _counted(kinds[name], SHORT) or "–",
+            }
+        )
+    return table(rows, None, caption)
+
+
+def _counted(kinds: Mapping[str, int], words: Mapping[str, str]) -> str:
+    return ", ".join(f"{kinds[kind]} {word}" for kind, word in words.items() if kinds.get(kind))
+
+
+def facts_table(title: str, facts: Mapping[str, object], caption: str) -> HTML:
+    """Facts by name; None where there are several."""
+    rows = [
+        {"": key, title: "several, see below" if value is None else value}
+        for key, value in facts.items()
+    ]
+    return table(rows, "measured", caption)
+
+
+def run_facts(
+    p: Provenance, kinds: Mapping[str, int], kept: Sequence[ResultFile] = ()
+) -> dict[str, object]:
+    """All that is known of a run, in the order in which one asks.
+
+    Parameters
+    ----------
+    kinds : mapping
+        How many of its tables hold numbers of which kind.
+    kept : sequence of ResultFile
+        Longer runs of the same chapter.
+    """
+    machine = p.machine
+    facts = {
+        "executed, UTC": moment(p.started),
+        "took": f"{p.seconds:.0f} s, {machine.get('threads', '?')} threads",
+        "profile": p.profile,
+        "model": p.model,
+        "seed": p.seed,
+        "parameters": ", ".join(f"{key}={value}" for key, value in p.parameters.items()),
+        "key": p.key or "none: executed outside the book",
+        "commit": (p.commit or "no repository") + (", with changes" if p.dirty else ""),
+        "machine": f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['os']}",
+        "versions": ", ".join(f"{package} {version}" for package, version in p.versions.items()),
+        "tables": _counted(kinds, TAGS) or "not counted: no notebook beside the results",
+    }
+    for one in kept:
+        origin = one.provenance
+        facts[f"kept: {one.name}"] = (
+            f"{moment(origin.started)}, commit {(origin.commit or 'unknown')[:8]}, {origin.machine['cpu']}"
+        )
+    return facts
+
+
+def folded_facts(facts: Mapping[str, Mapping[str, object]]) -> HTML:
+    """Facts by title, each folded under it."""
+    line = Markup("<tr><td>{}</td><td class='kv-long'>{}</td></tr>")
+    fold = Markup(
+        "<details class='kv-fold'><summary>{}</summary><table class='kv-table'><tbody>{}</tbody></table></details>"
+    )
+    parts = [
+        fold.format(title, Markup("").join(line.format(*one) for one in of.items()))
+        for title, of in facts.items()
+    ]
+    return HTML("".join(parts))
+
+
+def disk_table(
+    rows: Sequence[tuple[str, str, int]], made: Sequence[tuple[str, str, int]], caption: str
+) -> HTML:
+    """What is on the disk: what was fetched, in GB, and what was made, in MB.
+
+    Parameters
+    ----------
+    rows, made : sequence of (str, str, int)
+        What it is, where, and its bytes.
+    """
+    sizes = [
+        *((*one, 1e9, "GB", "once") for one in rows),
+        *((*one, 1e6, "MB", "–") for one in made),
+    ]
+    shown = [
+        {
+            "what": what,
+            "where": where,
+            "on the disk": f"{size / unit:.1f} {name}",
+            "fetched": fetched,
+        }
+        for what, where, size, unit, name, fetched in sizes
+    ]
+    return table(shown, "measured", caption)
