@@ -127,6 +127,34 @@ def test_keeping_one_chapter_leaves_the_others(kept):
     assert set(expected.load_kept()) == {"h2o", "snapkv"}
 
 
+def test_a_row_has_what_is_kept_and_what_a_run_found(kept):
+    compared = expected.compare({"snapkv": run(DATA | {"kv_bytes": 104})})
+    rows = expected.rows("snapkv", compared)
+    assert [row["value"] for row in rows] == ["bytes", "found", "share"]
+    first = rows[0]
+    assert (first["expected"], first["this copy"], first[""]) == ("100", "104", "near")
+    assert (first["within"], first["kind"]) == ("5%", "bytes")
+    assert rows[2]["path"] == (
+        "<code class='kv-code'>parts/fast/*</code> over <code class='kv-code'>parts/full/*</code>"
+    )
+
+
+def test_a_row_without_a_run_has_a_dash(kept):
+    row = expected.rows("snapkv", [])[0]
+    assert (row["expected"], row["this copy"], row[""]) == ("100", "–", "–")
+
+
+def test_the_origin_of_kept_values_says_when_and_on_what(kept):
+    saved = expected.load_kept()
+    saved["snapkv"]["provenance"]["machine"] = {"cpu": "C", "threads": 2}
+    results.save("reproduce", saved, directory=kept.parent)
+    told = expected.origin("snapkv", expected.compare({"snapkv": run(budget=32)}))
+    assert told == (
+        "expected: 2026-01-01, m, C, threads: 2, commit unknown; this copy: other parameters: budget=32"
+    )
+    assert expected.origin("h2o", []) == "no expected values are kept yet"
+
+
 def test_the_command_of_a_run_has_what_differs_from_its_profile():
     one = run(budget=32, chunk=None, windows=[4, 8], pooling="avg")
     assert expected.command(one) == (

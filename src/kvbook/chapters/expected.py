@@ -3,19 +3,20 @@ why not nearer."""
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
 import dpath
+from markupsafe import Markup
 
 from kvbook import results
 from kvbook.chapters.registry import CHAPTERS, PROFILES, resolve_parameters
 from kvbook.errors import ParameterError, ResultError
-from kvbook.places import place
 from kvbook.results import ResultFile
+from kvbook.show import code
 
 Kind = Literal["count", "bytes", "rounding", "training", "clock"]
 KINDS: dict[Kind, str] = {
@@ -278,7 +279,7 @@ def find_runs(folder: Path) -> dict[str, ResultFile]:
 
 def load_kept() -> dict[str, Any]:
     """What `keep` wrote down, by chapter: ``provenance``, and ``values`` by label."""
-    kept = results.find("reproduce", place("data") / "results")
+    kept = results.find("reproduce", results.kept_dir())
     return kept.data if kept else {}
 
 
@@ -328,7 +329,7 @@ def keep(runs: Mapping[str, ResultFile]) -> Path:
         run = runs[chapter]
         values = {one.label: one.read(run.data) for one in EXPECTED if one.chapter == chapter}
         kept[chapter] = {"provenance": run.provenance.model_dump(), "values": values}
-    return results.save("reproduce", kept, directory=place("data") / "results")
+    return results.save("reproduce", kept, directory=results.kept_dir())
 
 
 def show(value: float | None) -> str:
@@ -354,3 +355,45 @@ def command(run: ResultFile) -> str:
             text = value if isinstance(value, str) else json.dumps(value)
             words += ["-p", shlex.quote(f"{name}={'none' if value is None else text}")]
     return " ".join(words)
+
+
+def rows(chapter: str, compared: Sequence[Compared]) -> list[dict[str, str]]:
+    """A chapter's values for `kvbook.show.table`: what is kept, and what a run found.
+
+    Parameters
+    ----------
+    compared : sequence of Compared
+        What `compare` gave; without this chapter's, nothing was found.
+    """
+    kept = load_kept().get(chapter, {}).get("values", {})
+    found = {one.expected: one for one in compared}
+    shown = []
+    for one in (one for one in EXPECTED if one.chapter == chapter):
+        ours = found.get(one)
+        state = ours.state if ours else "not compared"
+        shown.append(
+            {
+                "value": one.label,
+                "expected": show(kept.get(one.label)),
+                "this copy": show(ours.found if ours else None),
+                "": "–" if state == "not compared" else state,
+                "within": within(one),
+                "kind": one.kind,
+                "path": code(one.path) + (Markup(" over ") + code(one.over) if one.over else ""),
+            }
+        )
+    return shown
+
+
+def origin(chapter: str, compared: Sequence[Compared]) -> str:
+    """Where a chapter's kept values are from, and why some cannot be compared, in words."""
+    if chapter not in (kept := load_kept()):
+        return "no expected values are kept yet"
+    p = kept[chapter]["provenance"]
+    told = (
+        f"expected: {p['started'][:10]}, {p['model']}, {p['machine']['cpu']}, threads: "
+        f"{p['machine'].get('threads', 'unknown')}, commit {(p['commit'] or 'unknown')[:8]}"
+    )
+    of = [one for one in compared if one.expected.chapter == chapter]
+    reasons = "; ".join(dict.fromkeys(one.reason for one in of if one.reason))
+    return told + (f"; this copy: {reasons}" if reasons else "")

@@ -502,6 +502,8 @@ CHAPTERS: dict[str, Chapter] = {
     )
 }
 """All of them; `PAGES_ABOUT` come last."""
+CONTENT = tuple(CHAPTERS)
+"""The chapters that `PAGES_ABOUT` are about."""
 PAGES_ABOUT = {
     "conclusions": "What this edition shows, and what it cannot",
     "reproduce": "Reproduce this",
@@ -514,7 +516,7 @@ CHAPTERS |= {
         title,
         ChapterParameters,
         {"smoke": _TINY, "gpu": _GPU},
-        after=tuple(CHAPTERS),
+        after=CONTENT,
     )
     for name, title in PAGES_ABOUT.items()
 }

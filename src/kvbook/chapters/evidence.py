@@ -1,0 +1,143 @@
+"""The numbers behind the sentences of the last page: a sentence of each chapter's results."""
+
+from collections.abc import Callable, Mapping
+from statistics import fmean
+from typing import Any
+
+from kvbook.chapters.figure_1.shares import TIMES, read_measurements, time_shares
+
+Data = Mapping[str, Any]
+"""The ``data`` of a results file."""
+
+
+def ends(data: Data) -> str:
+    """StreamingLLM at its largest budget, and full KV."""
+    needle = data["needle"]
+    budgets = {int(label.rpartition("=")[2]): label for label in needle if label != "fullkv"}
+    label = budgets[max(budgets)]
+    found = needle[label]
+    return (
+        f"{sum(found)} of {len(found)} needles with {label.partition(' ')[2].replace('=', ' ')}, "
+        f"{sum(needle['fullkv'])} with the full cache."
+    )
+
+
+def second_question(data: Data) -> str:
+    """What SnapKV still knows when another question comes."""
+    told = (
+        f"{sum(hits)} of {len(hits)} times ({name})"
+        for name, hits in data["second_question"].items()
+    )
+    return f"a second question in the next turn was answered {', '.join(told)}."
+
+
+def cut(data: Data) -> str:
+    """FastKV, cut after one layer or another."""
+    told = (f"{layer}: {sum(hits)} of {len(hits)}" for layer, hits in data["by_layer"].items())
+    return f"FastKV, cut after layer {', '.join(told)}."
+
+
+def evicted(data: Data, budget: int = 256) -> str:
+    """Facts that were told longer ago than a budget reaches back; empty where there are none."""
+    runs = ("fullkv", f"streamingllm, budget {budget}", f"summarykv extractive, budget {budget}")
+    early = {
+        name: [fact["found"] for fact in one["facts"] if fact["ago"] > budget]
+        for name, one in data["recall"].items()
+        if name in runs
+    }
+    told = [f"{name} {sum(hits)} of {len(hits)}" for name, hits in early.items() if hits]
+    return f"facts told more than {budget} tokens ago: {'; '.join(told)}." if told else ""
+
+
+def nearest(data: Data) -> str:
+    """The methods nearest to full KV and farthest from it, at the least budget that all have."""
+    near = {
+        method: {int(budget): fmean(one["kl"] for one in rows) for budget, rows in by.items()}
+        for method, by in data["fidelity"].items()
+    }
+    budget = min(set.intersection(*(set(by) for by in near.values())))
+    order = sorted(near, key=lambda method: near[method][budget])
+    first, last = order[0], order[-1]
+    return (
+        f"at {budget} entries, the divergence from full KV is least for {first} "
+        f"({near[first][budget]:.2f} nats) and most for {last} ({near[last][budget]:.2f})."
+    )
+
+
+def prefill(data: Data) -> str:
+    """The prefill of three methods, to FullKV's; empty where none was measured beside it."""
+    methods = ("snapkv", "gemfilter", "fastkv")
+    context, shares = time_shares(read_measurements(data, ["fullkv", *methods]))
+    told = [f"{name} {shares[name][TIMES['prefill']][0]:.2f}" for name in methods if name in shares]
+    return f"{', '.join(told)} times FullKV's prefill at {context:,} tokens." if told else ""
+
+
+def form(data: Data) -> str:
+    """What the training learned, and what it forgot."""
+    (_, first), *_, (_, last) = data["held_out_losses"]
+    told = ", ".join(f"{name} {one['gain']:+.2f} nats" for name, one in data["forgetting"].items())
+    return (
+        f"held-out loss {first:.2f} to {last:.2f} nats a token in {data['steps']} steps; "
+        f"general answers {told} (positive is better)."
+    )
+
+
+def floor(data: Data) -> str:
+    """Where BERTScore begins, and what it does not see."""
+    raw, damaged = data["gains"]["BERTScore F1, raw"], data["damaged"]
+    return (
+        f"F1 {raw['before']:.3f} to {raw['after']:.3f} ({raw['gain']:+.3f}, interval "
+        f"{raw['low']:+.3f} to {raw['high']:+.3f}), while answers to other questions score "
+        f"{fmean(data['unrelated']):.3f}; ten times the dose scores "
+        f"{damaged['ten times the dose']['raw']:.3f}, the right answer in other words "
+        f"{damaged['the same in other words']['raw']:.3f}."
+    )
+
+
+EVIDENCE: dict[str, tuple[str, Callable[[Data], str]]] = {
+    "Keeping the ends": ("streamingllm", ends),
+    "The question knows": ("snapkv", second_question),
+    "What is cut from the reading": ("fastkv", cut),
+    "Evicted need not mean lost": ("summarykv", evicted),
+    "Ask a small model": ("evaluation", nearest),
+    "Prefill is bound by operations": ("profiling", prefill),
+    "Form first": ("bertscore", form),
+    "A floor and a blind side": ("bertscore", floor),
+}
+"""By sentence: the chapter whose results stand behind it, and what they say."""
+
+
+def find_evidence(data: Mapping[str, Data]) -> dict[str, str]:
+    """By sentence: the numbers behind it, where there are any.
+
+    Parameters
+    ----------
+    data : mapping
+        By chapter; those without results are missing.
+    """
+    found = {
+        sentence: say(data[chapter])
+        for sentence, (chapter, say) in EVIDENCE.items()
+        if chapter in data
+    }
+    return {sentence: told for sentence, told in found.items() if told}
+
+
+def needles_found(data: Mapping[str, Data]) -> list[tuple[str, str, list[bool]]]:
+    """Method, budget and hits of every method in its own chapter; full KV's, of the first of
+    them, with a dash for its budget, before all.
+
+    Parameters
+    ----------
+    data : mapping
+        By chapter; a label of its ``needle`` is ``"<method> budget=<budget>"``.
+    """
+    found: list[tuple[str, str, list[bool]]] = []
+    for chapter, one in data.items():
+        for label, hits in one.get("needle", {}).items():
+            method, _, budget = label.partition(" budget=")
+            if label == "fullkv" and not found:
+                found.append((label, "–", hits))
+            elif method == chapter and budget:
+                found.append((method, budget, hits))
+    return found

@@ -1,0 +1,89 @@
+"""The sentences of the last page say the numbers that they were made from."""
+
+import pytest
+
+from kvbook.chapters import evidence
+from kvbook.profiling.timing import Measurement
+
+
+def prefill(method, *seconds):
+    return Measurement(method, 1024, 4, prefill=seconds, end_to_end=seconds).data()
+
+
+FACTS = [{"ago": 300, "found": True}, {"ago": 300, "found": False}, {"ago": 10, "found": True}]
+TUNED = {
+    "held_out_losses": [[0, 3.0], [20, 2.5], [40, 2.0]],
+    "steps": 40,
+    "forgetting": {"essays": {"gain": -0.1}},
+    "gains": {
+        "BERTScore F1, raw": {"before": 0.8, "after": 0.85, "gain": 0.05, "low": 0.01, "high": 0.09}
+    },
+    "unrelated": [0.7, 0.8],
+    "damaged": {"ten times the dose": {"raw": 0.99}, "the same in other words": {"raw": 0.9}},
+}
+DATA = {
+    "streamingllm": {
+        "needle": {
+            "fullkv": [True, True],
+            "streamingllm budget=64": [True, True],
+            "streamingllm budget=128": [True, False],
+        }
+    },
+    "snapkv": {"second_question": {"fullkv": [True, True], "snapkv": [False, True]}},
+    "fastkv": {"by_layer": {"9": [True, False], "14": [True, True]}},
+    "summarykv": {"recall": {"fullkv": {"facts": FACTS}, "another": {"facts": FACTS}}},
+    "evaluation": {
+        "fidelity": {
+            "h2o": {"64": [{"kl": 0.5}, {"kl": 1.5}], "128": [{"kl": 0.1}]},
+            "snapkv": {"64": [{"kl": 0.25}]},
+        }
+    },
+    "profiling": {
+        "measurements": [prefill("fullkv", 1, 2), prefill("fastkv", 0.5, 1), prefill("own", 1, 1)]
+    },
+    "bertscore": TUNED,
+}
+TOLD = {
+    "Keeping the ends": "1 of 2 needles with budget 128, 2 with the full cache.",
+    "The question knows": "a second question in the next turn was answered 2 of 2 times (fullkv), "
+    "1 of 2 times (snapkv).",
+    "What is cut from the reading": "FastKV, cut after layer 9: 1 of 2, 14: 2 of 2.",
+    "Evicted need not mean lost": "facts told more than 256 tokens ago: fullkv 1 of 2.",
+    "Ask a small model": "at 64 entries, the divergence from full KV is least for snapkv (0.25 nats) "
+    "and most for h2o (1.00).",
+    "Prefill is bound by operations": "fastkv 0.50 times FullKV's prefill at 1,024 tokens.",
+    "Form first": "held-out loss 3.00 to 2.00 nats a token in 40 steps; general answers essays "
+    "-0.10 nats (positive is better).",
+    "A floor and a blind side": "F1 0.800 to 0.850 (+0.050, interval +0.010 to +0.090), while answers "
+    "to other questions score 0.750; ten times the dose scores 0.990, the right answer in other "
+    "words 0.900.",
+}
+
+
+@pytest.mark.parametrize("sentence", TOLD)
+def test_a_sentence_says_its_chapters_numbers(sentence):
+    assert evidence.find_evidence(DATA)[sentence] == TOLD[sentence]
+
+
+def test_every_sentence_has_its_numbers_in_the_order_of_the_page():
+    assert list(evidence.find_evidence(DATA)) == list(evidence.EVIDENCE) == list(TOLD)
+
+
+def test_a_chapter_without_results_or_without_such_numbers_says_nothing():
+    young = [{"ago": 10, "found": True}]
+    alone = {"measurements": [prefill("fullkv", 1)]}
+    data = {"summarykv": {"recall": {"fullkv": {"facts": young}}}, "profiling": alone}
+    assert evidence.find_evidence(data) == {}
+
+
+def test_needles_are_those_of_each_method_in_its_own_chapter_behind_full_kv():
+    data = {
+        "profiling": {},
+        "snapkv": {"needle": {"fullkv": [True], "snapkv budget=64": [False]}},
+        "h2o": {"needle": {"fullkv": [False], "h2o budget=0.5": [True], "snapkv budget=9": [True]}},
+    }
+    assert evidence.needles_found(data) == [
+        ("fullkv", "–", [True]),
+        ("snapkv", "64", [False]),
+        ("h2o", "0.5", [True]),
+    ]
