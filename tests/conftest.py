@@ -1,5 +1,6 @@
 """Tiny random models that every test can afford: 8 query heads, 2 KV heads, 3 layers, float32."""
 
+import dataclasses
 import signal
 
 import pytest
@@ -16,7 +17,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from kvbook.methods import CATALOGUE, PublishedH2O, create_method
+from kvbook.methods import CATALOGUE, METHODS, PublishedH2O, create_method
 
 # started in the background of a script, a process ignores Ctrl-C, and so would those of the tests
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,6 +41,13 @@ FAMILIES = {
     "qwen3": (Qwen3ForCausalLM, Qwen3Config, {}),
     "mistral": (MistralForCausalLM, MistralConfig, {"sliding_window": None}),
 }
+
+BUDGETED = [
+    name
+    for name in METHODS
+    if "budget" in {one.name for one in dataclasses.fields(CATALOGUE[name])}
+    and name != "summarykv"  # it writes: it has tests of its own
+]
 
 
 def make_model(family, **changes):

@@ -17,7 +17,8 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from kvbook.chapters.execute import _this_interpreter
-from kvbook.chapters.registry import get_chapter, resolve_parameters
+from kvbook.chapters.registry import get_chapter
+from kvbook.chapters.resolve import resolve_parameters
 from kvbook.places import place
 
 LESS = {

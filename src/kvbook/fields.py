@@ -1,11 +1,13 @@
 """What a parameter may be, for methods, chapters and trainings alike."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
 Budget = Count | Annotated[float, Field(gt=0, le=1)]
 """An int is a number of tokens, a float in (0, 1] a fraction of the prompt."""
 
@@ -18,3 +20,7 @@ def _odd(kernel: int) -> int:
 
 Kernel = Annotated[int, Field(ge=1), AfterValidator(_odd)]
 """Width of a pooling."""
+
+Pooling = Literal["max", "avg"]
+Reduction = Literal["mean", "max", "sum"]
+"""How a group of query heads becomes one KV head."""

@@ -226,7 +226,7 @@ def test_the_key_is_of_package_data_and_lock(file, counts, tmp_path, monkeypatch
         write_whole(tmp_path / name, "1")
     monkeypatch.setenv("KVBOOK_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(execute, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(execute, "__file__", str(tmp_path / "src" / "execute.py"))
+    monkeypatch.setattr(execute, "PACKAGE", tmp_path / "src")
     before = inputs_key(get_chapter("status"), {})
     write_whole(tmp_path / file, "2")
     assert (inputs_key(get_chapter("status"), {}) != before) is counts

@@ -5,7 +5,8 @@ import pytest
 from kvbook import results
 from kvbook.chapters import expected
 from kvbook.chapters.expected import EXPECTED, Expected
-from kvbook.chapters.registry import CHAPTERS, resolve_parameters
+from kvbook.chapters.registry import CHAPTERS
+from kvbook.chapters.resolve import resolve_parameters
 from kvbook.errors import ParameterError, ResultError
 from kvbook.files import write_whole
 from kvbook.results import Provenance, ResultFile

@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from papermill.parameterize import parameterize_notebook
+from pydantic import ValidationError
 
-from kvbook.chapters.registry import CHAPTERS, resolve_parameters
+from kvbook.chapters.parameters import Needled, choose_methods, of_method
+from kvbook.chapters.registry import CHAPTERS
+from kvbook.chapters.resolve import resolve_parameters
 from kvbook.errors import ParameterError
+from kvbook.methods import METHODS
 
 SIMPLE = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 VALUES = SIMPLE | st.lists(SIMPLE, max_size=3)
@@ -33,6 +37,28 @@ def outcome(chapter, given):
         return resolve_parameters(chapter, "laptop", given)
     except ParameterError as error:
         return str(error)
+
+
+def test_a_methods_chapter_has_the_methods_parameters_and_its_own():
+    @of_method("snapkv", window=2)
+    class Own(Needled):
+        extra: int = 1
+
+    base, own = Needled().model_dump(), Own().model_dump()
+    assert own == base | {"window": 2, "kernel": 7, "pooling": "max", "gqa": "mean", "extra": 1}
+    assert list(own)[-5:] == ["window", "kernel", "pooling", "gqa", "extra"]
+    with pytest.raises(ValidationError, match="odd"):
+        Own(kernel=4)
+
+
+def test_another_default_for_what_the_method_has_not_is_found():
+    with pytest.raises(KeyError, match="windw"):
+        of_method("snapkv", windw=2)(Needled)
+
+
+def test_fullkv_is_chosen_with_others_and_all_but_summarykv_without():
+    assert choose_methods(["snapkv", "fullkv", "snapkv"]) == ["fullkv", "snapkv"]
+    assert (*choose_methods(None), "summarykv") == METHODS
 
 
 @settings(max_examples=400, deadline=None)

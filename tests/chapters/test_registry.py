@@ -12,8 +12,10 @@ from kvbook import show
 from kvbook.chapters.registry import (
     CHAPTERS,
     PROFILES,
-    describe_parameters,
     get_chapter,
+)
+from kvbook.chapters.resolve import (
+    describe_parameters,
     notebook_parameters,
     parameter_rows,
     resolve_parameters,
@@ -98,11 +100,11 @@ def test_wrong_parameters_are_refused_with_the_valid_ones(overrides, says):
 
 
 def test_the_evaluation_knows_all_methods_and_tasks():
-    from kvbook.commands.evaluate import METHODS
+    from kvbook.methods import METHODS
     from kvbook.tasks.longbench import TASKS
 
-    defaults = get_chapter("evaluation").defaults()
-    assert (*defaults["methods"], "summarykv") == METHODS and defaults["tasks"] == list(TASKS)
+    given = resolve_parameters(get_chapter("evaluation"))
+    assert (*given["methods"], "summarykv") == METHODS and given["tasks"] == list(TASKS)
     assert resolve_parameters(get_chapter("evaluation"), "laptop", {"methods": '["summarykv"]'})
     with pytest.raises(ParameterError, match="methods"):
         resolve_parameters(get_chapter("evaluation"), "laptop", {"methods": '["snapkvx"]'})
@@ -125,8 +127,9 @@ def test_an_unknown_profile_is_refused():
 
 def test_the_description_has_types_defaults_and_meanings():
     text = describe_parameters(get_chapter("snapkv"))
-    assert "window: int from 1 = 8 - last queries, which vote" in text
-    assert "pooling: max | avg = max - how neighbours share votes" in text
+    assert "window: int from 1 = 8 - the last queries, which vote" in text
+    assert "pooling: max | avg = max - how a position takes on its neighbours' votes" in text
+    assert "kernels: list of int from 1 = [3, 5, 7] - kernels to compare" in text
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -32,7 +32,7 @@ def test_run_shows_the_parameters_of_a_chapter():
     asked = kvbook(
         "run", "snapkv", "--profile", "smoke", "--help", env=os.environ | {"COLUMNS": "120"}
     )
-    assert re.search(r"window +int from 1 +8 +last queries, which vote", asked.stdout)
+    assert re.search(r"window +int from 1 +8 +the last queries, which vote", asked.stdout)
     assert re.search(r"needles +int from 2 +2 +prompts with a needle", asked.stdout)  # smoke's
 
 

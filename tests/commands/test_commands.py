@@ -7,7 +7,8 @@ import pytest
 import typer
 from pages import PAGES, markdown, pages
 
-from kvbook.chapters.registry import get_chapter, resolve_parameters
+from kvbook.chapters.registry import get_chapter
+from kvbook.chapters.resolve import resolve_parameters
 from kvbook.commands import cli
 from kvbook.places import REPOSITORY
 

@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 
 from kvbook import load_model, results
 from kvbook.chapters.execute import run_chapter
-from kvbook.chapters.registry import CHAPTERS, notebook_parameters, resolve_parameters
+from kvbook.chapters.registry import CHAPTERS
+from kvbook.chapters.resolve import notebook_parameters, resolve_parameters
 from kvbook.chat import Chat
 from kvbook.chat.saved import FORMAT
 from kvbook.errors import ModelError, ParameterError, ResultError

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import continue_greedily, prompt_of
+from conftest import BUDGETED, continue_greedily, prompt_of
 
 from kvbook import create_method
 from kvbook.engine.attention import received
@@ -12,7 +12,6 @@ from kvbook.errors import ParameterError, UnsupportedError
 from kvbook.methods import H2O, PublishedH2O
 from kvbook.methods.pyramidinfer import build_pyramid, solve_pyramid
 
-BUDGETED = ["streamingllm", "snapkv", "h2o", "pyramidinfer", "gemfilter", "fastkv"]
 OWN = {"pyramidinfer": {"min_length": 2}}
 
 

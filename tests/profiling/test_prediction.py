@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from conftest import make_method, make_model, prompt_of
+from conftest import BUDGETED, make_method, make_model, prompt_of
 from live import LiveBytes
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -23,15 +23,12 @@ from kvbook.profiling.plan import REQUEST_TOKENS, Plan, plan, whole
 from kvbook.profiling.prediction import Cost
 
 N = 150
-METHODS = {
-    "fullkv": dict(),
-    "streamingllm": dict(budget=40),
+CASES = {"fullkv": dict()} | {name: dict(budget=40) for name in BUDGETED}
+CASES |= {
     "streamingllm in chunks": dict(budget=40, chunk=33),
     "snapkv": dict(budget=40, window=8),
-    "h2o": dict(budget=40),
     "h2o_published": dict(budget=40),
     "pyramidinfer": dict(min_length=8),
-    "gemfilter": dict(budget=40),
     "fastkv": dict(budget=40, tsp_length=60),
     "fastkv at the first layer": dict(budget=0.1, tsp_layer=0),
     "fastkv that propagates all": dict(budget=40, tsp_length=1.0),
@@ -55,7 +52,7 @@ def test_weights_are_those_of_the_model(families, family):
     assert paper.weight_bytes == sum(p.nbytes for p in model.parameters())
 
 
-@pytest.mark.parametrize("name, parameters", METHODS.items())
+@pytest.mark.parametrize("name, parameters", CASES.items())
 def test_cache_bytes_are_those_of_the_tensors(model, name, parameters):
     method = make(name, parameters)
     paper = predict(model.config, method, N, 1, dtype=torch.float32)
@@ -65,7 +62,7 @@ def test_cache_bytes_are_those_of_the_tensors(model, name, parameters):
     assert run.kv_bytes_peak == paper.kv_bytes_peak
 
 
-@pytest.mark.parametrize("name, parameters", METHODS.items())
+@pytest.mark.parametrize("name, parameters", CASES.items())
 def test_decoding_grows_the_cache_as_predicted(model, name, parameters):
     method = make(name, parameters)
     paper = predict(model.config, method, N, 9, dtype=torch.float32)
@@ -85,7 +82,7 @@ def test_summarykv_grows_up_to_its_budget(model, budget):
     assert run.kv_lengths == [layer.keeps + steps.added(8) for layer in steps.layers]
 
 
-@pytest.mark.parametrize("name, parameters", METHODS.items())
+@pytest.mark.parametrize("name, parameters", CASES.items())
 def test_prefill_operations_equal_the_counter_of_pytorch(model, name, parameters):
     """The counter sees the whole square of fused attention, the model only what is not masked."""
     method = make(name, parameters)
@@ -158,7 +155,7 @@ def test_a_summary_that_is_written_costs_its_decoding_and_its_memory(llama):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     "name, parameters",
-    {name: METHODS[name] for name in METHODS if "chunks" not in name}.items(),
+    {name: CASES[name] for name in CASES if "chunks" not in name}.items(),
 )
 def test_the_peak_is_that_of_live_tensors(name, parameters, dtype):
     """Within a tenth, with the two hidden states that transformers' frames hold."""
@@ -318,5 +315,5 @@ def test_a_plan_of_your_own_is_used(llama):
 
 
 def test_one_token_can_be_predicted(llama):
-    for name, parameters in METHODS.items():
+    for name, parameters in CASES.items():
         assert predict(llama.config, make(name, parameters), 1, 1).prefill.flops > 0

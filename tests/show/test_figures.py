@@ -56,9 +56,11 @@ def test_the_journey_has_the_first_pass_then_what_was_read_and_what_was_kept():
 
 
 def test_all_methods_have_their_colour_and_mark():
-    from kvbook.methods import CATALOGUE
+    from kvbook.methods import METHODS
 
-    assert set(CATALOGUE) <= set(show.COLOURS) and set(CATALOGUE) <= set(show.MARKERS)
+    assert set(METHODS) <= set(show.COLOURS) and set(METHODS) <= set(show.MARKERS)
+    looks = {(show.COLOURS[name], show.MARKERS[name]) for name in METHODS}
+    assert len(looks) == len(METHODS)
 
 
 def test_a_character_in_several_tokens_stands_over_their_bytes():

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from kvbook import create_method, load_model
-from kvbook.commands.evaluate import METHODS, evaluate_grid, make_grid, table_rows
+from kvbook.commands.evaluate import evaluate_grid, make_grid, table_rows
 from kvbook.errors import ParameterError
-from kvbook.methods import Method
+from kvbook.methods import METHODS, Method
 from kvbook.tasks.evaluation import FirstLine, evaluate, generate, summarise
 from kvbook.tasks.header import describe
 from kvbook.tasks.longbench import Benchmark

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from kvbook import create_method, load_model
-from kvbook.commands.evaluate import METHODS, make_grid
-from kvbook.methods import Method
+from kvbook.commands.evaluate import make_grid
+from kvbook.methods import METHODS, Method
 from kvbook.tasks.fidelity import agreements, make_probes, measure_fidelity
 
 TASKS = ("lcc", "2wikimqa")

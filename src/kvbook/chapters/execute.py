@@ -16,7 +16,8 @@ from pathlib import Path
 
 import nbformat
 
-from kvbook.chapters.registry import Chapter, get_chapter, resolve_parameters
+from kvbook.chapters.registry import Chapter, get_chapter
+from kvbook.chapters.resolve import resolve_parameters
 from kvbook.errors import ExecutionError, ParameterError
 from kvbook.files import check_writable, write_whole
 from kvbook.places import PACKAGE, REPOSITORY, place
@@ -167,7 +168,7 @@ def inputs_key(chapter: Chapter, parameters: dict) -> str:
     Parameters
     ----------
     parameters : dict
-        As `kvbook.chapters.registry.resolve_parameters` gives them.
+        As `kvbook.chapters.resolve.resolve_parameters` gives them.
     """
     package, data = PACKAGE, place("data")
     files = {f"package/{path.relative_to(package)}": path for path in package.rglob("*.py")}

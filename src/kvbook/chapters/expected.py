@@ -13,7 +13,8 @@ import dpath
 from markupsafe import Markup
 
 from kvbook import results
-from kvbook.chapters.registry import CHAPTERS, PROFILES, resolve_parameters
+from kvbook.chapters.registry import CHAPTERS, PROFILES
+from kvbook.chapters.resolve import resolve_parameters
 from kvbook.errors import ParameterError, ResultError
 from kvbook.results import ResultFile
 from kvbook.show import code

@@ -87,7 +87,8 @@ def run(
 ) -> None:
     """Re-execute one chapter with your own parameters."""
     from kvbook.chapters.execute import run_chapter
-    from kvbook.chapters.registry import CHAPTERS, get_chapter, parameter_rows
+    from kvbook.chapters.registry import CHAPTERS, get_chapter
+    from kvbook.chapters.resolve import parameter_rows
 
     if wants_help:
         rows = [{"chapter": one.name, "title": one.title} for one in CHAPTERS.values()]

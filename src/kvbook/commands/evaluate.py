@@ -12,16 +12,11 @@ from tqdm import tqdm
 from kvbook.errors import ParameterError
 from kvbook.files import check_writable
 from kvbook.lm.models import load_model
-from kvbook.methods import CATALOGUE, Method, create_method
+from kvbook.methods import CATALOGUE, METHODS, Method, create_method
 from kvbook.results import save
 from kvbook.tasks.evaluation import TaskResult, evaluate, say
 from kvbook.tasks.header import describe_method
 from kvbook.tasks.longbench import TASKS, Benchmark, task_named
-
-METHODS = (
-    "fullkv", "streamingllm", "snapkv", "h2o", "pyramidinfer", "gemfilter", "fastkv", "summarykv",
-)  # fmt: skip
-"""The book's methods, in its order."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from contextlib import AbstractContextManager
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from kvbook.engine.attach import attach
 from kvbook.engine.run import Run
 from kvbook.errors import ParameterError
+from kvbook.fields import Pooling, Reduction
 
-Pooling = Literal["max", "avg"]
-Reduction = Literal["mean", "max", "sum"]
 STRICT = ConfigDict(strict=True, extra="forbid")
 
 CATALOGUE: dict[str, type["Method"]] = {}
@@ -51,8 +50,7 @@ def create_method(name: str, **parameters) -> Method:
     Parameters
     ----------
     name : str
-        ``"fullkv"``, ``"streamingllm"``, ``"snapkv"``, ``"h2o"``, ``"pyramidinfer"``,
-        ``"gemfilter"``, ``"fastkv"``, ``"summarykv"``, or the ``name`` of a subclass of
+        One of `kvbook.methods.METHODS`, such as ``"snapkv"``, or the ``name`` of a subclass of
         `Method` of your own.
     **parameters
         The method's own, as its class documents them.

@@ -7,11 +7,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from kvbook.engine.seen import Seen
-from kvbook.fields import Budget, Count, Kernel, Natural
+from kvbook.fields import Budget, Count, Kernel, Natural, Pooling
 from kvbook.methods.base import (
     STRICT,
     Method,
-    Pooling,
     check_layer,
     last_indices,
     resolve_budget,
@@ -33,11 +32,15 @@ class FastKV(Method):
         fraction of the prompt.
     tsp_layer : int, optional
         The layer, from 0, after which the hidden states are cut (token-selective
-        propagation). None is the last of the first half: 15 of 32, as in the paper.
+        propagation); none: the last of the first half, which is 15 of 32, as in the paper.
     tsp_length : int or float
         Tokens that go deeper, never fewer than the budget; or a fraction of the prompt.
-    window, kernel, pooling
-        As for `SnapKV`; the votes of a group are summed.
+    window : int
+        The last queries, which vote, as for `SnapKV`; the votes of a group are summed.
+    kernel : int
+        Odd width of the pooling over positions.
+    pooling : {"max", "avg"}
+        How a position takes on its neighbours' votes.
 
     References
     ----------

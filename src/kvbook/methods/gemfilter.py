@@ -20,8 +20,8 @@ class GemFilter(Method):
     budget : int or float
         Prompt tokens that are prefilled; or a fraction of the prompt.
     filter_layer : int, optional
-        The layer, from 0, whose attention chooses. None is at 40 % of the depth: 13 of 32,
-        as in the paper.
+        The layer, from 0, whose attention chooses; none: at 40 % of the depth, which is 13 of
+        32, as in the paper.
     kernel : int
         Odd width of the average pooling over positions.
 

@@ -8,11 +8,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from kvbook.engine.seen import Seen
-from kvbook.fields import Budget, Natural
+from kvbook.fields import Budget, Natural, Reduction
 from kvbook.methods.base import (
     STRICT,
     Method,
-    Reduction,
     last_indices,
     reduce_group,
     resolve_budget,
@@ -32,8 +31,8 @@ class H2O(Method):
         Entries a layer keeps per KV head, the recent ones included; or a fraction of the
         prompt. A prompt that fits is never cut, nor is its answer.
     recent : int, optional
-        Last entries that always stay: the newest have had no time to collect attention.
-        None is half the budget, as in the paper.
+        Last entries that always stay; none: half the budget, as in the paper. The newest have
+        had no time to collect attention.
     gqa : {"mean", "max", "sum"}
         How the sums of a group's query heads become one for their KV head.
 

@@ -3,19 +3,17 @@
 import math
 from dataclasses import dataclass as plain_dataclass
 from functools import lru_cache
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from kvbook.engine.attention import received
 from kvbook.engine.seen import Seen
-from kvbook.fields import Budget, Natural
+from kvbook.fields import Budget, Natural, Positive, Share
 from kvbook.methods.base import STRICT, Method, resolve_budget, top_indices
 
-Share = Annotated[float, Field(ge=0, le=1)]
 DECAYS = [step / 1000 for step in range(1001)]
 
 
@@ -90,7 +88,8 @@ class PyramidInfer(Method):
     Parameters
     ----------
     decay : float
-        In [0, 1]; towards it the share that a layer passes on falls with depth, by a cosine.
+        Least share of its context that a layer passes on; with depth the share falls towards
+        it, by a cosine.
     recent_ratio : float
         Share of the prompt at its end that always goes on, and whose queries judge the rest.
     min_length : int
@@ -100,9 +99,9 @@ class PyramidInfer(Method):
     distance_weight : float
         What the last query's judgement counts, the first recent one's being 1.
     budget : int or float, optional
-        Mean entries a layer, or the mean share of the prompt: solves for the ``decay`` that
-        gives it, so that methods compare at equal bytes. What it had to change is in the
-        run's ``notes``.
+        Mean entries a layer, or the mean share of the prompt; none: what the ``decay`` gives.
+        Given, it is solved for the ``decay``, so that methods compare at equal bytes; what it
+        had to change is in the run's ``notes``.
 
     References
     ----------
@@ -114,7 +113,7 @@ class PyramidInfer(Method):
     recent_ratio: Share = 0.2
     min_length: Natural = 64
     sinks: Natural = 4
-    distance_weight: Annotated[float, Field(gt=0)] = 1.2
+    distance_weight: Positive = 1.2
     budget: Budget | None = None
 
     name: ClassVar[str] = "pyramidinfer"

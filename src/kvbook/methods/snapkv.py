@@ -8,12 +8,10 @@ from torch import Tensor
 
 from kvbook.engine.attention import received
 from kvbook.engine.seen import Seen
-from kvbook.fields import Budget, Count, Kernel
+from kvbook.fields import Budget, Count, Kernel, Pooling, Reduction
 from kvbook.methods.base import (
     STRICT,
     Method,
-    Pooling,
-    Reduction,
     last_indices,
     pool,
     reduce_group,

@@ -28,9 +28,9 @@ class StreamingLLM(Method):
         Every decoded token evicts the oldest that is not a sink. A prompt that fits the
         budget is never cut, nor is its answer: the run is then FullKV's.
     positions : {"cache", "original"}
-        ``"cache"``, as in the paper: RoPE by the slot in the cache, so that the window
-        begins one step after the sinks. ``"original"``, as published benchmark harnesses
-        do: the gap stays.
+        RoPE by the slot in the cache, or by the original position. ``"cache"``, as in the
+        paper, lets the window begin one step after the sinks; with ``"original"``, as in
+        published benchmark harnesses, the gap stays.
     chunk : int, optional
         Read the prompt this many tokens at a time through the bounded cache: memory is then
         constant in the prompt's length. None reads it whole, then evicts.

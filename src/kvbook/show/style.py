@@ -1,7 +1,11 @@
 """One look for every figure: readable on light and dark pages, in colours that colour-blind
 readers tell apart."""
 
+from itertools import cycle
+
 import matplotlib.pyplot as plt
+
+from kvbook.catalogue import method_names
 
 INK = "#30373f"
 """Text and axes: for white pages; the dark pages of the book turn a whole figure's light and dark around."""
@@ -20,7 +24,9 @@ COLOURS = {
     "summarykv": "#B8860B",
 }
 """One colour a method in all chapters (Okabe and Ito's palette, and a violet)."""
-MARKERS = dict(zip(COLOURS, "os^vDPXh", strict=True))
+_MORE = cycle(["#444444", "#A0522D", "#DC143C", "#2F4F4F"])
+COLOURS |= {name: next(_MORE) for name in method_names() if name not in COLOURS}
+MARKERS = dict(zip(COLOURS, cycle("os^vDPXhp*"), strict=False))
 """And one mark, for readers and printers without colours."""
 
 
