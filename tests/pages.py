@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from kvbook.chapters.execute import FENCE
+from kvbook.chapters.page import FENCE
 from kvbook.chapters.registry import CHAPTERS, PAGES_ABOUT, get_chapter
 from kvbook.places import place
 

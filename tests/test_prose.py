@@ -11,7 +11,7 @@ import re
 import pytest
 from pages import cells, without_code
 
-from kvbook.chapters.execute import FENCE
+from kvbook.chapters.page import FENCE
 from kvbook.chapters.registry import CHAPTERS
 from kvbook.places import place
 

@@ -1,0 +1,84 @@
+"""A chapter as a page of its own, beside no book."""
+
+import re
+from importlib.metadata import files
+from pathlib import Path
+
+import nbformat
+
+from kvbook.files import write_whole
+from kvbook.places import place
+
+FENCE = re.compile(r"^(`{3,})\{(\w+)\} *(.*?)\n((?::\w+:[^\n]*\n)*)(.*?)^\1 *$", re.M | re.S)
+"""A directive of the book: its fence, name, title, options and text."""
+
+
+def plain_markdown(text: str) -> str:
+    """The book's markdown for a page of its own: directives as plain text and folded
+    solutions, no links to chapters that are not beside it."""
+
+    def directive(match: re.Match) -> str:
+        _, name, title, _, body = match.groups()
+        if name == "solution":
+            return f"<details><summary>Solution</summary>\n\n{body}\n</details>\n"
+        return f"**{title if name == 'admonition' else name.capitalize()}**\n\n{body}"
+
+    text = FENCE.sub(directive, text)
+    text = re.sub(r"\{cite:\w+\}`([^`]+)`", r"(\1)", text)
+    text = re.sub(r"\$\$ \([\w-]+\)$", "$$", text, flags=re.M)
+    text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.M)
+    return re.sub(r"\[([^\]]+)\]\(\w+\.(?:ipynb|md)\)", r"\1", text)
+
+
+LINK = re.compile(r'<a href="([\w./-]+)(?:#[^"]*)?"[^>]*>(.*?)</a>', re.S)
+"""A link to a file: where it is, and the words."""
+
+
+def plain_links(body: str, folder: Path) -> str:
+    """A page without links to files that are not in its folder, such as other chapters."""
+    return LINK.sub(lambda link: link[0] if (folder / link[1]).is_file() else link[2], body)
+
+
+def make_page(notebook: Path) -> Path:
+    """The notebook as one page that loads nothing from outside."""
+    from nbconvert import HTMLExporter
+    from plotly.offline import get_plotlyjs
+    from traitlets.config import Config
+
+    from kvbook.show import PLOTLY
+
+    config = Config()
+    for url in ("mathjax", "require_js", "jquery", "mermaid_js", "widget_renderer"):
+        setattr(config.HTMLExporter, f"{url}_url", "")
+    config.HTMLExporter.exclude_input_prompt = True
+    config.HTMLExporter.exclude_output_prompt = True
+    config.TagRemovePreprocessor.enabled = True
+    config.TagRemovePreprocessor.remove_cell_tags = {"remove-cell"}
+    config.TagRemovePreprocessor.remove_input_tags = {"hide-input"}
+    config.HTMLExporter.preprocessors = ["nbconvert.preprocessors.TagRemovePreprocessor"]
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        if cell.cell_type == "markdown":
+            cell.source = plain_markdown(cell.source)
+    body, _ = HTMLExporter(config=config).from_notebook_node(content)
+    body = plain_links(body, notebook.parent)
+    style = place("book") / "_static" / "custom.css"
+    head = f"<style>{style.read_text(encoding='utf-8')}</style>" if style.is_file() else ""
+    formulas = "window.MathJax = {tex: {inlineMath: [['$', '$']]}};"
+    head += f"<script>{formulas}</script><script>{mathjax().read_text(encoding='utf-8')}</script>"
+    body = body.replace("</head>", head + "</head>", 1)
+    reference = f'<script src="{PLOTLY}"></script>'
+    if reference in body:  # a page of its own has no book beside it: the library goes into it
+        body = body.replace(reference, f"<script>{get_plotlyjs()}</script>", 1)
+        body = body.replace(reference, "")
+    page = notebook.with_suffix(".html")
+    write_whole(page, body)
+    return page
+
+
+def mathjax() -> Path:
+    """MathJax as one file, from the package that brings it."""
+    found = next(
+        path for path in files("sphinx-mathjax-offline") or () if path.name == "tex-svg.js"
+    )
+    return Path(found.locate())

@@ -1,0 +1,21 @@
+"""A page of its own: what of the book's markdown and links it can hold."""
+
+from kvbook.chapters.page import plain_links, plain_markdown
+
+
+def test_a_page_of_its_own_has_no_directives_left():
+    text = "```{admonition} Objectives\n:class: tip\n1. one\n```\n\n````{solution} ex-a\n:class: dropdown\n```python\nx\n```\n````\n"
+    text += "By Li {cite:p}`li2024`, see [SnapKV](snapkv.ipynb).\n$$\nx\n$$ (label)\n"
+    plain = plain_markdown(text)
+    assert "**Objectives**" in plain and "<summary>Solution</summary>" in plain
+    assert "```python\nx\n```" in plain and "(li2024), see SnapKV." in plain
+    assert "{" not in plain and "(label)" not in plain and plain.rstrip().endswith("$$")
+
+
+def test_a_page_of_its_own_links_only_to_what_is_beside_it(tmp_path):
+    (tmp_path / "there.json").touch()
+    links = (
+        '<a href="there.json" title="x">1</a><a href="lost.html#part">2</a><a href="label">3</a>'
+    )
+    more = '<a href="https://example.org/a.html">4</a><a href="#place">5</a>'
+    assert plain_links(links + more, tmp_path) == (f'<a href="there.json" title="x">1</a>23{more}')
