@@ -36,6 +36,13 @@ def test_run_shows_the_parameters_of_a_chapter():
     assert re.search(r"needles +int from 2 +2 +prompts with a needle", asked.stdout)  # smoke's
 
 
+def test_the_commands_are_known_without_what_takes_long_to_import():
+    code = (
+        "import sys, kvbook.commands.cli; sys.exit(bool({'torch', 'pydantic'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_help_for_run_names_the_chapters():
     assert re.search(r"snapkv +SnapKV: the question votes", kvbook("run", "--help").stdout)
 

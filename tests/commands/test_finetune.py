@@ -7,7 +7,8 @@ import pytest
 from finetune.rows import ROW, file_of
 
 from kvbook import load_model
-from kvbook.commands.finetune import CHINESE, finetune, prepare_finetuning
+from kvbook.commands.finetune_prepare import prepare_finetuning
+from kvbook.commands.finetune_run import CHINESE, run_finetuning
 from kvbook.errors import ParameterError, UnsupportedError
 from kvbook.finetune.data import read_dialogues
 from kvbook.finetune.export import export_gguf
@@ -49,7 +50,7 @@ def prepared(files, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(prepared):
-    return finetune(prepared)
+    return run_finetuning(prepared)
 
 
 @pytest.fixture(scope="module")
@@ -189,5 +190,5 @@ def test_the_file_for_llama_cpp_is_the_merged_model(done, tmp_path):
 
 def test_the_same_again_trains_nothing(prepared, done):
     before = (prepared.output / "adapter_model.safetensors").stat().st_mtime_ns
-    assert finetune(prepared).trained == done.trained
+    assert run_finetuning(prepared).trained == done.trained
     assert (prepared.output / "adapter_model.safetensors").stat().st_mtime_ns == before

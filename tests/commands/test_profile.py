@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from kvbook import create_method, load_model
 from kvbook.commands import cli
-from kvbook.commands.profile import profile_grid
+from kvbook.commands.profile_grid import profile_grid
 from kvbook.errors import ParameterError
 from kvbook.lm.configs import PUBLISHED
 from kvbook.profiling import measure_all, predict

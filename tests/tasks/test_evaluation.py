@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kvbook import create_method, load_model
-from kvbook.commands.evaluate import evaluate_grid, make_grid, table_rows
+from kvbook.commands.grid import evaluate_grid, make_grid, table_rows
 from kvbook.errors import ParameterError
 from kvbook.methods import METHODS, Method
 from kvbook.tasks.evaluation import FirstLine, evaluate, generate, summarise

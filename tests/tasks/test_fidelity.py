@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kvbook import create_method, load_model
-from kvbook.commands.evaluate import make_grid
+from kvbook.commands.grid import make_grid
 from kvbook.methods import METHODS, Method
 from kvbook.tasks.fidelity import agreements, make_probes, measure_fidelity
 

@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from kvbook.commands.evaluate import evaluate_grid, make_grid
+from kvbook.commands.grid import evaluate_grid, make_grid
 from kvbook.places import place
 
 METHODS, TASK, COUNT = ("fullkv", "snapkv"), "lcc", 16

@@ -1,4 +1,4 @@
-"""What a machine needs for the book, looked up one by one."""
+"""`kvbook doctor`: what a machine needs for the book, looked up one by one."""
 
 import importlib.metadata
 import platform
@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import typer
+from rich.markup import escape
+from rich.table import Table
+
 from kvbook.chapters.browser import find_chromium
+from kvbook.commands.terminal import out
 from kvbook.errors import BrowserError
 from kvbook.places import REPOSITORY
 
@@ -22,6 +27,18 @@ class Check:
     state: Literal["ok", "warn", "fail"]
     found: str
     advice: str = ""
+
+
+def doctor() -> None:
+    """Is everything there? Python, packages, model, processor, disk, fonts."""
+    table = Table("", "what", "found", "what to do")
+    marks = {"ok": "[green]ok[/]", "warn": "[yellow]look[/]", "fail": "[red]no[/]"}
+    results = list(checks())
+    for check in results:
+        table.add_row(marks[check.state], check.what, escape(check.found), escape(check.advice))
+    out.print(table)
+    if any(check.state == "fail" for check in results):
+        raise typer.Exit(1)
 
 
 def checks() -> Iterator[Check]:

@@ -1,66 +1,72 @@
-"""`kvbook profile`: methods over context lengths, measured and on paper, into one file."""
+"""`kvbook profile`: latency and memory of methods over context lengths."""
 
-from collections.abc import Sequence
+import textwrap
 from pathlib import Path
+from typing import Annotated
 
-from kvbook import results
-from kvbook.commands.evaluate import make_grid
-from kvbook.errors import ParameterError
-from kvbook.files import check_writable
-from kvbook.lm.models import load_model
-from kvbook.profiling.profile import Profiled, profile
+import typer
+
+from kvbook.commands.terminal import interruptible, print_notes, print_paths, print_table
 
 
-def profile_grid(
-    methods: Sequence[str],
-    contexts: Sequence[str],
-    budget: str,
-    parameters: Sequence[str] = (),
-    *,
-    new_tokens: int,
-    repeats: int,
-    memory: bool,
-    model: str,
-    dtype: str,
-    output: Path,
-) -> Profiled:
-    """`profile` from the words of a command line, kept in the file ``output``.
+def profile(
+    method: Annotated[
+        list[str],
+        typer.Option(
+            "--method", "--methods", help="Methods, with commas between, or all; may be repeated."
+        ),
+    ] = ["all"],  # noqa: B006
+    contexts: Annotated[
+        list[str],
+        typer.Option("--context", "--contexts", help="Prompt tokens, with commas between."),
+    ] = ["1024,4096"],  # noqa: B006
+    budget: Annotated[str, typer.Option(help="Entries (512) or a fraction (0.1).")] = "0.1",
+    parameter: Annotated[
+        list[str],
+        typer.Option("-p", "--parameter", help="name=value, for the methods that have it."),
+    ] = [],  # noqa: B006
+    new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 16,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 3,
+    memory: Annotated[
+        bool, typer.Option(help="Also the peak of memory, each in a process of its own.")
+    ] = True,
+    model: Annotated[
+        str,
+        typer.Option(help="smollm2-135m, qwen3-0.6b-random, a hub id, or a folder."),
+    ] = "smollm2-135m",
+    dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32.")] = "auto",
+    output: Annotated[Path, typer.Option(help="File for all numbers.")] = Path(
+        "kvbook-runs/profile.json"
+    ),
+) -> None:
+    """Latency and memory of methods over context lengths, measured in turns, and what the
+    cost model says."""
+    from kvbook.commands.profile_grid import profile_grid
 
-    Raises
-    ------
-    ParameterError
-        An unknown method or parameter, a context that is no number, or an output that is no
-        ``.json`` file or cannot be written; before anything is measured.
-    """
-    grid = make_grid(methods, budgets=[budget], parameters=parameters)
-    wrong = [one for one in contexts if not one.isdecimal() or int(one) < 1]
-    if wrong or not contexts:
-        raise ParameterError(
-            f"--contexts {','.join(wrong)}: give numbers of tokens with commas between, such as "
-            "1024,4096"
+    with interruptible("nothing is kept; fewer --contexts, --methods or --repeats take less time"):
+        grid = profile_grid(
+            _split(method),
+            _split(contexts),
+            budget,
+            parameter,
+            new_tokens=new_tokens,
+            repeats=repeats,
+            memory=memory,
+            model=model,
+            dtype=dtype,
+            output=output,
         )
-    if output.is_dir() or output.suffix != ".json":
-        raise ParameterError(f"--output {output}: give a file that ends in .json")
-    lm = load_model(model, dtype=dtype)
-    limit = lm.model.config.max_position_embeddings
-    lengths = [int(one) for one in contexts]
-    if max(lengths) + new_tokens > limit:
-        raise ParameterError(
-            f"--contexts {max(lengths)} and {new_tokens} new tokens are more than the {limit} "
-            f"positions of {model}"
-        )
-    check_writable(output.parent)
-    named = {method.name: method for method in grid.methods}
-    done = profile(lm, named, lengths, new_tokens, repeats, memory=None if memory else ())
-    asked = {
-        "model": model,
-        "dtype": dtype,
-        "methods": list(methods),
-        "contexts": lengths,
-        "budget": budget,
-        "parameters": list(parameters),
-        "new_tokens": new_tokens,
-        "repeats": repeats,
-    }
-    results.save(output.stem, done.data(), parameters=asked, directory=output.parent)
-    return done
+    print_table([_stack(row) for row in grid.rows], gap=0)
+    print_notes(grid.notes)
+    print_paths(numbers=output)
+
+
+def _split(values: list[str]) -> list[str]:
+    return [one.strip() for value in values for one in value.split(",") if one.strip()]
+
+
+def _stack(row: dict[str, str]) -> dict[str, str]:
+    """Columns narrow enough for a terminal: heads in short lines, a spread below its median."""
+    heads = ["\n".join(textwrap.fill(part, 7) for part in head.split(", ")) for head in row]
+    cells = [one.replace(" (", "\n").replace(" to ", "–\n").rstrip(")") for one in row.values()]
+    return dict(zip(heads, cells, strict=True))

@@ -1,0 +1,46 @@
+"""What the commands say: tables, paths and notes, and a word after Ctrl-C."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+out, err = Console(emoji=False), Console(stderr=True, emoji=False)
+ProfileOption = Annotated[str, typer.Option(help="smoke (seconds), laptop (the book), or gpu.")]
+
+
+@contextmanager
+def interruptible(kept: str) -> Iterator[None]:
+    """Ctrl-C ends a command with what is kept, and with the shell's code for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(f"[yellow]interrupted[/]: {kept}", soft_wrap=True)
+        raise typer.Exit(130) from None
+
+
+def print_table(rows: list[dict[str, str]], gap: int = 1) -> None:
+    table = Table(box=SIMPLE_HEAD, padding=(0, gap, 0, 0))
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    out.print(table)
+
+
+def print_paths(**paths: Path | None) -> None:
+    """A line each: what it is, and where."""
+    for label, path in paths.items():
+        if path:
+            out.print(f"  {label:9}{escape(str(path))}", soft_wrap=True, highlight=False)
+
+
+def print_notes(notes: list[str]) -> None:
+    for note in notes:
+        err.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True, highlight=False)
