@@ -20,18 +20,18 @@ def check(
     ] = False,
 ) -> None:
     """Are your numbers the book's? The expected values of every chapter, beside those of your run."""
-    from kvbook.chapters import expected
+    from kvbook.chapters import expected, rerun
 
-    runs = expected.find_runs(folder)
+    runs = rerun.find_runs(folder)
     if keep:
-        print_paths(kept=expected.keep(runs))
+        print_paths(kept=rerun.keep(runs))
     colours = {"same": "green", "near": "green", "off": "red"}
     table = Table("", "chapter", "value", "expected", "yours", "within", box=SIMPLE_HEAD)
-    compared = expected.compare(runs)
+    compared = rerun.compare(runs)
     for one in compared:
         if one.state in colours:
             mark = f"[{colours[one.state]}]{one.state}[/]"
-            numbers = [*map(expected.show, (one.kept, one.found)), expected.within(one.expected)]
+            numbers = [*map(rerun.show, (one.kept, one.found)), rerun.within(one.expected)]
             table.add_row(mark, one.expected.chapter, escape(one.expected.label), *numbers)
     if table.rows:
         out.print(table)

@@ -3,7 +3,7 @@
 import pytest
 
 from kvbook import results
-from kvbook.chapters import expected
+from kvbook.chapters import rerun
 from kvbook.chapters.expected import EXPECTED, Expected
 from kvbook.chapters.registry import CHAPTERS
 from kvbook.chapters.resolve import resolve_parameters
@@ -36,12 +36,12 @@ def kept(tmp_path, monkeypatch):
     """Three values are expected, and those of `run` are kept."""
     monkeypatch.setenv("KVBOOK_DATA", str(tmp_path / "data"))
     (tmp_path / "data" / "results").mkdir(parents=True)
-    monkeypatch.setattr(expected, "EXPECTED", (BYTES, FOUND, SHARE))
-    return expected.keep({"snapkv": run()})
+    monkeypatch.setattr(rerun, "EXPECTED", (BYTES, FOUND, SHARE))
+    return rerun.keep({"snapkv": run()})
 
 
 def states(data, **parameters):
-    return [one.state for one in expected.compare({"snapkv": run(data, **parameters)})]
+    return [one.state for one in rerun.compare({"snapkv": run(data, **parameters)})]
 
 
 def test_a_value_is_a_number_a_mean_or_a_ratio():
@@ -64,7 +64,7 @@ def test_near_is_within_the_tolerance_and_off_is_beyond(kept):
 
 @pytest.mark.parametrize("odd", ["100", None, [100], {"a": 1}])
 def test_a_value_that_is_no_number_is_told(kept, odd):
-    told = expected.compare({"snapkv": run(DATA | {"kv_bytes": odd})})[0]
+    told = rerun.compare({"snapkv": run(DATA | {"kv_bytes": odd})})[0]
     assert (told.state, told.reason) == ("not compared", "not in the file: kv_bytes")
 
 
@@ -77,7 +77,7 @@ def test_a_file_with_the_name_of_another_chapter_is_refused(kept, tmp_path):
     (tmp_path / "results").mkdir()
     write_whole(tmp_path / "results" / "h2o.json", run().model_dump_json())
     with pytest.raises(ResultError, match="holds the results of 'snapkv'"):
-        expected.find_runs(tmp_path)
+        rerun.find_runs(tmp_path)
 
 
 def test_bytes_are_those_of_either_dtype_and_of_an_answer_of_about_that_length(kept):
@@ -95,14 +95,14 @@ def test_bytes_are_those_of_either_dtype_and_of_an_answer_of_about_that_length(k
 
 
 def test_a_run_with_other_parameters_is_not_compared(kept):
-    told = expected.compare({"snapkv": run(budget=32)})
+    told = rerun.compare({"snapkv": run(budget=32)})
     assert {one.state for one in told} == {"not compared"}
     assert told[0].reason == "other parameters: budget=32"
 
 
 def test_a_parameter_that_a_chapter_no_longer_has_is_none_that_differs(kept):
     old = run(budget=32, gone="paper")
-    expected.keep({"snapkv": old})
+    rerun.keep({"snapkv": old})
     assert states(DATA, budget=32) == ["same"] * 3
 
 
@@ -113,24 +113,24 @@ def test_of_several_runs_the_newest_that_can_be_compared_is_taken(kept, tmp_path
         "c": run(DATA | {"kv_bytes": 3}, "2026-01-03T00:00:00+00:00", budget=32),
     }.items():
         write_whole(tmp_path / folder / "results" / "snapkv.json", one.model_dump_json())
-    assert expected.find_runs(tmp_path)["snapkv"].data["kv_bytes"] == 2
+    assert rerun.find_runs(tmp_path)["snapkv"].data["kv_bytes"] == 2
 
 
 @pytest.mark.parametrize("folder, says", [("nowhere", "no folder"), (".", "no results")])
 def test_a_folder_without_results_is_refused(folder, says, tmp_path):
     with pytest.raises(ParameterError, match=says):
-        expected.find_runs(tmp_path / folder)
+        rerun.find_runs(tmp_path / folder)
 
 
 def test_keeping_one_chapter_leaves_the_others(kept):
     results.save("reproduce", {"h2o": {"values": {}}}, directory=kept.parent)
-    expected.keep({"snapkv": run()})
-    assert set(expected.load_kept()) == {"h2o", "snapkv"}
+    rerun.keep({"snapkv": run()})
+    assert set(rerun.load_kept()) == {"h2o", "snapkv"}
 
 
 def test_a_row_has_what_is_kept_and_what_a_run_found(kept):
-    compared = expected.compare({"snapkv": run(DATA | {"kv_bytes": 104})})
-    rows = expected.rows("snapkv", compared)
+    compared = rerun.compare({"snapkv": run(DATA | {"kv_bytes": 104})})
+    rows = rerun.rows("snapkv", compared)
     assert [row["value"] for row in rows] == ["bytes", "found", "share"]
     first = rows[0]
     assert (first["expected"], first["this copy"], first[""]) == ("100", "104", "near")
@@ -141,24 +141,24 @@ def test_a_row_has_what_is_kept_and_what_a_run_found(kept):
 
 
 def test_a_row_without_a_run_has_a_dash(kept):
-    row = expected.rows("snapkv", [])[0]
+    row = rerun.rows("snapkv", [])[0]
     assert (row["expected"], row["this copy"], row[""]) == ("100", "–", "–")
 
 
 def test_the_origin_of_kept_values_says_when_and_on_what(kept):
-    saved = expected.load_kept()
+    saved = rerun.load_kept()
     saved["snapkv"]["provenance"]["machine"] = {"cpu": "C", "threads": 2}
     results.save("reproduce", saved, directory=kept.parent)
-    told = expected.origin("snapkv", expected.compare({"snapkv": run(budget=32)}))
+    told = rerun.origin("snapkv", rerun.compare({"snapkv": run(budget=32)}))
     assert told == (
         "expected: 2026-01-01, m, C, threads: 2, commit unknown; this copy: other parameters: budget=32"
     )
-    assert expected.origin("h2o", []) == "no expected values are kept yet"
+    assert rerun.origin("h2o", []) == "no expected values are kept yet"
 
 
 def test_the_command_of_a_run_has_what_differs_from_its_profile():
     one = run(budget=32, chunk=None, windows=[4, 8], pooling="avg")
-    assert expected.command(one) == (
+    assert rerun.command(one) == (
         "kvbook run snapkv -p budget=32 -p pooling=avg -p 'windows=[4, 8]'"
     )
 
