@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import TextStreamer
 
 from kvbook.chat.saved import Contents, SavedChat, Turn, read_chat, write_chat
-from kvbook.engine.run import Run
+from kvbook.engine.run import Run, input_device
 from kvbook.errors import UnsupportedError
 from kvbook.lm.generation import generate_ids
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
@@ -211,7 +211,7 @@ class Chat:
         """Put a saved chat into the run that has just begun."""
         facts = saved.facts
         self.turns, self._ids, self._pending = list(facts.turns), facts.ids, facts.pending
-        self.run.restore(saved.state(self.lm.model.device))
+        self.run.restore(saved.state(input_device(self.lm.model)))
 
 
 class _Stream(TextStreamer):

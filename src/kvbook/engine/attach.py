@@ -1,20 +1,22 @@
 """Wire a method into a model's forward, and take it out again.
 
-``attach`` uses three public places of transformers and PyTorch: an attention function of our
-own under a name in ``config._attn_implementation`` (it sees queries and keys after RoPE, so
-nothing is computed twice), forward hooks, and a `Cache` subclass. It also puts a function
-before the model's ``generate`` that refuses what cannot work. When the ``with`` block ends,
-all of it is taken out again.
+What ``attach`` does to a model, and takes back when the ``with`` block ends:
+
+- An attention function of our own, registered once under the public name `ATTENTION`, is named
+  in ``config._attn_implementation``: it sees queries and keys after RoPE, so nothing is computed
+  twice. The model gets a copy of its configuration for that, since others may share it.
+- A function stands in front of ``forward`` of the model and of its stack of layers, and in front
+  of ``generate``. Where a method cuts the prefill, the layers have forward hooks.
+- The cache is a `Cache` of our own.
 
 One call of the model goes through `Engine` in this order:
 
-1. ``before_model``: the clock starts, gradients are off.
-2. ``before_stack``: the call is checked; a prompt begins or goes on. The method's first pass and
-   all chunks but the last are read here.
+1. ``call_model``: the clock starts; no gradients.
+2. ``call_stack``: the call is checked, before anything changes. A prompt begins or goes on. The
+   method's first pass is read, then the input, in the method's chunks.
 3. For every layer: ``before_layer``, ``attention`` (the method keeps or evicts), ``after_layer``
    (what goes on to the next layer). The two hooks are there only for methods with ``pass_on``.
-4. ``after_stack``: the method looks back (``after_forward``); the record is written.
-5. ``after_model``: gradients are as before, and the clock stops.
+4. ``call_stack`` again: the method looks back (``after_forward``); the record is written.
 
 A method is any object that defines one or more of these; each sees one sequence of one layer
 (`kvbook.engine.seen.Seen`), without padding, so that a row of a batch gives what it gives alone:
@@ -43,28 +45,52 @@ A method is any object that defines one or more of these; each sees one sequence
 ``None`` from a hook means "all".
 """
 
+import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import copy
+from functools import wraps
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from kvbook.engine import padding, refuse
+from kvbook.engine import padding, past, refuse
 from kvbook.engine.attention import attend, attend_and_sum
 from kvbook.engine.cache import KVLayer
 from kvbook.engine.first_pass import choose_inputs
-from kvbook.engine.run import Run, now
+from kvbook.engine.run import Run, input_device, now
 from kvbook.engine.seen import Seen
 from kvbook.engine.state import Forward, PromptState
 from kvbook.errors import UnsupportedError
 
-_attached: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+ATTENTION = "kvbook"
+"""The name of our attention function in transformers."""
+_engines: "weakref.WeakKeyDictionary[nn.Module, Engine]" = weakref.WeakKeyDictionary()
+"""By model, and by attention module, the engine that is attached to it."""
+_lock = threading.Lock()
+"""Two threads that attach to one model at once: one of them is refused."""
+
+
+def _attention(module: nn.Module, *args, **kwargs):
+    """The attention of the engine that is attached to this module's model."""
+    return _engines[module].attention(module, *args, **kwargs)
+
+
+AttentionInterface.register(ATTENTION, _attention)
+
+
+@contextmanager
+def _no_autograd() -> Iterator[None]:
+    """No gradients, and ordinary tensors also under ``torch.inference_mode``: the cache lives on
+    when the caller has left that."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 class Engine:
-    """The hooks of one attach. All that they know is in ``run.state``.
+    """The functions of one attach. All that they know is in ``run.state``.
 
     Parameters
     ----------
@@ -78,87 +104,108 @@ class Engine:
 
     # ---- the whole model: time, and no gradients -------------------------------------------------
 
-    def before_model(self, model, args, kwargs) -> None:
-        """Start the clock, and switch gradients off."""
-        gradients = torch.is_grad_enabled()
-        torch.set_grad_enabled(False)
-        self.run.state.forward = Forward(now(self.base.device), gradients)
+    def call_generate(self, plain: Callable, *args, **kwargs):
+        """In front of the model's ``generate``: refuse what cannot work."""
+        named = zip(("inputs", "generation_config"), args, strict=False)
+        refuse.check_generate(self.run.method, self.run.model, dict(named) | kwargs)
+        return plain(*args, **kwargs)
 
-    def after_model(self, model, args, output) -> None:
-        """Switch gradients back, and note the time; also when the forward raised."""
-        state = self.run.state
-        forward, state.forward = state.forward, None
-        torch.set_grad_enabled(forward.gradients)
-        seconds = now(self.base.device) - forward.started - forward.aside_seconds
-        if state.phase == "decode":
-            state.decode_seconds += seconds
-            state.decode_tokens += 1
-        else:
-            state.prefill_seconds += seconds
+    def call_model(self, plain: Callable, *args, **kwargs):
+        """In front of the model's ``forward``: look at the clock, also when it raises."""
+        refuse.check_outputs(self.run.method, kwargs)
+        device = input_device(self.run.model)
+        forward = self.run.state.forward = Forward()
+        started = now(device)
+        try:
+            with _no_autograd():
+                return plain(*args, **kwargs)
+        finally:
+            state = self.run.state
+            state.forward = None
+            seconds = now(device) - started - forward.aside_seconds
+            if state.phase == "decode":
+                state.decode_seconds += seconds
+                state.decode_tokens += 1
+            else:
+                state.prefill_seconds += seconds
 
     # ---- the stack of layers: which tokens it reads, at which positions --------------------------
 
-    def before_stack(self, base, args, kwargs):
-        """Check the call, begin or go on with a prompt, and read all of it but the last piece."""
-        state, method = self.run.state, self.run.method
-        if state.forward and state.forward.in_chunk:
-            return None
+    def call_stack(self, plain: Callable, *args, **kwargs):
+        """In front of the ``forward`` of the stack: check the call, read its input piece by
+        piece, let the method look back, and write down what the prefill left."""
         named = zip(("input_ids", "attention_mask", "position_ids"), args, strict=False)
-        kwargs = kwargs | dict(named)
-        name = "input_ids" if kwargs.get("input_ids") is not None else "inputs_embeds"
-        inputs, cache = kwargs[name], kwargs.get("past_key_values")
-        batch, columns = inputs.shape[:2]
+        kwargs = dict(named) | kwargs
         refuse.check_call(kwargs)
-        fresh = cache is None or cache.get_seq_length() == 0
-        if not fresh:
-            refuse.check_cache(cache, state)
-        real = padding.real_columns(kwargs.get("attention_mask"), batch, columns)
-        lengths = padding.row_lengths(real, batch, columns)
-        refuse.check_one_conversation(method, name, batch)
-        if fresh:
-            refuse.check_prompt(lengths, kwargs.get("position_ids"), real)
-            state = self._begin(lengths, cache)
-        else:
-            state.go_on(lengths, columns)
-        forward = state.forward = state.forward or Forward()
-        forward.columns = columns
-        if fresh and hasattr(method, "first_pass"):
-            inputs, real = choose_inputs(self, inputs, real)
-        kwargs |= {"past_key_values": state.cache, "attention_mask": None, "use_cache": True}
-        *chunks, last = padding.chunks(inputs, real, getattr(method, "chunk", None))
-        forward.in_chunk = True
+        refuse.check_training(self.run.model)
+        name = "input_ids" if kwargs.get("input_ids") is not None else "inputs_embeds"
+        outer, method = self.run.state.forward, self.run.method
+        real = self._begin_or_go_on(name, kwargs)
+        state, inputs = self.run.state, kwargs[name]
+        columns = inputs.shape[1]
+        state.forward = outer or Forward()  # none: the stack was called without the model
         try:
-            for piece in chunks:
-                self.take(*piece)
-                base(**kwargs | {name: forward.inputs, "position_ids": forward.position_ids})
-                self._look_back()
+            with _no_autograd():
+                if state.phase == "prompt" and hasattr(method, "first_pass"):
+                    inputs, real = choose_inputs(self, inputs, real)
+                kwargs |= dict(past_key_values=state.cache, attention_mask=None, use_cache=True)
+                for piece, real_piece in padding.chunks(
+                    inputs, real, getattr(method, "chunk", None)
+                ):
+                    self.take(piece, real_piece)
+                    kwargs |= {name: piece, "position_ids": state.forward.position_ids}
+                    output = plain(**kwargs)
+                    if hasattr(method, "after_forward"):
+                        method.after_forward(self.run, piece[0].tolist())
+        except BaseException:  # Ctrl-C, too
+            state.interrupted = True
+            raise
         finally:
-            forward.in_chunk = False
-        self.take(*last)
-        return (), kwargs | {name: forward.inputs, "position_ids": forward.position_ids}
-
-    def after_stack(self, base, args, output) -> None:
-        """Let the method look back, and write down what the prefill left."""
-        state = self.run.state
-        if output is None or state.forward.in_chunk:  # the forward raised, or reads a chunk
-            return
-        state.cache.advance(state.forward.columns)
-        self._look_back()
+            state.forward = outer
+        state.cache.advance(columns)
         if state.phase == "prompt":
             heads = self.run.model.config.num_key_value_heads
             state.kept_positions = [
                 state.in_prompt(layer.positions).expand(-1, heads, -1).clone()
                 for layer in state.cache.layers
             ]
-        if state.forward.started is None:  # nobody called the whole model
-            state.forward = None
+        return output
 
-    def _begin(self, lengths: list[int], given) -> PromptState:
-        """A new prompt: nothing of the one before is left."""
-        forward = self.run.state.forward
-        self.run.state = PromptState.of_prompt(lengths, len(self.base.layers), given)
-        self.run.state.forward = forward
-        return self.run.state
+    def _begin_or_go_on(self, name: str, kwargs: dict) -> Tensor | None:
+        """Check the whole call; then, and not before, begin a prompt or go on with one.
+
+        Returns
+        -------
+        BoolTensor [batch, columns] or None
+            Which of the new columns are tokens; None when all are.
+        """
+        state, method = self.run.state, self.run.method
+        inputs, mask = kwargs[name], kwargs.get("attention_mask")
+        cache, positions = kwargs.get("past_key_values"), kwargs.get("position_ids")
+        batch, columns = inputs.shape[:2]
+        refuse.check_one_conversation(method, name, batch)
+        fresh = cache is None or cache.get_seq_length() == 0
+        if not fresh:
+            refuse.check_cache(cache, batch, state)
+        real = padding.real_columns(mask, batch, columns)
+        lengths = padding.row_lengths(real, batch, columns)
+        if fresh:
+            refuse.check_lengths(lengths)
+            hidden, read = [], [0] * batch
+        else:
+            hidden = past.hidden_tokens(mask, columns, state)
+            past.check_hidden(hidden, method, state)
+            read = [seen - gone for seen, gone in zip(state.read_lengths, hidden, strict=True)]
+        expected = padding.next_positions(real, read, columns, inputs.device)
+        refuse.check_positions(positions, expected, steps_only=fresh or state.chosen is not None)
+        if fresh:
+            state = self.run.state = PromptState.of_prompt(lengths, len(self.base.layers), cache)
+        else:
+            if any(hidden):
+                past.forget(hidden, state)
+            state.go_on(lengths, columns)
+        state.add_columns(real, columns)
+        return real
 
     def take(self, inputs: Tensor, real: Tensor | None) -> None:
         """Positions and padding of the tokens that the layers read next."""
@@ -172,11 +219,6 @@ class Engine:
         forward.pads = [columns - count for count in new]
         forward.position_ids = positions.clamp(min=0)
         forward.embeddings = forward.passed_on = None
-
-    def _look_back(self) -> None:
-        """Let the method act on what all layers have read."""
-        if hasattr(self.run.method, "after_forward"):
-            self.run.method.after_forward(self.run, self.run.state.forward.inputs[0].tolist())
 
     # ---- one layer: attend, let the method measure, drop at once ---------------------------------
 
@@ -303,38 +345,23 @@ def attach(method, model: nn.Module) -> Iterator[Run]:
         Before anything runs: an unsupported model, an attach on top of another, or a call
         under it that cannot work.
     """
+    model = refuse.unwrapped(model)
     refuse.check_model(model)
-    if model in _attached:
-        raise UnsupportedError(
-            "a method is attached to this model already; leave its `with` block first"
-        )
     if hasattr(method, "check_model"):
         method.check_model(model)
     run = Run(method, model)
     engine = Engine(run)
-    base, config = model.base_model, model.config
-    name = f"kvbook-{id(run):x}"
     with ExitStack() as undo:
-        _attached.add(model)
-        undo.callback(_attached.discard, model)
-        AttentionInterface.register(name, engine.attention)
-        undo.callback(AttentionInterface._global_mapping.pop, name, None)
-        undo.callback(setattr, config, "_attn_implementation", config._attn_implementation)
-        config._attn_implementation = name
-        handles = [
-            model.register_forward_pre_hook(engine.before_model, with_kwargs=True),
-            model.register_forward_hook(engine.after_model, always_call=True),
-            base.register_forward_pre_hook(engine.before_stack, with_kwargs=True),
-            base.register_forward_hook(engine.after_stack, always_call=True),
-        ]
-        for layer in base.layers if hasattr(method, "pass_on") else ():
-            handles.append(layer.register_forward_pre_hook(engine.before_layer, with_kwargs=True))
-            handles.append(layer.register_forward_hook(engine.after_layer))
-        for handle in handles:
-            undo.callback(handle.remove)
+        _register(undo, engine)
+        _own_config(undo, model)
+        _in_front(undo, model, "forward", engine.call_model)
+        _in_front(undo, model.base_model, "forward", engine.call_stack)
         if hasattr(model, "generate"):
-            _check_before_generate(method, model)
-            undo.callback(delattr, model, "generate")
+            _in_front(undo, model, "generate", engine.call_generate)
+        for layer in model.base_model.layers if hasattr(method, "pass_on") else ():
+            before = layer.register_forward_pre_hook(engine.before_layer, with_kwargs=True)
+            undo.callback(before.remove)
+            undo.callback(layer.register_forward_hook(engine.after_layer).remove)
         try:
             yield run
         finally:
@@ -342,13 +369,41 @@ def attach(method, model: nn.Module) -> Iterator[Run]:
                 run.cache.open = False
 
 
-def _check_before_generate(method, model: nn.Module) -> None:
-    """Put a function before the model's ``generate`` that refuses what cannot work."""
-    plain = model.generate
+def _register(undo: ExitStack, engine: Engine) -> None:
+    """Note that this engine is attached to its model; one at a time."""
+    model = engine.run.model
+    modules = [model, *(layer.self_attn for layer in model.base_model.layers)]
+    with _lock:
+        if model in _engines:
+            raise UnsupportedError(
+                "a method is attached to this model already; leave its `with` block first"
+            )
+        for module in modules:
+            _engines[module] = engine
+            undo.callback(_engines.pop, module, None)
 
-    def generate(*args, **kwargs):
-        given = dict(zip(("inputs", "generation_config"), args, strict=False), **kwargs)
-        refuse.check_generate(method, model, given)
-        return plain(*args, **kwargs)
 
-    model.generate = generate
+def _own_config(undo: ExitStack, model: nn.Module) -> None:
+    """A copy of the configuration with our attention in it, for this model alone."""
+    shared = model.config
+    own = copy(shared)
+    own._attn_implementation = ATTENTION
+    for module in model.modules():
+        if getattr(module, "config", None) is shared:
+            module.config = own
+            undo.callback(setattr, module, "config", shared)
+
+
+def _in_front(undo: ExitStack, thing: nn.Module, name: str, ours: Callable) -> None:
+    """Put ``ours(plain, ...)`` in front of a function of ``thing``; what was there comes back."""
+    plain, own = getattr(thing, name), vars(thing).get(name)
+
+    @wraps(plain)
+    def function(*args, **kwargs):
+        return ours(plain, *args, **kwargs)
+
+    setattr(thing, name, function)
+    if own is None:
+        undo.callback(delattr, thing, name)
+    else:
+        undo.callback(setattr, thing, name, own)

@@ -11,8 +11,32 @@ from kvbook.errors import UnsupportedError
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral")
 """Model types whose attention the engine knows: RoPE in the half-split layout, grouped KV heads."""
+PACKED = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
+"""Arguments of a forward over packed sequences."""
 DROPPING = ("keep", "evict", "pass_on", "choose")
 """The hooks of a method through which entries go."""
+
+
+RESHAPING = ("pass_on", "first_pass")
+"""The hooks of a method whose prefill gives hidden states of fewer tokens than the prompt has."""
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The transformers model inside peft's wrapper, which runs it; any other model as it is.
+
+    Raises
+    ------
+    UnsupportedError
+        The adapter puts entries of its own into the cache (prompt or prefix tuning).
+    """
+    if not hasattr(model, "get_base_model") or not hasattr(model, "peft_config"):
+        return model
+    if any(config.is_prompt_learning for config in model.peft_config.values()):
+        raise UnsupportedError(
+            "this peft adapter puts entries of its own into the cache (prompt or prefix tuning): "
+            "the method would not know them; use an adapter of the weights, such as LoRA"
+        )
+    return model.get_base_model()
 
 
 def check_model(model: nn.Module) -> None:
@@ -21,8 +45,14 @@ def check_model(model: nn.Module) -> None:
     Raises
     ------
     UnsupportedError
-        Another architecture than `ARCHITECTURES`, or sliding-window layers.
+        Another architecture than `ARCHITECTURES`, sliding-window layers, or a compiled model.
     """
+    compiled = [one for one in model.modules() if getattr(one, "_compiled_call_impl", None)]
+    if compiled or hasattr(model, "_orig_mod"):
+        raise UnsupportedError(
+            "this model is compiled (torch.compile), and would run what was traced before, without "
+            "the method: attach to the model as it was loaded"
+        )
     config = getattr(model, "config", None)
     kind = getattr(config, "model_type", type(model).__name__)
     if kind not in ARCHITECTURES:
@@ -70,6 +100,25 @@ def check_generate(method, model: nn.Module, kwargs: dict) -> None:
             f"{mode.value} does not work with {method.name}: it rewinds or reorders a cache from which entries "
             f"are gone; use {' or '.join(one.value for one in allowed)}"
         )
+    if config.guidance_scale not in (None, 1):
+        raise UnsupportedError(
+            f"guidance_scale={config.guidance_scale} runs the model a second time, on another prompt: "
+            "one cache cannot follow both; leave it out"
+        )
+    if config.is_assistant:
+        raise UnsupportedError(
+            "this model would be the assistant of another one, which rewinds its cache: attach to "
+            "neither of them, or generate without an assistant"
+        )
+    if config.speculation_type:
+        raise UnsupportedError(
+            f"speculation_type={config.speculation_type!r} rewinds the cache, from which entries are "
+            "gone: leave it out"
+        )
+    if kwargs.get("custom_generate") is not None:
+        raise UnsupportedError(
+            "custom_generate: nobody knows what another loop does to the cache; leave it out"
+        )
     if config.cache_implementation not in (None, "dynamic"):
         raise UnsupportedError(
             f"cache_implementation={config.cache_implementation!r}: the method brings its own cache; leave it out"
@@ -86,9 +135,11 @@ def check_call(kwargs: dict) -> None:
     Raises
     ------
     UnsupportedError
-        No cache, the attention matrix asked for, a mask that is not ``[batch, tokens]``, or a
-        cache of another kind.
+        No input or two, no cache, the attention matrix asked for, packed or bidirectional
+        inputs, a mask that is not ``[batch, tokens]``, or a cache of another kind.
     """
+    if (kwargs.get("input_ids") is None) == (kwargs.get("inputs_embeds") is None):
+        raise UnsupportedError("give the model either input_ids or inputs_embeds")
     if kwargs.get("use_cache") is False:
         raise UnsupportedError(
             "use_cache=False: a method lives in the KV cache; leave use_cache at its default"
@@ -97,6 +148,14 @@ def check_call(kwargs: dict) -> None:
         raise UnsupportedError(
             "output_attentions=True: the attention matrix is never built whole under attach"
         )
+    packed = [name for name in PACKED if kwargs.get(name) is not None]
+    if packed:
+        raise UnsupportedError(
+            f"{packed[0]}: several sequences packed into one row are not told apart under attach; "
+            "give a row each"
+        )
+    if kwargs.get("is_causal") is False:
+        raise UnsupportedError("is_causal=False: under attach, attention is causal")
     mask = kwargs.get("attention_mask")
     if mask is not None and (not isinstance(mask, Tensor) or mask.ndim != 2):
         raise UnsupportedError(
@@ -110,18 +169,83 @@ def check_call(kwargs: dict) -> None:
         )
 
 
-def check_cache(cache: Cache | None, state: PromptState) -> None:
-    """Refuse to go on with a cache that belongs to another prompt.
+def check_outputs(method, kwargs: dict) -> None:
+    """Refuse to give an output for every token where a method does not read every token at once.
+
+    Parameters
+    ----------
+    kwargs : dict
+        What the whole model was called with.
 
     Raises
     ------
     UnsupportedError
-        Its words: what to give instead.
+        A loss, hidden states, or logits of more than the last token, of a method that cuts the
+        prefill or reads it in chunks.
+    """
+    cuts = any(hasattr(method, hook) for hook in RESHAPING)
+    if not cuts and getattr(method, "chunk", None) is None:
+        return
+    keep = kwargs.get("logits_to_keep", 0)
+    asked = {
+        "labels": kwargs.get("labels") is not None,
+        "output_hidden_states": kwargs.get("output_hidden_states"),
+        "logits_to_keep": isinstance(keep, Tensor) or keep > 1,
+    }
+    for name in (name for name, wanted in asked.items() if wanted):
+        raise UnsupportedError(
+            f"{name}: {method.name} does not read every token of the prompt through all layers at "
+            "once, so there is no output for each of them; ask for the last one only"
+        )
+
+
+def check_training(model: nn.Module) -> None:
+    """Refuse a model in training mode where that changes what is read.
+
+    Raises
+    ------
+    UnsupportedError
+        Gradient checkpointing, which runs the layers without their cache, or dropout of
+        attention, which the engine does not do.
+    """
+    if not model.training:
+        return
+    dropout = model.config.attention_dropout
+    checkpoints = any(
+        getattr(layer, "gradient_checkpointing", False) for layer in model.base_model.layers
+    )
+    if checkpoints or dropout:
+        what = "gradient checkpointing" if checkpoints else f"attention_dropout={dropout}"
+        raise UnsupportedError(
+            f"the model is in training mode, with {what}: call model.eval() before, and "
+            "model.train() afterwards"
+        )
+
+
+def check_cache(cache: Cache, batch: int, state: PromptState) -> None:
+    """Refuse to go on with a cache that belongs to another prompt, or is not whole.
+
+    Raises
+    ------
+    UnsupportedError
+        It is not the run's, it holds another number of rows, or a call that was interrupted has
+        left its layers unlike.
     """
     if cache is not state.cache and cache is not state.given:
         raise UnsupportedError(
             "this past_key_values was not made by the latest prompt under this attach; "
             "pass `run.cache`, or none to start anew"
+        )
+    if state.interrupted:
+        raise UnsupportedError(
+            "a call over this cache was interrupted, and its layers no longer hold the same tokens: "
+            "go back with run.restore(snapshot), or start anew without past_key_values"
+        )
+    rows = len(state.read_lengths)
+    if batch != rows:
+        raise UnsupportedError(
+            f"this cache holds {rows} sequence{'s' * (rows > 1)}, and {batch} come: several answers "
+            "to one later turn start from run.snapshot(), one after the other"
         )
 
 
@@ -146,20 +270,42 @@ def check_one_conversation(method, name: str, batch: int) -> None:
         )
 
 
-def check_prompt(lengths: list[int], position_ids: Tensor | None, real: Tensor | None) -> None:
-    """Refuse a prompt with an empty row, or with positions of its own: those belong to the engine.
+def check_lengths(lengths: list[int]) -> None:
+    """Refuse a prompt with an empty row.
 
     Raises
     ------
     UnsupportedError
-        One of the two.
+        One of the rows is padding only.
     """
     if min(lengths) == 0:
         raise UnsupportedError("a prompt of the batch is empty: give every row at least one token")
-    if position_ids is None:
+
+
+def check_positions(given: Tensor | None, expected: Tensor, *, steps_only: bool) -> None:
+    """Refuse positions of the caller's own: they belong to the engine.
+
+    Parameters
+    ----------
+    given : LongTensor [batch or 1, new] or None
+        The caller's.
+    expected : LongTensor [batch, new]
+        The engine's; -1 for padding.
+    steps_only : bool
+        Where they begin does not matter: in a prompt, since RoPE is relative, and after a first
+        pass, where the engine counts the chosen tokens only.
+
+    Raises
+    ------
+    UnsupportedError
+        They are not the engine's.
+    """
+    if given is None:
         return
-    gaps = position_ids[..., 1:] - position_ids[..., :-1] != 1
-    if (gaps if real is None else gaps & real[:, :-1]).any():
+    apart = given.expand_as(expected) - expected
+    if steps_only:
+        apart = apart - apart[:, -1:]
+    if (apart.masked_fill(expected < 0, 0) != 0).any():
         raise UnsupportedError(
             "position_ids of your own are not supported under attach: leave them out"
         )

@@ -19,6 +19,12 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
+def input_device(model: nn.Module) -> torch.device:
+    """Where a model's inputs go: its device; the CPU where accelerate keeps the weights elsewhere,
+    and moves inputs itself."""
+    return torch.device("cpu") if model.device.type == "meta" else model.device
+
+
 def _of_state(name: str, meaning: str) -> property:
     """An attribute of the record that stands in the state of the prompt."""
     return property(lambda run: getattr(run.state, name), doc=meaning)
@@ -126,7 +132,7 @@ class Run:
         """Within it the model runs with another method (none given: everything is kept) and no
         state of this run; the run then goes on as if nothing had happened. Its time is not
         the prefill's or the decode's; its memory counts for the peak."""
-        device = self.model.device
+        device = input_device(self.model)
         own, started = (self.method, self.state), now(device)
         self.method, self.state = method or Everything, PromptState()
         try:
@@ -149,7 +155,7 @@ class Run:
             Per layer keys and values ``[1, kv_heads, entries, head_dim]`` of the entries that
             come before, at positions 0, 1, ...; may have none.
         """
-        base, device = self.model.base_model, self.model.device
+        base, device = self.model.base_model, input_device(self.model)
         with self.aside():
             held = before[0][0].shape[2]
             if held:

@@ -16,17 +16,8 @@ class Forward:
 
     Attributes
     ----------
-    started : float or None
-        When it began, in seconds; None where only the stack of layers was called, which is not
-        timed.
-    gradients : bool
-        Whether gradients were on outside of the call.
     aside_seconds : float
         Time spent on something else meanwhile (`kvbook.engine.run.Run.aside`).
-    columns : int
-        Columns of the whole input, padding included.
-    in_chunk : bool
-        The engine itself has called the stack of layers, for one chunk of the input.
     inputs : Tensor [batch, new] or [batch, new, hidden]
         The piece that the layers read now: token ids, or embeddings.
     real : BoolTensor [batch, new] or None
@@ -43,11 +34,7 @@ class Forward:
         The first pass over the prompt, while it is under way.
     """
 
-    started: float | None = None
-    gradients: bool = True
     aside_seconds: float = 0.0
-    columns: int = 0
-    in_chunk: bool = False
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
     real: Tensor | None = None
     pads: list[int] = field(default_factory=list)
@@ -78,6 +65,11 @@ class PromptState:
         Tokens given so far, by row: the prompt and the later turns, without what was generated.
     read_lengths : list of int
         All tokens read so far, by row.
+    real : BoolTensor [batch, columns] or None
+        Which of all columns read so far are tokens; None when all are.
+    interrupted : bool
+        A call ended in the middle of the layers, which no longer hold the same tokens: nothing
+        goes on from here.
     chosen : LongTensor [batch, read] or None
         The prompt positions of the tokens that a first pass chose; -1 on the left of a shorter
         row. None: there was no first pass.
@@ -99,6 +91,8 @@ class PromptState:
     prompt_lengths: list[int] = field(default_factory=list)
     input_lengths: list[int] = field(default_factory=list)
     read_lengths: list[int] = field(default_factory=list)
+    real: Tensor | None = None
+    interrupted: bool = False
     chosen: Tensor | None = None
     memory: dict[tuple[int, int], dict] = field(default_factory=dict)
     shared: dict = field(default_factory=dict)
@@ -137,12 +131,23 @@ class PromptState:
         )
 
     def go_on(self, lengths: list[int], columns: int) -> None:
-        """A later input comes, of so many tokens a row."""
+        """A later input comes, of so many tokens a row and so many columns."""
         self.phase = "decode" if columns == 1 else "turn"
         if self.phase == "turn":
             self.input_lengths = [
                 given + new for given, new in zip(self.input_lengths, lengths, strict=True)
             ]
+
+    def add_columns(self, real: Tensor | None, columns: int) -> None:
+        """Note which of the columns that come now are tokens; None: all."""
+        if real is None and self.real is None:
+            return
+        device = (self.real if real is None else real).device
+        rows, before = len(self.read_lengths), self.cache.get_seq_length()
+        known = torch.ones(rows, before, dtype=torch.bool, device=device)
+        new = torch.ones(rows, columns, dtype=torch.bool, device=device)
+        parts = (known if self.real is None else self.real, new if real is None else real)
+        self.real = torch.cat(parts, dim=1)
 
     def remembered(self, layer: int, row: int = 0) -> dict:
         """What the method remembers of a layer and a sequence; empty at first."""

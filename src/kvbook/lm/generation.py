@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from kvbook.engine.run import input_device
 from kvbook.lm.models import LoadedModel
 
 
@@ -43,9 +44,10 @@ def generate_ids(
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
+    device = input_device(model)
     out = model.generate(
-        ids.to(model.device),
-        attention_mask=mask.to(model.device),
+        ids.to(device),
+        attention_mask=mask.to(device),
         max_new_tokens=new_tokens,
         **{"do_sample": False} | ({} if pad is None else {"pad_token_id": pad}) | options,
     )

@@ -145,6 +145,8 @@ class PyramidInfer(Method):
     def score(self, seen: Seen, rows: int) -> Tensor:
         """Attention from the last ``rows`` queries, later ones counting more, mean over
         them and over the heads: ``[entries]``."""
-        weights = torch.linspace(1, self.distance_weight, rows, device=seen.keys.device)
+        weights = torch.linspace(
+            1, self.distance_weight, rows, dtype=torch.float32, device=seen.keys.device
+        )
         sums = received(seen.queries[:, -rows:], seen.keys, seen.scaling, weights)
         return sums.mean(0) / rows

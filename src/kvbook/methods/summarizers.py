@@ -8,6 +8,7 @@ from torch import nn
 from transformers import AutoTokenizer
 
 from kvbook.engine.attention import received
+from kvbook.engine.run import input_device
 from kvbook.engine.seen import Seen
 from kvbook.lm.generation import generate_ids
 from kvbook.lm.turns import first_turn, later_turn
@@ -108,7 +109,8 @@ def extract(model: nn.Module, tokenizer, ids: list[int], most: int, listen: Call
         question = tokenizer(words, add_special_tokens=False).input_ids
     listener = Listener(every_query=not question)
     with listen(listener):
-        model.base_model(input_ids=torch.tensor([ids + question], device=model.device))
+        inputs = torch.tensor([ids + question], device=input_device(model))
+        model.base_model(input_ids=inputs)
     spans = split(ids, tokenizer)
     if not spans:
         return []

@@ -1,0 +1,93 @@
+"""The mask over what was read before: honoured where a row can be as if it had never read what is
+hidden now, refused by name elsewhere."""
+
+import torch
+from torch import Tensor
+
+from kvbook.engine.padding import stack_left
+from kvbook.engine.refuse import DROPPING
+from kvbook.engine.state import PromptState
+from kvbook.errors import UnsupportedError
+
+HIDDEN = (
+    "attention_mask hides tokens that were read before, and what they changed in the cache cannot be "
+    "taken back. Only the last tokens of a row can be hidden (an answer that ended early), of its "
+    "prompt only with FullKV, of its answer with methods that do not evict while decoding: give "
+    "such a row a run of its own"
+)
+
+
+def hidden_tokens(mask: Tensor | None, columns: int, state: PromptState) -> list[int]:
+    """How many of the last tokens of each row a mask hides that were read before.
+
+    Parameters
+    ----------
+    mask : Tensor [batch, tokens] or None
+        The caller's: of the new columns only, or of all.
+    columns : int
+        The new ones.
+
+    Raises
+    ------
+    UnsupportedError
+        It covers something else, shows padding, or hides other tokens than a row's last ones.
+    """
+    seen, rows = state.cache.get_seq_length(), len(state.read_lengths)
+    if mask is None or mask.shape[1] <= columns:
+        return [0] * rows
+    past = mask[:, :-columns].bool()
+    if past.shape[1] != seen:
+        raise UnsupportedError(
+            f"attention_mask {tuple(mask.shape)} does not cover the {seen} tokens that were read and "
+            f"the {columns} new ones: give {seen + columns} columns, or {columns}"
+        )
+    known = torch.ones_like(past) if state.real is None else state.real
+    if (past & ~known).any():
+        raise UnsupportedError(
+            "attention_mask shows padding of an earlier input as tokens: give the mask of that input again"
+        )
+    hidden = known & ~past
+    counts = hidden.sum(1)
+    from_the_end = known.flip(1).cumsum(1).flip(1)  # 1 is a row's last token
+    if (hidden != (known & (from_the_end <= counts[:, None]))).any():
+        raise UnsupportedError(HIDDEN)
+    return counts.tolist()
+
+
+def check_hidden(hidden: list[int], method, state: PromptState) -> None:
+    """Refuse to forget tokens that have changed what the method kept.
+
+    Raises
+    ------
+    UnsupportedError
+        The method evicts while decoding, or it has chosen by tokens of the prompt that are
+        hidden now.
+    """
+    if not any(hidden):
+        return
+    left = [read - count for read, count in zip(state.read_lengths, hidden, strict=True)]
+    kept = [1] * len(left)  # at least
+    if any(hasattr(method, hook) for hook in DROPPING):
+        kept = state.prompt_lengths
+    evicts = hasattr(method, "evict") or hasattr(method, "after_forward")
+    if evicts or state.chosen is not None or any(a < b for a, b in zip(left, kept, strict=True)):
+        raise UnsupportedError(HIDDEN)
+
+
+def forget(hidden: list[int], state: PromptState) -> None:
+    """Take the last tokens of each row out of every layer: they were never there."""
+    for layer in state.cache.layers:
+        device = layer.keys.device
+        rows = [
+            torch.arange(pad, layer.entries - count, device=device)[None]
+            for pad, count in zip(layer.pads, hidden, strict=True)
+        ]
+        layer.keep(*stack_left(rows))
+    state.read_lengths = [
+        read - count for read, count in zip(state.read_lengths, hidden, strict=True)
+    ]
+    known = state.real
+    if known is None:
+        known = torch.ones(len(hidden), state.cache.get_seq_length(), dtype=torch.bool)
+    from_the_end = known.flip(1).cumsum(1).flip(1)
+    state.real = known & (from_the_end > torch.tensor(hidden, device=known.device)[:, None])
