@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from kvbook.errors import ResultError
 from kvbook.files import write_whole
 from kvbook.places import REPOSITORY, place
+from kvbook.texts import decode, parse_json, read_json
 
 PACKAGES = ("kvbook", "torch", "transformers", "papermill", "jupyter-book", "matplotlib", "numpy")
 
@@ -99,7 +100,7 @@ def load(name: str, directory: Path | None = None) -> ResultFile:
     """
     path = Path(directory or results_dir()) / f"{name}.json"
     try:
-        return ResultFile.model_validate_json(path.read_bytes())
+        return ResultFile.model_validate(parse_json(decode(path.read_bytes())))
     except FileNotFoundError:
         raise ResultError(
             f"no results at {path}: execute that chapter first, `kvbook run {name}`"
@@ -109,6 +110,10 @@ def load(name: str, directory: Path | None = None) -> ResultFile:
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ResultError(
             f"{path} is damaged or of another schema ({where}: {first['msg']}): run it again"
+        ) from None
+    except ValueError as error:
+        raise ResultError(
+            f"{path} is damaged or of another schema ({error}): run it again"
         ) from None
 
 
@@ -150,7 +155,7 @@ def load_report(data: Path | None = None) -> dict[str, Any]:
     data : Path, optional
         The folder of the book's data, if it is another one.
     """
-    return json.loads(((data or place("data")) / "report.json").read_text(encoding="utf-8"))
+    return read_json((data or place("data")) / "report.json", ResultError)
 
 
 def report_tasks(data: Path, methods: Sequence[str]) -> list[dict]:

@@ -106,3 +106,10 @@ def test_what_is_no_yaml_is_refused(content, reason, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ParameterError, match=reason):
         read_config(path)
+
+
+def test_a_key_that_stands_there_twice_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("lora_rank: 8\nlora_alpha: 16\nlora_rank: 4\n")
+    with pytest.raises(ParameterError, match="line 3: the key 'lora_rank' stands there twice"):
+        read_config(path)

@@ -1,5 +1,6 @@
 """Run one chapter: check its parameters, execute it with papermill, and say what it was run on."""
 
+import codecs
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from kvbook.errors import ExecutionError, ParameterError
 from kvbook.files import check_writable, write_whole
 from kvbook.places import PACKAGE, REPOSITORY, place
 from kvbook.results import collect_provenance
+from kvbook.texts import decode, parse_json
 
 START_SECONDS = 300
 """For a kernel to start; it takes two, and on a machine with much else to do some more."""
@@ -253,9 +255,16 @@ def _check_notebook(path: Path) -> None:
     if not path.is_file():
         raise ParameterError(f"the notebook {path} is missing: restore it, or set KVBOOK_NOTEBOOKS")
     try:
-        nbformat.validate(nbformat.read(path, as_version=4))
-    except (nbformat.ValidationError, ValueError, LookupError, AttributeError, TypeError):
-        raise ParameterError(f"{path} is damaged, and no notebook any more: restore it") from None
+        raw = path.read_bytes()
+        parse_json(decode(raw))
+        if raw.startswith(codecs.BOM_UTF8):  # papermill reads the file itself
+            raise ValueError("a byte order mark; save it as UTF-8 without one")
+        nbformat.validate(nbformat.reads(raw.decode(), as_version=4))
+    except (nbformat.ValidationError, ValueError, LookupError, AttributeError, TypeError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ParameterError(
+            f"{path} is damaged, and no notebook any more ({why}): restore it"
+        ) from None
 
 
 def _where_it_died(partial: Path) -> tuple[str, str]:

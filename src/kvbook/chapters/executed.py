@@ -1,6 +1,5 @@
 """The chapters that were executed beside a page: their results, and what their notebooks hold."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,7 +8,9 @@ from typing import Any
 
 from kvbook import results
 from kvbook.chapters.registry import CHAPTERS, CONTENT
+from kvbook.errors import ResultError
 from kvbook.results import ResultFile
+from kvbook.texts import read_json
 
 
 def find_executed() -> dict[str, ResultFile]:
@@ -41,7 +42,7 @@ def tables_by_kind(notebook: Path) -> Counter[str]:
         return Counter()
     outputs = [
         output
-        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        for cell in read_json(notebook, ResultError)["cells"]
         for output in cell.get("outputs", [])
     ]
     pages = ["".join(output.get("data", {}).get("text/html", "")) for output in outputs]

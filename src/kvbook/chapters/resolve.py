@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from kvbook.chapters.registry import Chapter
 from kvbook.errors import ParameterError
+from kvbook.texts import read_json
 
 
 def resolve_parameters(
@@ -121,7 +122,7 @@ def notebook_parameters(path: Path) -> dict[str, Any]:
     ParameterError
         The notebook has no such cell, or the cell does more than assign literals.
     """
-    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
+    cells = read_json(Path(path))["cells"]
     tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     if len(tagged) != 1:
         raise ParameterError(f"{path} needs one cell tagged 'parameters' and has {len(tagged)}")

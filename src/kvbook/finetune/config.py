@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from kvbook.errors import ParameterError
 from kvbook.fields import Count
+from kvbook.texts import decode
 
 CONFIG = Path(__file__).with_name("lora.yaml")
 
@@ -135,7 +136,17 @@ def read_keys(words: Sequence[str]) -> dict:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads ``5e-4`` as a number, as LLaMA-Factory does; PyYAML takes it for a text."""
+    """Reads ``5e-4`` as a number, as LLaMA-Factory does; PyYAML takes it for a text. And a key that
+    stands there twice is refused; PyYAML takes the last."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = set()
+        for key, _ in node.value:
+            if str(key.value) in keys:
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: the key {key.value!r} stands there twice")
+            keys.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -145,12 +156,12 @@ _Loader.add_implicit_resolver(
 
 def _read(path: Path) -> dict:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        values = yaml.load(decode(path.read_bytes()), _Loader)
     except FileNotFoundError:
         raise ParameterError(f"there is no file {path}: copy {CONFIG} and change it") from None
     except OSError as error:
         raise ParameterError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         why = " ".join(str(error).split())
         raise ParameterError(f"{path} is not YAML ({why}): compare it with {CONFIG}") from None
     if not isinstance(values, dict):

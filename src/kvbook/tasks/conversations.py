@@ -16,6 +16,7 @@ from kvbook.engine.run import Run
 from kvbook.errors import ResultError
 from kvbook.lm.generation import generate_words
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
+from kvbook.texts import parse_json, read_lines
 
 FILE = Path("conversations") / "conversations.jsonl"
 NAMES = [
@@ -146,14 +147,17 @@ def read_conversations(data: Path) -> list[Conversation]:
     """
     path, found = Path(data) / FILE, []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open("rb") as file:
+            lines = list(read_lines(file, path, ResultError))
     except OSError as error:
         raise ResultError(f"no conversations at {path}: {error.strerror}") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in lines:
         try:
-            found.append(Conversation.model_validate_json(line))
+            found.append(Conversation.model_validate(parse_json(line)))
         except ValidationError as error:
             raise ResultError(f"{path}, line {number}: {error.errors()[0]['msg']}") from None
+        except ValueError as error:
+            raise ResultError(f"{path}, line {number} is not JSON: {error}") from None
     return found
 
 

@@ -6,6 +6,7 @@ before the chat template; no chat template for few-shot and code tasks; greedy; 
 answer only the first line counts.
 """
 
+import io
 import logging
 import warnings
 import zipfile
@@ -23,6 +24,7 @@ from kvbook.lm.turns import first_turn
 from kvbook.places import place
 from kvbook.tasks.embedded import FOLDER as EMBEDDED
 from kvbook.tasks.store import digest
+from kvbook.texts import parse_json, read_lines
 
 HUB = "hub"
 REPOSITORY = "THUDM/LongBench"
@@ -240,12 +242,16 @@ def read_rows(name: str, data: str | Path | None = None) -> list[Row]:
     where, rows = f"{data}/{name}.jsonl", []
     for number, line in _open_lines(Path(data), name):
         try:
-            rows.append(Row.model_validate_json(line))
+            rows.append(Row.model_validate(parse_json(line)))
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "the line"
             raise ResultError(
                 f"{where}, line {number} is not an item of LongBench ({field}: {first['msg']})"
+            ) from None
+        except ValueError as error:
+            raise ResultError(
+                f"{where}, line {number} is not an item of LongBench (the line: Invalid JSON: {error})"
             ) from None
     if not rows:
         raise ResultError(f"{where} has no items")
@@ -260,9 +266,9 @@ def _open_lines(data: Path, name: str) -> Iterator[tuple[int, str]]:
     try:
         if data.is_file():
             with zipfile.ZipFile(data) as archive:
-                text = archive.read(f"data/{name}.jsonl").decode()
+                raw = archive.read(f"data/{name}.jsonl")
         else:
-            text = (data / f"{name}.jsonl").read_text(encoding="utf-8")
+            raw = (data / f"{name}.jsonl").read_bytes()
     except FileNotFoundError:
         there = ", ".join(sorted(path.name for path in data.glob("*.jsonl"))) or "no .jsonl files"
         raise ResultError(
@@ -275,11 +281,9 @@ def _open_lines(data: Path, name: str) -> Iterator[tuple[int, str]]:
         EOFError,
         KeyError,
         OSError,
-        UnicodeDecodeError,
     ) as error:
         raise ResultError(f"cannot read {name}.jsonl from {data}: {error}") from None
-    lines = enumerate(text.split("\n"), 1)  # a text may hold other line ends
-    return ((number, line) for number, line in lines if line.strip())
+    return read_lines(io.BytesIO(raw), f"{data}/{name}.jsonl", ResultError)
 
 
 def _fetch_from_hub() -> Path:

@@ -14,6 +14,7 @@ from kvbook.errors import ResultError
 from kvbook.lm.generation import generate_words
 from kvbook.lm.turns import first_turn
 from kvbook.tasks.evaluation import generate
+from kvbook.texts import read_text
 
 ESSAYS = Path("haystack") / "essays.md"
 CITIES = [
@@ -64,14 +65,14 @@ def read_essays(data: Path) -> list[str]:
     Raises
     ------
     ResultError
-        ``data`` has no haystack.
+        ``data`` has no haystack, or it is not text in UTF-8.
     """
     path = Path(data) / ESSAYS
     if not path.is_file():
         raise ResultError(
             f"no haystack at {path}: give the folder that holds {ESSAYS}, in the repository it is data/"
         )
-    blocks = [" ".join(block.split()) for block in path.read_text(encoding="utf-8").split("\n\n")]
+    blocks = [" ".join(block.split()) for block in read_text(path, ResultError).split("\n\n")]
     return [block for block in blocks if block and not block.startswith(("#", "<!--", "---"))]
 
 

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from kvbook.errors import ResultError
 from kvbook.files import write_whole
+from kvbook.texts import decode, parse_json
 
 OUT_OF_MEMORY = "out of memory"
 
@@ -225,15 +226,17 @@ def _lines(path: Path, needed: dict[str, type], header: bool = False) -> list[di
     """The rows of a file, of which each has what is ``needed``, but for a header; none when
     there is no file."""
     rows: list[dict] = []
-    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
+    for number, line in enumerate(path.read_bytes().split(b"\n") if path.exists() else [], 1):
+        if not line.strip():
+            continue
         try:
-            row = dict(json.loads(line))
+            row = dict(parse_json(decode(line)))
             if rows or not header:
                 for key, kind in needed.items():
                     if not isinstance(row[key], kind):
                         raise TypeError(key)
             rows.append(row)
-        except (ValueError, TypeError, LookupError, RecursionError):
+        except (ValueError, TypeError, LookupError):
             raise ResultError(
                 f"{path}, line {number} is damaged: take that line out, and what it told is measured "
                 "again or unknown; or move the file away"

@@ -11,6 +11,7 @@ from kvbook.lm.costs import prefill_flops
 from kvbook.lm.generation import generate_words
 from kvbook.methods import Method
 from kvbook.tasks import needle
+from kvbook.texts import read_text
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def read_example(
     """
     if prompt_file:
         try:
-            return as_example(lm, Path(prompt_file).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
+            return as_example(lm, read_text(Path(prompt_file)))
+        except OSError as error:
             raise ParameterError(f"prompt_file {prompt_file} cannot be read: {error}") from None
     if prompt:
         return as_example(lm, prompt)

@@ -29,6 +29,9 @@ def test_a_baseline_that_is_not_there_is_refused(folder):
         ("LAYER,P,R,F\n0,1,1,1\n", "no baseline of layer 2"),
         ("layer;p\n2;1\n", "is no baseline"),
         ("LAYER,P,R,F\n2,1\n", "is no baseline"),
+        ("LAYER,P,R,F\n2,.1,.1,.1\n2,.2,.2,.2\n", "2 lines of layer 2: keep one"),
+        ("LAYER,P,R,F\n2,.1,nan,.1\n", "scores of layer 2 have to be below 1"),
+        ("LAYER,P,R,F\n2,1,1,1\n", "scores of layer 2 have to be below 1"),
     ],
 )
 def test_a_file_that_is_no_baseline_is_refused(tmp_path, content, says):

@@ -4,15 +4,15 @@ Rows are Alpaca's (``instruction``, ``input``, ``output``; MedChatZH's, Tan et a
 ShareGPT's (``conversations``) or OpenAI's (``messages``).
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from kvbook.errors import ParameterError
 from kvbook.finetune.data.dialogue import Dialogue, kind_of
+from kvbook.texts import DECODER, decode, parse_json, read_lines
 
 ROLES = {
     "system": "system",
@@ -108,14 +108,11 @@ def _open_rows(path: Path) -> Iterator[tuple[int, object]]:
     try:
         with path.open("rb") as file:
             first = True
-            for number, raw in enumerate(file, 1):
-                text = _decode(raw, path, number)
-                if not text.strip():
-                    continue
+            for number, text in read_lines(file, path):
                 if first and text.lstrip().startswith("["):
-                    yield from _array(text + _decode(file.read(), path, number + 1), number)
+                    yield from _array(text + _rest(file, path, number + 1), number)
                 else:
-                    yield number, _parse(json.loads, text)
+                    yield number, _parse(parse_json, text)
                 first = False
     except FileNotFoundError:
         raise ParameterError(f"there is no file {path}: give a .jsonl or .json file") from None
@@ -123,17 +120,11 @@ def _open_rows(path: Path) -> Iterator[tuple[int, object]]:
         raise ParameterError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _decode(raw: bytes, path: Path, line: int) -> str:
+def _rest(file: BinaryIO, path: Path, line: int) -> str:
     try:
-        return raw.decode("utf-8-sig" if line == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data":  # the file was cut off inside a character
-            return raw[: error.start].decode()
-        line += raw.count(b"\n", 0, error.start)
-        raise ParameterError(
-            f"{path} is not UTF-8 (line {line}): save it as UTF-8; if it is Chinese, `iconv -f "
-            "GB18030 -t UTF-8` may do it"
-        ) from None
+        return decode(file.read(), line, row=True)
+    except ValueError as wrong:
+        raise ParameterError(f"{path} is {wrong}") from None
 
 
 def _parse(parse: Callable[..., Any], *arguments) -> Any:
@@ -147,11 +138,10 @@ def _parse(parse: Callable[..., Any], *arguments) -> Any:
 
 def _array(text: str, line: int) -> Iterator[tuple[int, object]]:
     """The elements of a JSON array that begins in ``line``; nothing is sure behind a bad one."""
-    decoder = json.JSONDecoder()
     seen, at = 0, _skip(text, text.index("[") + 1)
     while at < len(text) and text[at] != "]":
         line, seen = line + text.count("\n", seen, at), at
-        row = _parse(decoder.raw_decode, text, at)
+        row = _parse(DECODER.raw_decode, text, at)
         if isinstance(row, ValueError):
             yield line, row
             return

@@ -1,6 +1,5 @@
 """Rows to train on and rows to test with: the embedded ones, a folder's, or MedChatZH from the hub."""
 
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from kvbook.finetune.data.duplicates import remove_duplicates
 from kvbook.finetune.data.rows import Read, read_dialogues
 from kvbook.lm.hub import fetching
 from kvbook.places import place
+from kvbook.texts import parse_json, read_lines
 
 HUB = "hub"
 REPOSITORY = "tyang816/MedChatZH"
@@ -141,10 +141,14 @@ def read_parts(
 def read_general() -> dict[str, list[Dialogue]]:
     """The book's rows that have nothing to do with medicine, by language: ``"zh"`` and ``"en"``."""
     path = place("data") / "medical" / "general.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines()
+    read = read_dialogues(path)
+    if read.malformed:
+        raise ResultError(f"{path}: {tell_malformed('general', read)[0]}: get it again")
+    with path.open("rb") as file:
+        languages = {line: parse_json(text)["language"] for line, text in read_lines(file, path)}
     by_language: dict[str, list[Dialogue]] = {}
-    for line, dialogue in zip(lines, read_dialogues(path).dialogues, strict=True):
-        by_language.setdefault(json.loads(line)["language"], []).append(dialogue)
+    for dialogue in read.dialogues:
+        by_language.setdefault(languages[dialogue.line], []).append(dialogue)
     return by_language
 
 

@@ -10,6 +10,7 @@ from kvbook.errors import ParameterError
 from kvbook.files import write_whole
 from kvbook.finetune.data.dialogue import Dialogue
 from kvbook.lm.turns import THINKING
+from kvbook.texts import decode, parse_json
 
 
 def read_template(name: str) -> str:
@@ -75,7 +76,7 @@ def write_llamafactory(dialogues: Sequence[Dialogue], folder: str | Path, name: 
         )
     info = Path(folder) / "dataset_info.json"
     try:
-        known = json.loads(info.read_bytes()) if info.exists() else {}
+        known = parse_json(decode(info.read_bytes())) if info.exists() else {}
         if not isinstance(known, dict):
             raise ValueError("not an object")
     except (OSError, ValueError) as error:

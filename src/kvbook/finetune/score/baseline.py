@@ -17,6 +17,7 @@ from kvbook.files import write_whole
 from kvbook.finetune.data import read_dialogues
 from kvbook.finetune.score.scorer import Encoder, open_scorer
 from kvbook.places import place
+from kvbook.texts import read_text
 
 
 def read_baseline(path: Path, layer: int) -> np.ndarray:
@@ -25,21 +26,28 @@ def read_baseline(path: Path, layer: int) -> np.ndarray:
     Raises
     ------
     ParameterError
-        The file has no line for this layer, or is no baseline.
+        The file has no line for this layer, or several, or is no baseline.
     """
+    lines = [*filter(str.strip, read_text(path).splitlines())]
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        return next(
-            np.array([float(row[column]) for column in "PRF"])
-            for row in rows
+        found = [
+            [float(row[column]) for column in "PRF"]
+            for row in csv.DictReader(lines)
             if int(row["LAYER"]) == layer
-        )
-    except (KeyError, TypeError, ValueError):
+        ]
+    except (KeyError, TypeError, ValueError, csv.Error):
         raise ParameterError(
             f"{path} is no baseline: its lines have to be LAYER,P,R,F, as in bert-score's own"
         ) from None
-    except StopIteration:
-        raise ParameterError(f"{path} has no baseline of layer {layer}") from None
+    if not found:
+        raise ParameterError(f"{path} has no baseline of layer {layer}")
+    if len(found) > 1:
+        raise ParameterError(f"{path} has {len(found)} lines of layer {layer}: keep one")
+    if not all(value < 1 for value in found[0]):  # nor is NaN
+        raise ParameterError(
+            f"{path} is no baseline: the scores of layer {layer} have to be below 1"
+        )
+    return np.array(found[0])
 
 
 def rescale(score: float, baseline: float) -> float:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 
+import torch
+
 from kvbook.errors import ModelError, ParameterError
 from kvbook.lm.encoder import NAME as E5
 from kvbook.lm.encoder import fetch_encoder
@@ -18,6 +20,8 @@ LAYERS = {E5: 9, BERT_BASE_CHINESE: 8}
 encoder, its choice for the multilingual models of this depth."""
 BASELINE = Path("medical") / "baseline.csv"
 """The embedded encoder's, among the book's data."""
+UNBOUNDED = 2**31 - 1
+"""The greatest length that a tokenizer can cut at; undeclared, transformers' is greater, and fails."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,27 @@ def open_scorer(folder: Path, layer: int, all_layers: bool = False):
         raise ModelError(
             f"cannot read the encoder in {folder}: {str(error).splitlines()[0]}"
         ) from None
-    longest = scorer._model.config.max_position_embeddings
-    scorer._tokenizer.model_max_length = min(scorer._tokenizer.model_max_length, longest)
+    if scorer._tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"the tokenizer in {folder} has no pad token, which texts of several lengths need: set "
+            "one and save it again"
+        )
+    scorer._tokenizer.model_max_length = min(
+        scorer._tokenizer.model_max_length, _longest(scorer._model)
+    )
     return scorer
+
+
+def _longest(model) -> int:
+    """The tokens that an encoder reads at most; no bound but `UNBOUNDED` where positions are
+    relative.
+
+    RoBERTa and its kin count positions from behind their padding id: as many of the table are
+    never a token's.
+    """
+    for name, part in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(part, torch.nn.Embedding):
+            behind = 0 if part.padding_idx is None else part.padding_idx + 1
+            return part.num_embeddings - behind
+    declared = getattr(model.config, "max_position_embeddings", None)
+    return declared if declared and declared > 0 else UNBOUNDED  # XLNet's says -1
