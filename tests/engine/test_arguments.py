@@ -206,11 +206,29 @@ def test_no_output_for_tokens_that_were_not_read_by_all_layers(llama, prompt, na
         assert run.kv_bytes == 0
 
 
+def test_arguments_without_their_names_are_looked_at_too(llama, prompt):
+    with create_method("fastkv", budget=12, window=4).attach(llama) as run:
+        with pytest.raises(UnsupportedError, match="labels: fastkv"):
+            llama(prompt, None, None, None, None, prompt)
+        with pytest.raises(UnsupportedError, match="past_key_values is a list"):
+            llama.model(prompt, None, None, [])
+        assert run.kv_bytes == 0
+
+
 @pytest.mark.parametrize("name", ["snapkv", "h2o", "streamingllm"])
 def test_the_loss_of_a_prompt_that_all_layers_read_whole_is_the_models(llama, prompt, name):
     expected = llama(prompt, labels=prompt).loss
     with create_method(name, budget=12).attach(llama):
         assert torch.allclose(llama(prompt, labels=prompt).loss, expected, atol=1e-5)
+
+
+def test_a_call_that_is_refused_is_not_counted(llama, prompt):
+    with create_method("snapkv", budget=12).attach(llama) as run:
+        llama.generate(prompt, max_new_tokens=4, do_sample=False)
+        before = (run.decode_tokens, run.decode_seconds, run.prefill_seconds)
+        with pytest.raises(UnsupportedError):
+            llama(prompt_of(1), past_key_values=run.cache, output_attentions=True)
+        assert (run.decode_tokens, run.decode_seconds, run.prefill_seconds) == before
 
 
 # ---- later inputs -------------------------------------------------------------------------------

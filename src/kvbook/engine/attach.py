@@ -51,6 +51,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from functools import wraps
+from inspect import signature
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +90,13 @@ def _no_autograd() -> Iterator[None]:
         yield
 
 
+def _by_name(function: Callable, args: tuple, kwargs: dict) -> dict:
+    """All arguments of a call by their names."""
+    return (
+        dict(zip(signature(function).parameters, args, strict=False)) | kwargs if args else kwargs
+    )
+
+
 class Engine:
     """The functions of one attach. All that they know is in ``run.state``.
 
@@ -106,36 +114,31 @@ class Engine:
 
     def call_generate(self, plain: Callable, *args, **kwargs):
         """In front of the model's ``generate``: refuse what cannot work."""
-        named = zip(("inputs", "generation_config"), args, strict=False)
-        refuse.check_generate(self.run.method, self.run.model, dict(named) | kwargs)
+        given = _by_name(plain, args, kwargs)
+        refuse.check_generate(self.run.method, self.run.model, given)
         return plain(*args, **kwargs)
 
     def call_model(self, plain: Callable, *args, **kwargs):
-        """In front of the model's ``forward``: look at the clock, also when it raises."""
-        refuse.check_outputs(self.run.method, kwargs)
+        """In front of the model's ``forward``: no gradients, and a look at the clock."""
+        refuse.check_outputs(self.run.method, _by_name(plain, args, kwargs))
         device = input_device(self.run.model)
         forward = self.run.state.forward = Forward()
         started = now(device)
         try:
             with _no_autograd():
-                return plain(*args, **kwargs)
+                output = plain(*args, **kwargs)
         finally:
-            state = self.run.state
-            state.forward = None
-            seconds = now(device) - started - forward.aside_seconds
-            if state.phase == "decode":
-                state.decode_seconds += seconds
-                state.decode_tokens += 1
-            else:
-                state.prefill_seconds += seconds
+            self.run.state.forward = None
+        seconds = now(device) - started - forward.aside_seconds
+        self.run.state.count_call(seconds)
+        return output
 
     # ---- the stack of layers: which tokens it reads, at which positions --------------------------
 
     def call_stack(self, plain: Callable, *args, **kwargs):
         """In front of the ``forward`` of the stack: check the call, read its input piece by
         piece, let the method look back, and write down what the prefill left."""
-        named = zip(("input_ids", "attention_mask", "position_ids"), args, strict=False)
-        kwargs = dict(named) | kwargs
+        kwargs = dict(_by_name(plain, args, kwargs))
         refuse.check_call(kwargs)
         refuse.check_training(self.run.model)
         name = "input_ids" if kwargs.get("input_ids") is not None else "inputs_embeds"

@@ -153,6 +153,14 @@ class PromptState:
         """What the method remembers of a layer and a sequence; empty at first."""
         return self.memory.setdefault((layer, row), {})
 
+    def count_call(self, seconds: float) -> None:
+        """Note what a call of the model took that has come to its end."""
+        if self.phase == "decode":
+            self.decode_seconds += seconds
+            self.decode_tokens += 1
+        else:
+            self.prefill_seconds += seconds
+
     def count_bytes(self, layer: int) -> None:
         """Note what a layer holds now, for the peak."""
         self.layer_bytes[layer] = self.cache.layers[layer].nbytes
