@@ -9,17 +9,23 @@ What ``attach`` does to a model, and takes back when the ``with`` block ends:
   of ``generate``. Where a method cuts the prefill, the layers have forward hooks.
 - The cache is a `Cache` of our own.
 
-One call of the model goes through `Engine` in this order:
+``generate`` goes through ``call_generate`` once: what the method cannot follow is refused. It
+then calls the model for the prompt and for every token, and one such call goes through `Engine`
+in this order:
 
 1. ``call_model``: the clock starts; no gradients.
-2. ``call_stack``: the call is checked, before anything changes. A prompt begins or goes on. The
-   method's first pass is read, then the input, in the method's chunks.
-3. For every layer: ``before_layer``, ``attention`` (the method keeps or evicts), ``after_layer``
-   (what goes on to the next layer). The two hooks are there only for methods with ``pass_on``.
-4. ``call_stack`` again: the method looks back (``after_forward``); the record is written.
+2. ``call_stack``: the call is checked, before anything changes. A prompt begins or goes on. A
+   first pass, where the method wants one, chooses what is read of the prompt.
+3. The input is read in the method's chunks. For each, ``take`` says positions and padding; every
+   layer goes through ``before_layer``, ``attention`` (the method keeps or evicts) and
+   ``after_layer`` (what goes on to the next layer); then the method looks back
+   (``after_forward``). The two hooks around a layer are there only for methods with ``pass_on``.
+4. ``call_stack`` again: the record of a prompt is written.
+5. ``call_model`` again: the clock stops.
 
-A method is any object that defines one or more of these; each sees one sequence of one layer
-(`kvbook.engine.seen.Seen`), without padding, so that a row of a batch gives what it gives alone:
+A method is any object with a ``name``, for messages, and one or more of the following. Those with
+``seen`` see one sequence of one layer (`kvbook.engine.seen.Seen`), without padding, so that a row
+of a batch gives what it gives alone; ``None`` from a hook means "all".
 
 ``keep(seen) -> LongTensor | None``
     After a layer has read (a chunk of) the prompt: ascending indices ``[kv_heads or 1,
@@ -33,16 +39,15 @@ A method is any object that defines one or more of these; each sees one sequence
     A first pass over the prompt, up to the queries and keys of this layer and without a
     cache; then the indices ``[kept]`` of the prompt's tokens that the model reads, the last
     one included. ``None``: no first pass is needed.
-``chunk : int | None``
-    Read the prompt this many tokens at a time.
-``column_sums : bool``
-    Also measure how much attention every entry received (``seen.column_sums``).
-
 ``after_forward(run, ids)``
     After an input (or a chunk of it) has gone through all layers: the record, and the token
     ids ``list[int]`` that were read; one sequence at a time.
-
-``None`` from a hook means "all".
+``check_model(model)``
+    Refuse a model that does not fit the method's parameters, before it is attached.
+``chunk : int | None``
+    Read every input this many tokens at a time.
+``column_sums : bool``
+    Also measure how much attention every entry received (``seen.column_sums``).
 """
 
 import threading

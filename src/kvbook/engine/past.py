@@ -41,15 +41,14 @@ def hidden_tokens(mask: Tensor | None, columns: int, state: PromptState) -> list
             f"attention_mask {tuple(mask.shape)} does not cover the {seen} tokens that were read and "
             f"the {columns} new ones: give {seen + columns} columns, or {columns}"
         )
-    known = torch.ones_like(past) if state.real is None else state.real
+    known = state.real_so_far(past.device)
     if (past & ~known).any():
         raise UnsupportedError(
             "attention_mask shows padding of an earlier input as tokens: give the mask of that input again"
         )
     hidden = known & ~past
     counts = hidden.sum(1)
-    from_the_end = known.flip(1).cumsum(1).flip(1)  # 1 is a row's last token
-    if (hidden != (known & (from_the_end <= counts[:, None]))).any():
+    if (hidden != (known & (_from_the_end(known) <= counts[:, None]))).any():
         raise UnsupportedError(HIDDEN)
     return counts.tolist()
 
@@ -86,8 +85,11 @@ def forget(hidden: list[int], state: PromptState) -> None:
     state.read_lengths = [
         read - count for read, count in zip(state.read_lengths, hidden, strict=True)
     ]
-    known = state.real
-    if known is None:
-        known = torch.ones(len(hidden), state.cache.get_seq_length(), dtype=torch.bool)
-    from_the_end = known.flip(1).cumsum(1).flip(1)
-    state.real = known & (from_the_end > torch.tensor(hidden, device=known.device)[:, None])
+    known = state.real_so_far(state.cache.layers[0].keys.device)
+    counts = torch.tensor(hidden, device=known.device)
+    state.real = known & (_from_the_end(known) > counts[:, None])
+
+
+def _from_the_end(known: Tensor) -> Tensor:
+    """The number of every token, counted from the end of its row: 1 is the last one."""
+    return known.flip(1).cumsum(1).flip(1)

@@ -15,8 +15,6 @@ PACKED = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq
 """Arguments of a forward over packed sequences."""
 DROPPING = ("keep", "evict", "pass_on", "choose")
 """The hooks of a method through which entries go."""
-
-
 RESHAPING = ("pass_on", "first_pass")
 """The hooks of a method whose prefill gives hidden states of fewer tokens than the prompt has."""
 

@@ -134,7 +134,7 @@ class Run:
         the prefill's or the decode's; its memory counts for the peak."""
         device = input_device(self.model)
         own, started = (self.method, self.state), now(device)
-        self.method, self.state = method or Everything, PromptState()
+        self.method, self.state = method or Everything(), PromptState()
         try:
             yield
         finally:

@@ -142,12 +142,16 @@ class PromptState:
         """Note which of the columns that come now are tokens; None: all."""
         if real is None and self.real is None:
             return
-        device = (self.real if real is None else real).device
-        rows, before = len(self.read_lengths), self.cache.get_seq_length()
-        known = torch.ones(rows, before, dtype=torch.bool, device=device)
-        new = torch.ones(rows, columns, dtype=torch.bool, device=device)
-        parts = (known if self.real is None else self.real, new if real is None else real)
-        self.real = torch.cat(parts, dim=1)
+        if real is None:
+            real = self.real.new_ones(len(self.read_lengths), columns)
+        self.real = torch.cat((self.real_so_far(real.device), real), dim=1)
+
+    def real_so_far(self, device: torch.device) -> Tensor:
+        """`real` on a device, and also where all columns are tokens."""
+        if self.real is not None:
+            return self.real.to(device)
+        shape = len(self.read_lengths), self.cache.get_seq_length()
+        return torch.ones(shape, dtype=torch.bool, device=device)
 
     def remembered(self, layer: int, row: int = 0) -> dict:
         """What the method remembers of a layer and a sequence; empty at first."""
