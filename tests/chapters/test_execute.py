@@ -196,6 +196,8 @@ def test_the_key_is_of_the_notebook_and_the_parameters(notebook, tmp_path):
         ("data/a.json", True),
         ("requirements.lock", True),
         ("src/module.py", True),
+        ("src/picture.js", True),
+        ("src/keys.yaml", True),
         ("data/results/kept.json", False),  # which a run may write
     ],
 )

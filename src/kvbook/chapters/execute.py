@@ -24,6 +24,8 @@ from kvbook.places import PACKAGE, REPOSITORY, place
 from kvbook.results import collect_provenance
 from kvbook.texts import decode, parse_json
 
+SOURCES = (".py", ".js", ".yaml")
+"""What of the package decides what a chapter shows: code, and the keys of a training."""
 START_SECONDS = 300
 """For a kernel to start; it takes two, and on a machine with much else to do some more."""
 START_TRIES = 3
@@ -172,7 +174,11 @@ def inputs_key(chapter: Chapter, parameters: dict) -> str:
         As `kvbook.chapters.resolve.resolve_parameters` gives them.
     """
     package, data = PACKAGE, place("data")
-    files = {f"package/{path.relative_to(package)}": path for path in package.rglob("*.py")}
+    files = {
+        f"package/{path.relative_to(package)}": path
+        for path in package.rglob("*")
+        if path.suffix in SOURCES
+    }
     files |= {
         f"data/{path.relative_to(data)}": path
         for path in data.rglob("*")
