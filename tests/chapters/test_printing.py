@@ -48,7 +48,7 @@ FACTS = {
 @pytest.fixture(scope="module")
 def text():
     front = (place("book") / "front.html").read_text(encoding="utf-8")
-    return printing.make_page(SINGLE, TOC, front, FACTS)
+    return printing.make_print_page(SINGLE, TOC, front, FACTS)
 
 
 @pytest.fixture(scope="module")

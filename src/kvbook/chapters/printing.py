@@ -50,7 +50,7 @@ def title_facts(citation: Path, files: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def make_page(single: str, toc: Mapping, front: str, facts: Mapping) -> str:
+def make_print_page(single: str, toc: Mapping, front: str, facts: Mapping) -> str:
     """The page for the printer: title page, contents, and a section a chapter.
 
     Parameters
@@ -267,7 +267,7 @@ def print_book(source: Path, single: Path, files: Sequence[Path], citation: Path
         As `print_page`.
     """
     facts = title_facts(citation, files)
-    page = make_page(
+    page = make_print_page(
         (single / "index.html").read_text(encoding="utf-8"),
         yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8")),
         (source / "front.html").read_text(encoding="utf-8"),

@@ -15,12 +15,13 @@ from rich.markup import escape
 from kvbook import __version__
 from kvbook.commands.bench import bench
 from kvbook.commands.book import book
-from kvbook.commands.chapters import list_chapters, run
 from kvbook.commands.check import check
 from kvbook.commands.doctor import doctor
 from kvbook.commands.evaluate import evaluate
 from kvbook.commands.finetune import finetune
+from kvbook.commands.list import list_chapters
 from kvbook.commands.profile import profile
+from kvbook.commands.run import run
 from kvbook.commands.terminal import err, out
 from kvbook.errors import KvbookError, ParameterError
 

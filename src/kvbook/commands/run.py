@@ -1,26 +1,12 @@
-"""`kvbook list` and `kvbook run`: the chapters, one by one."""
+"""`kvbook run`: a chapter with parameters of your own."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from kvbook.commands.terminal import ProfileOption, interruptible, out, print_paths, print_table
 from kvbook.errors import ParameterError
-
-
-def list_chapters() -> None:
-    """The chapters, and the parameters they take."""
-    from kvbook.chapters.registry import CHAPTERS
-
-    table = Table("chapter", "title", "parameters")
-    for chapter in CHAPTERS.values():
-        table.add_row(chapter.name, chapter.title, ", ".join(chapter.parameters.model_fields))
-    out.print(table)
-    out.print(
-        "Run one: kvbook run snapkv -p budget=128 -p window=16   (see: kvbook run snapkv --help)"
-    )
 
 
 def run(
