@@ -45,7 +45,7 @@ def test_a_meaning_is_the_first_sentence_of_the_docstring():
 @pytest.fixture
 def write(tmp_path, monkeypatch):
     """Write a method of a few lines into a folder that is read instead of the package's."""
-    monkeypatch.setattr(catalogue, "METHODS", tmp_path)
+    monkeypatch.setattr(catalogue, "FOLDER", tmp_path)
 
     def write(name, *lines):
         (tmp_path / f"{name}.py").write_text("\n".join(lines))

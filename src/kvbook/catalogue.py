@@ -9,7 +9,7 @@ from kvbook import fields
 from kvbook.errors import ParameterError
 from kvbook.places import PACKAGE
 
-METHODS = PACKAGE / "methods"
+FOLDER = PACKAGE / "methods"
 KNOWN = {"bool": bool, "float": float, "int": int, "str": str} | vars(fields)
 
 
@@ -57,7 +57,7 @@ def method_parameters(name: str, without: tuple[str, ...] = ()) -> dict[str, Dec
 
 
 def _parse(module: str) -> ast.Module:
-    return ast.parse((METHODS / f"{module}.py").read_text(encoding="utf-8"))
+    return ast.parse((FOLDER / f"{module}.py").read_text(encoding="utf-8"))
 
 
 def _find_class(name: str) -> ast.ClassDef | None:

@@ -104,7 +104,8 @@ def test_the_evaluation_knows_all_methods_and_tasks():
     from kvbook.tasks.longbench import TASKS
 
     given = resolve_parameters(get_chapter("evaluation"))
-    assert (*given["methods"], "summarykv") == METHODS and given["tasks"] == list(TASKS)
+    assert given["methods"] == [name for name in METHODS if name != "summarykv"]
+    assert given["tasks"] == list(TASKS)
     assert resolve_parameters(get_chapter("evaluation"), "laptop", {"methods": '["summarykv"]'})
     with pytest.raises(ParameterError, match="methods"):
         resolve_parameters(get_chapter("evaluation"), "laptop", {"methods": '["snapkvx"]'})
