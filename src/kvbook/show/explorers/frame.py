@@ -40,8 +40,8 @@ def explorer(
         Whether the script draws with it.
     """
     code = Path(__file__).with_name(f"{script}.js").read_text(encoding="utf-8")
-    code = f"const NAME = {json.dumps(name)}, DATA = {json.dumps(data)};{code}"
-    code = f"(() => {{{code}}})();".replace("</", "<\\/")  # a text must not close the script
+    held = json.dumps(data).replace("<", "\\u003c")  # no text may close the script, or open one
+    code = f"(() => {{const NAME = {json.dumps(name)}, DATA = {held};{code}}})();"
     library = f'<script src="{PLOTLY}"></script>' if plotly else ""
     return HTML(
         f'<div id="{name}" class="kv-explorer">{inside}</div>{library}'
