@@ -69,6 +69,33 @@ def test_what_a_cell_writes_links_to_a_page(name):
     assert not missing
 
 
+NAMED = {Path(page).stem.replace("_", " "): page for page in PAGES} | {
+    re.match(r"# ([^:(\n]*)", text)[1].strip().lower(): page
+    for page, text in PAGES.items()
+    if text.startswith("# ")
+}
+"""What a page is called: its file, and its title up to a colon or a bracket."""
+
+
+def elsewhere(text):
+    """Links whose words name one page, and which lead to another."""
+    for words, target in re.findall(r"\[([^\]\n]+)\]\(([^)\s]+)\)", without_code(text)):
+        page = target.partition("#")[0]
+        if page in PAGES and NAMED.get(words.lower().removeprefix("the "), page) != page:
+            yield words, page
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_that_names_a_page_leads_to_it(page):
+    assert not list(elsewhere(PAGES[page]))
+
+
+def test_a_link_to_another_page_than_it_names_is_noticed():
+    assert NAMED["evaluation"] == NAMED["task evaluation"] == "evaluation.ipynb"
+    text = "[evaluation](families.ipynb), [Task evaluation](evaluation.ipynb#a), [why](h2o.ipynb)"
+    assert list(elsewhere(text)) == [("evaluation", "families.ipynb")]
+
+
 def test_no_two_places_have_one_name():
     assert len(LABELS) == len(set(LABELS))
 

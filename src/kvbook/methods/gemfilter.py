@@ -29,7 +29,7 @@ class GemFilter(Method):
     -----
     The chosen tokens are read at positions 0, 1, ...: the model sees a shorter prompt, and
     answers at the position after it. The last token of the prompt is always among them; the
-    published code does not force that.
+    authors' code (SalesforceAIResearch/GemFilter, read in November 2026) does not force that.
 
     References
     ----------

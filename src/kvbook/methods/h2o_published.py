@@ -1,4 +1,4 @@
-"""H2O as a published benchmark harness computes it: its scores see the future.
+"""H2O as a published benchmark harness once computed it: its scores see the future.
 
 Only to show what that costs. It is not in the catalogue of `create_method`, so no comparison
 of all methods has it.
@@ -19,8 +19,8 @@ from kvbook.methods.h2o import H2O
 
 @dataclass(frozen=True, config=STRICT)
 class PublishedH2O(H2O, listed=False):
-    """H2O with the faults of a harness: only the last ``recent`` x ``recent`` block of its
-    score matrix is causal, and nothing is evicted while decoding.
+    """H2O with the faults of KVCache-Factory at commit 028e2da: only the last ``recent`` x
+    ``recent`` block of its score matrix is causal, and nothing is evicted while decoding.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class PublishedH2O(H2O, listed=False):
 def leaky_column_sums(
     q: Tensor, k: Tensor, scaling: float, window: int, block: int = QUERY_BLOCK
 ) -> Tensor:
-    """Column sums with a bug that a published harness has: only the last ``window`` x
+    """Column sums with a bug that KVCache-Factory had: only the last ``window`` x
     ``window`` block of the score matrix is causal, so that all earlier queries see the future.
 
     Parameters

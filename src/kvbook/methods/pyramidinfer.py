@@ -106,7 +106,8 @@ class PyramidInfer(Method):
     References
     ----------
     PyramidInfer (Yang et al., 2024), section 3: inference context redundancy and recent
-    attention consistency. The cosine schedule is the published code's.
+    attention consistency. The cosine schedule is that of the authors' code
+    (mutonix/pyramidinfer, read in November 2026).
     """
 
     decay: Share = 0.3

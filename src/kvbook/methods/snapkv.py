@@ -45,8 +45,8 @@ class SnapKV(Method):
     References
     ----------
     SnapKV (Li et al., 2024), section 4: observation window, voting, and clustering by
-    pooling. The published code keeps one copy of the cache a query head; here a group
-    shares one, as the model does.
+    pooling. The authors' code (FasterDecoding/SnapKV, read in November 2026) keeps one
+    copy of the cache a query head; here a group shares one, as the model does.
     """
 
     budget: Budget

@@ -30,7 +30,7 @@ class StreamingLLM(Method):
     positions : {"cache", "original"}
         RoPE by the slot in the cache, or by the original position. ``"cache"``, as in the
         paper, lets the window begin one step after the sinks; with ``"original"``, as in
-        published benchmark harnesses, the gap stays.
+        KVCache-Factory (read in November 2026), the gap stays.
     chunk : int, optional
         Read the prompt this many tokens at a time through the bounded cache: memory is then
         constant in the prompt's length. None reads it whole, then evicts.

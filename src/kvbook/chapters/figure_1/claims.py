@@ -229,7 +229,7 @@ CLAIMS = (
         "H2O loses most of narrativeqa.",
         h2o_loses_stories,
         "A story's fact is looked at once, by the question; an account of all attention lets it go. "
-        "That needs no bug, though the harness that such numbers come from has faults.",
+        "That needs no bug, though a harness that such numbers come from had faults.",
         "H2O loses what is looked at once; whether that is most of a task depends on its items.",
         "evaluation.html#the-h2o-row",
     ),
@@ -255,8 +255,8 @@ CLAIMS = (
         "PyramidInfer's prefill is no faster than FullKV's.",
         pyramid_is_no_faster,
         "Writing out whole score matrices costs what shorter layers save.",
-        "Its layers read less and less, so it must be faster; the published code writes out the "
-        "whole score matrix, ours a few rows of it.",
+        "Its layers read less and less, so it must be faster; the authors' code, read in November "
+        "2026, writes out the whole score matrix, ours a few rows of it.",
         "pyramidinfer.html",
     ),
     Claim(
@@ -274,8 +274,8 @@ CLAIMS = (
         "H2O and PyramidInfer need several times FullKV's memory.",
         matrices_are_held,
         "Whole score matrices are in memory.",
-        "Not the methods: the published codes build the n × n matrix of scores, and here scores are "
-        "summed block by block.",
+        "Not the methods: their authors' codes, read in November 2026, build the n × n matrix of "
+        "scores, and here scores are summed block by block.",
         "profiling.html",
     ),
     Claim(
