@@ -27,3 +27,24 @@ class UnsupportedError(KvbookError, ValueError):
 
 class BrowserError(KvbookError):
     """No browser is found, or a page does not work in it."""
+
+
+def wanted(what: str, given, instead: str) -> ParameterError:
+    """The error for something of another kind than a function takes.
+
+    Parameters
+    ----------
+    what : str
+        The kind, such as ``"a method"``.
+    given
+        What came in its place.
+    instead : str
+        What to give, as one would type it.
+    """
+    if isinstance(given, type):
+        said = f"the class {given.__name__}"
+    elif given is None or isinstance(given, str):
+        said = repr(given)
+    else:
+        said = f"something of type {type(given).__name__}"
+    return ParameterError(f"{what} is wanted, not {said}: give {instead}")

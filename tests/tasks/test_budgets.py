@@ -1,10 +1,14 @@
 """Needles at several budgets: who is asked what, and what is known is not asked again."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from kvbook.methods import SnapKV
 from kvbook.tasks import budgets
 from kvbook.tasks.budgets import ask_budgets, ask_varied, by_label, cap_budget
+
+LM = SimpleNamespace(model=None, tokenizer=None)
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def test_only_a_number_of_entries_is_capped(budget, capped):
 
 
 def test_full_kv_is_asked_once_and_every_method_at_every_budget(asked):
-    found = ask_budgets(None, ["a", "b"], {"snapkv": {"window": 8}, "h2o": {}}, [16, 0.5])
+    found = ask_budgets(LM, ["a", "b"], {"snapkv": {"window": 8}, "h2o": {}}, [16, 0.5])
     assert list(found) == [
         ("fullkv", None),
         ("snapkv", 16),
@@ -39,13 +43,13 @@ def test_full_kv_is_asked_once_and_every_method_at_every_budget(asked):
 
 
 def test_the_budgets_replace_one_among_the_parameters(asked):
-    ask_budgets(None, [], {"pyramidinfer": {"budget": None, "decay": 0.5}}, [0.7])
+    ask_budgets(LM, [], {"pyramidinfer": {"budget": None, "decay": 0.5}}, [0.7])
     assert (asked[1].budget, asked[1].decay) == (0.7, 0.5)
 
 
 def test_one_parameter_changes_and_what_is_known_is_not_asked_again(asked):
     method = SnapKV(budget=16, window=8)
-    found = ask_varied(None, ["a"], method, "window", [4, 8], known=["as before"])
+    found = ask_varied(LM, ["a"], method, "window", [4, 8], known=["as before"])
     assert found == {4: [f"{SnapKV(budget=16, window=4)} a"], 8: ["as before"]}
     assert asked == [SnapKV(budget=16, window=4)]
 

@@ -11,8 +11,10 @@ from kvbook.chat.saved import Contents, SavedChat, Turn, read_chat, write_chat
 from kvbook.engine.run import Run, input_device
 from kvbook.errors import UnsupportedError
 from kvbook.lm.generation import generate_ids
+from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
 from kvbook.methods import Method, create_method
+from kvbook.methods.base import as_method
 
 
 class Chat:
@@ -30,6 +32,8 @@ class Chat:
     ------
     UnsupportedError
         The model has no chat template, or the method has a first pass.
+    ParameterError
+        Something else than a loaded model and a method.
 
     Examples
     --------
@@ -39,6 +43,8 @@ class Chat:
     """
 
     def __init__(self, lm, method: Method):
+        check_loaded(lm)
+        method = as_method(method)
         if not getattr(lm.tokenizer, "chat_template", None):
             raise UnsupportedError(f"{lm.name} has no chat template: use an instruct model")
         if hasattr(method, "first_pass"):
@@ -202,6 +208,7 @@ class Chat:
         ParameterError
             It was saved with another model or dtype.
         """
+        check_loaded(lm)
         saved = read_chat(Path(path), lm)
         chat = cls(lm, create_method(saved.facts.method, **saved.facts.parameters))
         chat._saved = saved

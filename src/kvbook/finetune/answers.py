@@ -8,7 +8,7 @@ from tqdm import tqdm
 from kvbook.errors import ParameterError
 from kvbook.finetune.data import Dialogue, encode_prompt
 from kvbook.lm.generation import generate_words
-from kvbook.lm.models import LoadedModel
+from kvbook.lm.models import LoadedModel, check_loaded
 
 GREEDY = {
     "do_sample": False,
@@ -59,6 +59,7 @@ def generate_answers(
     ParameterError
         A number below 1; see also `kvbook.finetune.data.encode_prompt`.
     """
+    check_loaded(lm)
     for name, value in (("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
         if value < 1:
             raise ParameterError(f"{name}={value}: give at least 1")
@@ -89,6 +90,7 @@ def continue_text(lm: LoadedModel, text: str, *, max_new_tokens: int = 16) -> tu
     bool
         Whether it ended by itself.
     """
+    check_loaded(lm)
     inputs = lm.tokenizer(text, return_tensors="pt", add_special_tokens=False)
     out = lm.model.generate(
         **inputs.to(lm.model.device),

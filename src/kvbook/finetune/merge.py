@@ -10,7 +10,7 @@ from kvbook.errors import ModelError, ParameterError, ResultError
 from kvbook.files import whole_folder
 from kvbook.finetune.train import digest_weights, read_record
 from kvbook.lm.generation import generate_ids
-from kvbook.lm.models import LoadedModel, load_model, quiet
+from kvbook.lm.models import LoadedModel, check_loaded, load_model, quiet
 from kvbook.lm.turns import THINKING
 
 TOLERANCE = 1e-5
@@ -90,6 +90,7 @@ def load_adapter(lm: LoadedModel, adapter: str | Path) -> torch.nn.Module:
     """The model with an adapter beside its matrices, ready to answer: `peft`'s own ``PeftModel``."""
     from peft import PeftModel
 
+    check_loaded(lm)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft uses names that transformers gives up
         return PeftModel.from_pretrained(lm.model, str(adapter)).eval()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kvbook.errors import wanted
 from kvbook.lm.configs import PUBLISHED
 
 
@@ -29,7 +30,15 @@ class ModelShape:
 
     @classmethod
     def of(cls, config) -> "ModelShape":
-        """Read it from a transformers configuration."""
+        """Read it from a transformers configuration.
+
+        Raises
+        ------
+        ParameterError
+            Something else, such as a model's name.
+        """
+        if not hasattr(config, "num_hidden_layers"):
+            raise wanted("a configuration of transformers", config, "lm.model.config")
         hidden, heads = config.hidden_size, config.num_attention_heads
         kv_heads = getattr(config, "num_key_value_heads", None) or heads
         dim = getattr(config, "head_dim", None) or hidden // heads

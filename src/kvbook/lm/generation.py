@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kvbook.engine.run import input_device
-from kvbook.lm.models import LoadedModel
+from kvbook.lm.models import LoadedModel, check_loaded
 
 
 def generate_ids(
@@ -64,6 +64,7 @@ def generate_words(
     prompts, new_tokens, **options
         As of `generate_ids`.
     """
+    check_loaded(lm)
     tokenizer = lm.tokenizer
     new = generate_ids(lm.model, prompts, new_tokens, pad=tokenizer.pad_token_id, **options)
     return tokenizer.batch_decode(new, skip_special_tokens=True)

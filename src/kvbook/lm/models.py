@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from kvbook.errors import ModelError, ParameterError
+from kvbook.errors import ModelError, ParameterError, wanted
 from kvbook.lm.configs import PUBLISHED
 from kvbook.lm.hub import hub_answers
 from kvbook.lm.wheels import Wheel, prepare
@@ -56,6 +56,18 @@ class LoadedModel:
     tokenizer: Any
     name: str
     source: str
+
+
+def check_loaded(lm) -> None:
+    """Refuse what is no `LoadedModel`: a name, say, or a model without its tokenizer.
+
+    Raises
+    ------
+    ParameterError
+        With what to give instead.
+    """
+    if not (hasattr(lm, "model") and hasattr(lm, "tokenizer")) or isinstance(lm, type):
+        raise wanted("a loaded model", lm, f"lm = load_model({EMBEDDED!r}), or another one")
 
 
 def load_model(

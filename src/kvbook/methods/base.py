@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from kvbook.engine.attach import attach
 from kvbook.engine.run import Run
-from kvbook.errors import ParameterError
+from kvbook.errors import ParameterError, wanted
 from kvbook.fields import Pooling, Reduction
 
 STRICT = ConfigDict(strict=True, extra="forbid")
@@ -41,6 +42,8 @@ class Method:
 
     def attach(self, model: nn.Module) -> AbstractContextManager[Run]:
         """``with method.attach(model) as run:`` — see `kvbook.engine.attach.attach`."""
+        if not isinstance(model, nn.Module):
+            raise wanted("a model of PyTorch", model, "lm.model of lm = load_model(...)")
         return attach(self, model)
 
 
@@ -90,6 +93,61 @@ def create_method(name: str, **parameters) -> Method:
         problems = {str(one["loc"][0]): one["msg"] for one in error.errors() if one["loc"]}
         lines = [f"{field}={parameters.get(field)!r}: {text}" for field, text in problems.items()]
         raise ParameterError(f"{name}: " + ("; ".join(lines) or str(error))) from None
+
+
+def as_method(given) -> Method:
+    """A method: the one that is given, or the one of a name that needs no parameters.
+
+    Parameters
+    ----------
+    given : Method or str
+        What a function of this book got as its ``method``.
+
+    Raises
+    ------
+    ParameterError
+        A class, None, something else, or a name that is not enough.
+
+    Examples
+    --------
+    >>> as_method("fullkv")
+    FullKV()
+    """
+    if isinstance(given, str):
+        try:
+            return create_method(given)
+        except ParameterError as error:
+            raise ParameterError(
+                f"{error}; give a method instead of its name: "
+                "create_method('snapkv', budget=256), for example"
+            ) from None
+    if isinstance(given, type) or not hasattr(given, "attach"):
+        raise wanted("a method", given, "create_method('snapkv', budget=256), for example")
+    return given
+
+
+def as_methods(given, one: Callable = as_method) -> dict:
+    """Several, by the names that their results get.
+
+    Parameters
+    ----------
+    given : mapping of str to Method or str
+        What a function of this book got as its ``methods``.
+    one : callable
+        What each of them must pass.
+
+    Raises
+    ------
+    ParameterError
+        No mapping, such as a list of names; or as `as_method` says.
+    """
+    if not isinstance(given, Mapping):
+        raise wanted(
+            "a mapping of names to methods",
+            given,
+            "{'snapkv': create_method('snapkv', budget=256)}, for example",
+        )
+    return {name: one(method) for name, method in given.items()}
 
 
 def with_budget(name: str, budget: int | float, **parameters) -> Method:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from kvbook.engine.attach import attach
-from kvbook.lm.models import LoadedModel
-from kvbook.methods.base import Method
+from kvbook.lm.models import LoadedModel, check_loaded
+from kvbook.methods.base import Method, as_method, as_methods
 from kvbook.profiling.hardware import synchronize
 
 PARTS = ("projections", "attention", "scoring", "mlp", "norms", "rest")
@@ -59,6 +59,8 @@ def break_down(lm: LoadedModel, method: Method, ids: Tensor) -> list[dict[str, f
         A layer each, with every name of `PARTS`; what GemFilter's first pass takes is in the
         layers that it goes through. Watching costs a little, mostly in ``rest``.
     """
+    check_loaded(lm)
+    method = as_method(method)
     model = lm.model
     layers = model.base_model.layers
     device = model.device
@@ -124,6 +126,8 @@ def quickest(
     turns : int
         Prefills of each method.
     """
+    check_loaded(lm)
+    methods = as_methods(methods)
     runs = [{name: break_down(lm, one, ids) for name, one in methods.items()} for _ in range(turns)]
 
     def seconds(layers: Sequence[Mapping[str, float]]) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from kvbook.methods import Method, create_method, with_budget
+from kvbook.methods.base import as_method
 from kvbook.profiling.hardware import Hardware
 from kvbook.profiling.prediction import predict
 
@@ -102,7 +103,7 @@ def shares_on_paper(
     def seconds(method: Method, context: int, answer: int) -> float:
         return predict(config, method, context, answer, hardware=hardware).seconds
 
-    full = create_method("fullkv")
+    method, full = as_method(method), create_method("fullkv")
     return [
         [seconds(method, context, answer) / seconds(full, context, answer) for context in contexts]
         for answer in answers

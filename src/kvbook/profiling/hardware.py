@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from kvbook.lm.models import LoadedModel
+from kvbook.lm.models import LoadedModel, check_loaded
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ def measure_hardware(lm: LoadedModel, repeats: int = 5) -> Hardware:
         The median of so many is taken.
     """
     import psutil
+
+    check_loaded(lm)
 
     model = lm.model
     device, dtype, config = model.device, model.dtype, model.config

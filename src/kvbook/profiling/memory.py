@@ -26,9 +26,9 @@ from torch import Tensor
 
 from kvbook.errors import ExecutionError
 from kvbook.files import disk_errors
-from kvbook.lm.models import LoadedModel, load_model, quiet
+from kvbook.lm.models import LoadedModel, check_loaded, load_model, quiet
 from kvbook.methods.base import Method
-from kvbook.profiling.one_run import WARM_UP, run_once
+from kvbook.profiling.one_run import WARM_UP, or_stock, run_once
 from kvbook.tasks.store import is_out_of_memory
 
 STEADY = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
@@ -52,6 +52,7 @@ class FreshProcesses:
     """
 
     def __init__(self, lm: LoadedModel):
+        check_loaded(lm)
         self.lm = lm
 
     def __enter__(self) -> "FreshProcesses":
@@ -97,7 +98,7 @@ class FreshProcesses:
         ExecutionError
             The run failed for another reason.
         """
-        job = cloudpickle.dumps((method, ids.tolist(), new_tokens, runs))
+        job = cloudpickle.dumps((or_stock(method), ids.tolist(), new_tokens, runs))
         try:
             self._server.stdin.write(len(job).to_bytes(8, "big") + job)
             self._server.stdin.flush()
@@ -114,6 +115,7 @@ class FreshProcesses:
 def fresh_processes(lm: LoadedModel) -> AbstractContextManager[FreshProcesses | None]:
     """`FreshProcesses` where the memory of a process is what counts: on a CPU, under Linux. None
     elsewhere: on CUDA the allocator says its own peak."""
+    check_loaded(lm)
     can = lm.model.device.type == "cpu" and measures_memory()
     return FreshProcesses(lm) if can else contextlib.nullcontext()
 

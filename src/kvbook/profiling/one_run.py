@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kvbook.lm.models import LoadedModel
-from kvbook.methods.base import Method
+from kvbook.lm.models import LoadedModel, check_loaded
+from kvbook.methods.base import Method, as_method
 from kvbook.profiling.hardware import synchronize
 from kvbook.tasks.store import is_out_of_memory
 
@@ -48,8 +48,15 @@ class Ticks:
         """Nothing is left to do."""
 
 
+def or_stock(method: Method | str | None) -> Method | None:
+    """`kvbook.methods.base.as_method`, but that None is transformers alone."""
+    return None if method is None else as_method(method)
+
+
 def run_once(lm: LoadedModel, method: Method | None, ids: Tensor, new_tokens: int) -> Sample | None:
     """One timed ``generate``; None when memory was not enough."""
+    check_loaded(lm)
+    method = or_stock(method)
     model, device = lm.model, lm.model.device
     gc.collect()
     cuda = device.type == "cuda"

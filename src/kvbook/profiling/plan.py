@@ -10,7 +10,7 @@ from itertools import pairwise
 from kvbook.engine.attention import QUERY_BLOCK
 from kvbook.errors import UnsupportedError
 from kvbook.lm.costs import causal_pairs
-from kvbook.methods.base import Method, resolve_budget, resolve_window
+from kvbook.methods.base import Method, as_method, resolve_budget, resolve_window
 from kvbook.methods.fastkv import FastKV
 from kvbook.methods.fullkv import FullKV
 from kvbook.methods.gemfilter import GemFilter
@@ -118,6 +118,9 @@ def plan(method: Method, layers: int, n: int) -> Plan:
     UnsupportedError
         A method of your own, that has no plan yet: give it one with ``@plan.register``.
     """
+    known = as_method(method)
+    if known is not method:  # it was given by its name
+        return plan(known, layers, n)
     raise UnsupportedError(
         f"the cost model does not know {method.name or type(method).__name__}: give it a plan, "
         "`@kvbook.profiling.plan.plan.register` on a function (method: YourMethod, layers, n) -> Plan"

@@ -2,8 +2,8 @@
 
 Everything follows from a transformers configuration and the method's plan
 (`kvbook.profiling.plan`); no weights are needed. What is counted is what this book's engine
-does; ``matrix=True`` counts H2O and PyramidInfer as their published codes do, with whole
-score matrices.
+does; ``matrix=True`` counts H2O and PyramidInfer as their authors' codes do, with whole
+score matrices (FMInference/H2O and mutonix/pyramidinfer, read in November 2026).
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ import torch
 from kvbook.engine.attention import QUERY_BLOCK, SUM_BLOCK
 from kvbook.errors import ParameterError
 from kvbook.lm.costs import ModelShape, causal_pairs, kv_bytes, layer_flops, scan_flops
-from kvbook.methods.base import Method
+from kvbook.methods.base import Method, as_method
 from kvbook.methods.h2o import H2O
 from kvbook.methods.pyramidinfer import PyramidInfer
 from kvbook.profiling.hardware import Hardware
@@ -168,7 +168,7 @@ class Prediction:
 
 def predict(
     config,
-    method: Method,
+    method: Method | str,
     context_length: int,
     new_tokens: int,
     *,
@@ -182,8 +182,8 @@ def predict(
     ----------
     config
         A transformers configuration of a Llama, Qwen2, Qwen3 or Mistral.
-    method : Method
-        Of `kvbook.create_method`.
+    method : Method or str
+        Of `kvbook.create_method`; ``"fullkv"`` and others that need no parameters also by name.
     context_length, new_tokens : int
         Tokens of the prompt, and to generate.
     dtype : torch.dtype or str
@@ -192,12 +192,13 @@ def predict(
         With it there are seconds: `kvbook.profiling.hardware.TABLE`, or measured.
     matrix : bool
         Whether H2O and PyramidInfer build all their scores at once, query by key, as their
-        published codes do. Others are not touched.
+        authors' codes do. Others are not touched.
 
     Raises
     ------
     ParameterError
-        A length below 1, or a dtype that is none.
+        A length below 1, a dtype that is none, or something else than a configuration and a
+        method.
     UnsupportedError
         A method without a plan.
 
@@ -209,6 +210,7 @@ def predict(
     >>> predict(config, create_method("fullkv"), 32768, 1).peak_bytes / 2**30  # doctest: +SKIP
     5.3
     """
+    method, shape = as_method(method), ModelShape.of(config)
     for name, value in (("context_length", context_length), ("new_tokens", new_tokens)):
         if not isinstance(value, int) or value < 1:
             raise ParameterError(f"{name}={value!r}: give a whole number of tokens, at least 1")
@@ -217,7 +219,6 @@ def predict(
     if not isinstance(dtype, torch.dtype):
         raise ParameterError("dtype: give torch.bfloat16, 'float32' or another type of torch")
     size = dtype.itemsize
-    shape = ModelShape.of(config)
     steps = plan(method, shape.layers, context_length)
     matrix = matrix and isinstance(method, H2O | PyramidInfer)
     prefill = count_prefill(shape, steps, context_length, size, matrix)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 
-from kvbook.methods.base import Method
+from kvbook.lm.models import check_loaded
+from kvbook.methods.base import Method, as_methods
 from kvbook.profiling.hardware import Hardware, measure_hardware
 from kvbook.profiling.prediction import Prediction, predict
 from kvbook.profiling.timing import Measurement, measure_all
@@ -169,6 +170,8 @@ def profile(
     lm, methods, contexts, new_tokens, repeats, **options
         As for `kvbook.profiling.measure_all`; every method is one of ours.
     """
+    check_loaded(lm)
+    methods = as_methods(methods)
     hardware = measure_hardware(lm)
     measurements = measure_all(lm, methods, contexts, new_tokens, repeats, **options)
     predictions = [

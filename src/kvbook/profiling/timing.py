@@ -10,11 +10,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kvbook.errors import ParameterError
-from kvbook.lm.models import LoadedModel
-from kvbook.methods.base import Method
+from kvbook.lm.models import LoadedModel, check_loaded
+from kvbook.methods.base import Method, as_methods
 from kvbook.places import place
 from kvbook.profiling.memory import FreshProcesses, measures_memory
-from kvbook.profiling.one_run import WARM_UP, Sample, run_once
+from kvbook.profiling.one_run import WARM_UP, Sample, or_stock, run_once
 from kvbook.stats import Spread
 from kvbook.tasks.needle import read_essays
 
@@ -128,8 +128,10 @@ def measure(
     Raises
     ------
     ParameterError
-        A length or a count below 1. To run out of memory is a result, not an error.
+        A length or a count below 1, or no method. To run out of memory is a result, not an error.
     """
+    check_loaded(lm)
+    method = or_stock(method)
     name = STOCK if method is None else str(method)
     return measure_all(lm, {name: method}, [context_length], new_tokens, repeats, progress=False)[0]
 
@@ -168,6 +170,8 @@ def measure_all(
     list of Measurement
         Context by context, in the order of the methods.
     """
+    check_loaded(lm)
+    methods = as_methods(methods, or_stock)
     for name, value in [("new_tokens", new_tokens), ("repeats", repeats)] + [
         ("context_length", context) for context in contexts
     ]:
@@ -254,6 +258,7 @@ def collect(
 def read_text(lm: LoadedModel, length: int, seed: int = 0) -> Tensor:
     """Token ids ``[1, length]`` of the book's essays, their paragraphs in an order drawn anew
     as often as it takes."""
+    check_loaded(lm)
     essays, draw = read_essays(place("data")), random.Random(seed)
     ids: list[int] = []
     while len(ids) < length:

@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from kvbook.errors import wanted
+from kvbook.lm.models import check_loaded
 from kvbook.methods import Method, create_method
+from kvbook.methods.base import as_method
 from kvbook.tasks.needle import Needle, ask_all
 
 Found = dict[tuple[str, int | float | None], list[bool]]
@@ -39,14 +42,23 @@ def ask_budgets(
     -------
     Found
         FullKV, which has no budget, is ``("fullkv", None)``.
+
+    Raises
+    ------
+    ParameterError
+        Before anything is asked: no mapping, or as `kvbook.create_method` says.
     """
+    check_loaded(lm)
+    if not isinstance(methods, Mapping):
+        raise wanted("a mapping of names to parameters", methods, "{'snapkv': {'window': 16}}")
     budgets = list(budgets)
-    found: Found = {("fullkv", None): ask_all(lm, create_method("fullkv"), needles)}
-    for name, own in methods.items():
-        for budget in budgets:
-            method = create_method(name, **{**own, "budget": budget})
-            found[name, budget] = ask_all(lm, method, needles)
-    return found
+    made = {
+        (name, budget): create_method(name, **{**own, "budget": budget})
+        for name, own in methods.items()
+        for budget in budgets
+    }
+    asked = {("fullkv", None): create_method("fullkv")} | made
+    return {which: ask_all(lm, method, needles) for which, method in asked.items()}
 
 
 def ask_varied(
@@ -61,6 +73,8 @@ def ask_varied(
     name : str
         The parameter.
     """
+    check_loaded(lm)
+    method = as_method(method)
     return {
         value: known
         if value == getattr(method, name)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from kvbook.finetune.data import Dialogue
-from kvbook.lm.models import LoadedModel
+from kvbook.lm.models import LoadedModel, check_loaded
 from kvbook.lm.turns import render
 from kvbook.tasks.fidelity import Probe, make_probe
 
@@ -23,6 +23,7 @@ def make_consultation(lm: LoadedModel, dialogues: Sequence[Dialogue], number: in
     number : int
         Which consultation, from 0: rows ``4 * number`` and the three behind it.
     """
+    check_loaded(lm)
     rows = [dialogues[(TURNS * number + i) % len(dialogues)] for i in range(TURNS)]
     *before, answer = [message for row in rows for message in row.messages]
     prompt = render(lm.tokenizer, before, add_generation_prompt=True)

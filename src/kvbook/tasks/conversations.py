@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kvbook.engine.run import Run
 from kvbook.errors import ResultError
 from kvbook.lm.generation import generate_words
+from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
+from kvbook.methods.base import as_method
 from kvbook.texts import parse_json, read_lines
 
 FILE = Path("conversations") / "conversations.jsonl"
@@ -188,6 +190,8 @@ def recall(
     Every question starts from the same state, so that none of them pushes another's answer
     out. The run is left as it was before the questions.
     """
+    check_loaded(lm)
+    method = as_method(method)
     told, ids, ends = {fact.turn: fact for fact in conversation.facts}, [], {}
     with method.attach(lm.model) as run, torch.no_grad():
         for turn, (user, assistant) in enumerate(conversation.turns):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from kvbook.engine.run import Run
+from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
 from kvbook.tasks.needle import CITIES, read_essays
 
@@ -43,6 +44,7 @@ def make_document(lm, data: Path, tokens: int, count: int = 8) -> Document:
     count : int
         How many cities.
     """
+    check_loaded(lm)
     numbers = {city: str(1000 + 737 * i) for i, city in enumerate(CITIES[:count], 1)}
     text, length = [], 0
     for sentence in (" ".join(read_essays(data)) * 8).split(". "):
@@ -61,6 +63,7 @@ def make_document(lm, data: Path, tokens: int, count: int = 8) -> Document:
 def ask_document(lm, run: Run, document: Document) -> dict[str, bool]:
     """Which numbers are found, by city, after ``run`` has read the document; every question
     starts from the same state."""
+    check_loaded(lm)
     state, found = run.snapshot(), {}
     for city, number in document.numbers.items():
         run.restore(state)

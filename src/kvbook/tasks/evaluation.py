@@ -12,7 +12,9 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from kvbook.engine.run import Run
 from kvbook.errors import ParameterError
 from kvbook.lm.generation import generate_words
+from kvbook.lm.models import check_loaded
 from kvbook.methods import Method
+from kvbook.methods.base import as_method
 from kvbook.results import results_dir
 from kvbook.stats import mean_and_interval
 from kvbook.tasks.header import describe, describe_method
@@ -169,8 +171,11 @@ def evaluate(
     Raises
     ------
     ParameterError, ResultError
-        An unknown task, missing or damaged data, a limit below 1; before the model runs.
+        An unknown task, missing or damaged data, a limit below 1, something else than a loaded
+        model and a method; before the model runs.
     """
+    check_loaded(lm)
+    method = as_method(method)
     for name, value in (("limit", limit), ("batch", batch), ("max_length", max_length)):
         if value is not None and value < 1:
             raise ParameterError(f"{name}={value}: give at least 1")
@@ -268,6 +273,8 @@ def generate(
     first_line : bool
         Stop when every answer has its first line.
     """
+    check_loaded(lm)
+    method = as_method(method)
     start = max(map(len, prompts))
     stop = StoppingCriteriaList([FirstLine(lm.tokenizer, start)] if first_line else [])
     with method.attach(lm.model) as run:

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from kvbook.engine.run import Run
+from kvbook.lm.models import check_loaded
 from kvbook.methods import create_method
+from kvbook.methods.base import as_method
 from kvbook.results import results_dir
 from kvbook.tasks.evaluation import kept_bytes
 from kvbook.tasks.header import describe, describe_method
@@ -90,6 +92,7 @@ def make_probes(
     new_tokens : int
         The most of a continuation, and of an answer.
     """
+    check_loaded(lm)
     benchmarks = [Benchmark(task, data) for task in tasks]
     max_length = max_length or official_length(lm.model.config.max_position_embeddings)
     probes = []
@@ -106,6 +109,7 @@ def make_probes(
 
 def make_probe(lm, id: str, prompt: list[int], answer: list[int], new_tokens: int = 16) -> Probe:
     """A prompt and its right answer, and what full KV says after it: at most ``new_tokens``."""
+    check_loaded(lm)
     said, reference = _continue(lm, prompt, new_tokens)
     return Probe(id, digest(prompt, said, answer), prompt, said, answer, reference)
 
@@ -122,6 +126,8 @@ def measure_fidelity(
 
     Probes are written down as they are measured, as of `kvbook.tasks.evaluation.evaluate`.
     """
+    check_loaded(lm)
+    method = as_method(method)
     where = Path(folder or results_dir() / "evaluations") / Path(lm.name).name / "fidelity"
     header = describe(lm, method) | {"task": "fidelity"}
     store = Store(where, describe_method(method), header)
@@ -137,6 +143,8 @@ def measure_fidelity(
 
 def measure_probe(lm, method, probe: Probe) -> dict:
     """One probe through one method; the fields of `Fidelity`."""
+    check_loaded(lm)
+    method = as_method(method)
     with method.attach(lm.model) as run, torch.no_grad():
         first = _read(lm, run, probe.prompt)
         kept = kept_bytes(run)[0]
@@ -170,6 +178,8 @@ def agreements(lm, method, prompts: Sequence[str], new_tokens: int) -> list[bool
     list of bool
         ``new_tokens - 1`` a prompt: the first token is said before anything is decoded.
     """
+    check_loaded(lm)
+    method = as_method(method)
     same: list[bool] = []
     for prompt in prompts:
         ids = lm.tokenizer(prompt, return_tensors="pt", add_special_tokens=False).input_ids

@@ -2,7 +2,9 @@
 
 import torch
 
+from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, later_turn
+from kvbook.methods.base import as_method
 from kvbook.tasks.needle import Needle, found
 
 
@@ -16,6 +18,8 @@ def insert_after(text: str, share: float, sentence: str) -> str:
 def ask_second(lm, method, one: Needle, other: Needle) -> bool:
     """Two facts in one text: the prompt asks for the first, the next turn for the second. Is
     the second found?"""
+    check_loaded(lm)
+    method = as_method(method)
     first = insert_after(one.prompt, 1 / 3, f" The secret colour code is {other.answer}.")
     second = (
         f" {one.answer}."

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from kvbook.errors import ResultError
 from kvbook.lm.generation import generate_words
+from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import first_turn
+from kvbook.methods.base import as_method
 from kvbook.tasks.evaluation import generate
 from kvbook.texts import read_text
 
@@ -128,6 +130,8 @@ def _chat(tokenizer, sentences: list[str], city: str) -> str:
 
 def ask(lm, method, needle: Needle, new_tokens: int = 8) -> str:
     """The model's greedy words after the prompt, with ``method`` attached."""
+    check_loaded(lm)
+    method = as_method(method)
     prompt = lm.tokenizer(needle.prompt, add_special_tokens=False).input_ids
     with method.attach(lm.model):
         return generate_words(lm, [prompt], new_tokens)[0]
@@ -140,6 +144,8 @@ def found(needle: Needle, words: str) -> bool:
 
 def ask_all(lm, method, needles: Iterable[Needle]) -> list[bool]:
     """Which of the needles ``method`` finds."""
+    check_loaded(lm)
+    method = as_method(method)
     return [found(one, ask(lm, method, one)) for one in needles]
 
 
@@ -160,7 +166,8 @@ def ask_grid(
     list of list of bool
         ``[depths][lengths]``; the first row is the shallowest depth.
     """
-    columns = []
+    check_loaded(lm)
+    method, columns = as_method(method), []
     for length in lengths:
         needles = make_needles(lm.tokenizer, data, depths, length, seed)
         prompts = [lm.tokenizer(one.prompt, add_special_tokens=False).input_ids for one in needles]

@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from kvbook.lm.models import check_loaded
+from kvbook.methods.base import as_method
 from kvbook.tasks.conversations import Conversation, recall
 
 
@@ -23,6 +25,8 @@ def measure_recall(lm, method, conversations: Sequence[Conversation]) -> dict:
         ``ago``; ``seconds`` a conversation; and of the last one ``kv_bytes``, ``summaries``
         and ``summary_seconds``.
     """
+    check_loaded(lm)
+    method = as_method(method)
     facts, started = [], time.perf_counter()
     for conversation in conversations:
         answers, run = recall(lm, method, conversation)

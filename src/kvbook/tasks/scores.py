@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from kvbook.lm.models import check_loaded
+from kvbook.methods.base import as_method
 from kvbook.stats import mean_and_interval, paired_interval
 from kvbook.tasks.evaluation import evaluate
 
@@ -27,6 +29,8 @@ def ask_tasks(lm, method, tasks: Iterable[str], **options) -> dict:
     **options
         Of the same: ``data``, ``limit``, ``seed``, ...
     """
+    check_loaded(lm)
+    method = as_method(method)
     cells = {task: evaluate(lm, method, task, **options) for task in tasks}
     return {
         "scores": {task: cell.scores for task, cell in cells.items()},

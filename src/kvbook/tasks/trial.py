@@ -9,7 +9,9 @@ from kvbook.engine.run import Run
 from kvbook.errors import ParameterError
 from kvbook.lm.costs import prefill_flops
 from kvbook.lm.generation import generate_words
+from kvbook.lm.models import check_loaded
 from kvbook.methods import Method
+from kvbook.methods.base import as_method
 from kvbook.tasks import needle
 from kvbook.texts import read_text
 
@@ -47,6 +49,7 @@ class Example:
 
 def as_example(lm, text: str, answer: str = "") -> Example:
     """A text as an example; ``answer`` is looked for in it, from its end."""
+    check_loaded(lm)
     inputs = lm.tokenizer(
         text, return_tensors="pt", add_special_tokens=False, return_offsets_mapping=True
     )
@@ -76,6 +79,7 @@ def read_example(
     seed, length : int
         What the needle is drawn from, and about how many tokens it has.
     """
+    check_loaded(lm)
     if prompt_file:
         try:
             return as_example(lm, read_text(Path(prompt_file)))
@@ -126,6 +130,8 @@ class Trial:
 
 def try_method(lm, method: Method, example: Example, new_tokens: int = 12) -> Trial:
     """Generate greedily after an example's prompt, with ``method`` attached."""
+    check_loaded(lm)
+    method = as_method(method)
     with method.attach(lm.model) as run:
         text = generate_words(lm, example.inputs.input_ids.tolist(), new_tokens)[0]
     lengths = [inputs.shape[1] for inputs in run.layer_inputs]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kvbook.finetune.data.dialogue import Dialogue
 from kvbook.finetune.data.parts import PARTS, parts_of
 from kvbook.finetune.score.likelihood import token_nll
-from kvbook.lm.models import LoadedModel
+from kvbook.lm.models import LoadedModel, check_loaded
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def surprise_by_part(lm: LoadedModel, dialogues: Sequence[Dialogue]) -> Surprise
     ParameterError
         As `kvbook.finetune.data.parts.parts_of` says.
     """
+    check_loaded(lm)
     tokens: dict[str, int] = defaultdict(int)
     nats: dict[str, float] = defaultdict(float)
     ends, first, further = [], [], []
