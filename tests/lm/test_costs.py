@@ -5,6 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from kvbook import create_method
+from kvbook.lm.configs import PUBLISHED
 from kvbook.lm.costs import SHAPES, ModelShape, kv_bytes, prefill_flops
 
 
@@ -18,6 +19,21 @@ def test_it_equals_the_tensors(model, prompt):
 
 def test_qwen3_takes_114688_bytes_a_token():
     assert kv_bytes(SHAPES["Qwen3-0.6B"], 1) == 114_688
+
+
+@pytest.mark.parametrize(
+    "name, parameters, of_a_token",
+    [
+        ("SmolLM2-135M", 134_515_008, 23_040),
+        ("Qwen3-0.6B", 596_049_920, 114_688),
+        ("Qwen3-1.7B", 1_720_574_976, 114_688),
+        ("Llama-3.1-8B", 8_030_261_248, 131_072),
+    ],
+)
+def test_published_configurations_have_the_published_sizes(name, parameters, of_a_token):
+    """Parameters as the model's own weights count them, bytes of a token's cache in bfloat16."""
+    shape = ModelShape.of(PUBLISHED[name]())
+    assert (shape.parameters, kv_bytes(shape, 1)) == (parameters, of_a_token)
 
 
 def test_smollm2_is_the_embedded_model():

@@ -129,6 +129,14 @@ def test_a_python_without_kvpress_says_what_to_do():
         bench.ask_kvpress(Path(sys.executable), "bfloat16", 1, {"press": None})
 
 
+def test_a_python_that_ends_without_a_word_says_what_to_do(tmp_path):
+    silent = tmp_path / "python"
+    silent.write_text("#!/bin/sh\nexit 3\n")
+    silent.chmod(0o755)
+    with pytest.raises(ExecutionError, match="it said nothing; make kvpress"):
+        bench.ask_kvpress(silent, "bfloat16", 1, {"press": None})
+
+
 def kept_promises():
     return load("profiling-bench", place("data") / "results").data["promises"]
 

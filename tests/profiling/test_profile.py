@@ -96,7 +96,8 @@ def test_of_several_prefills_the_quickest_of_each_method_stays(monkeypatch):
     monkeypatch.setattr(
         breakdown, "break_down", lambda lm, method, ids: [{"mlp": next(taken)}, {"mlp": 1.0}]
     )
-    found = breakdown.quickest(None, {"a": None, "b": None}, None, turns=2)
+    lm = SimpleNamespace(model=None, tokenizer=None)
+    found = breakdown.quickest(lm, {"a": "fullkv", "b": "fullkv"}, None, turns=2)
     assert found == {"a": [{"mlp": 2.0}, {"mlp": 1.0}], "b": [{"mlp": 1.0}, {"mlp": 1.0}]}
 
 

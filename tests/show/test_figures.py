@@ -103,3 +103,4 @@ def test_a_cost_that_nobody_measured_is_an_empty_panel_that_says_so():
     figure.canvas.draw()
     assert [text.get_text() for text in figure.axes[1].texts] == ["not measured"]
     assert not figure.axes[0].texts
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["64"]

@@ -5,7 +5,13 @@ import pytest
 from kvbook import create_method, load_model
 from kvbook.errors import ResultError
 from kvbook.places import place
-from kvbook.tasks.conversations import make_conversations, read_conversations, recall
+from kvbook.tasks.conversations import (
+    Conversation,
+    Fact,
+    make_conversations,
+    read_conversations,
+    recall,
+)
 
 
 def test_the_file_is_what_the_script_writes():
@@ -28,6 +34,30 @@ def test_a_bad_file_says_where(tmp_path, content):
         (tmp_path / "conversations" / "conversations.jsonl").write_text(content)
     with pytest.raises(ResultError, match="conversations"):
         read_conversations(tmp_path)
+
+
+def test_the_whole_conversation_is_read_and_a_fact_is_as_old_as_what_came_after_it():
+    lm = load_model("tiny-random", dtype="float32")
+    said = [
+        ("My code is 293.", "All right."),
+        ("Tell me more.", "There is not much."),
+        ("Ah.", "So."),
+    ]
+    facts = [Fact(turn=at, question="Which?", opening="It is", answer="293") for at in (0, 1)]
+    answers, run = recall(
+        lm, create_method("fullkv"), Conversation(turns=said, facts=facts), new_tokens=2
+    )
+
+    def tokens(turns):
+        messages = [
+            {"role": role, "content": text}
+            for turn in turns
+            for role, text in zip(("user", "assistant"), turn, strict=True)
+        ]
+        return len(lm.tokenizer.apply_chat_template(messages, return_dict=False))
+
+    assert run.tokens_seen == tokens(said)
+    assert [one.ago for one in answers] == [tokens(said[1:]), tokens(said[2:])]
 
 
 def test_early_facts_survive_in_the_summary_and_not_in_the_stream():

@@ -9,6 +9,7 @@ from kvbook import create_method, load_model
 from kvbook.commands.grid import make_grid
 from kvbook.methods import METHODS, Method
 from kvbook.tasks.fidelity import agreements, make_probes, measure_fidelity
+from kvbook.tasks.longbench import Benchmark
 
 TASKS = ("lcc", "2wikimqa")
 
@@ -54,6 +55,12 @@ def test_probes_take_the_tasks_in_turn(probes):
 def test_the_answer_continues_the_prompt(lm, probes):
     line_end, word = (lm.tokenizer.decode(probe.answer) for probe in probes[:2])
     assert (line_end, word) == ("Ada Bo", "Ada Bo")  # after a line end, and after the template's
+
+
+def test_behind_a_word_an_answer_begins_with_a_blank_and_code_with_a_line(lm, monkeypatch):
+    monkeypatch.setattr(Benchmark, "prompt", lambda *_: "Answer:")
+    probes = make_probes(lm, 2, tasks=TASKS, new_tokens=3)
+    assert [lm.tokenizer.decode(probe.answer)[0] for probe in probes] == ["\n", " "]
 
 
 def test_the_reference_is_a_plain_forward_of_the_model(lm, probes):

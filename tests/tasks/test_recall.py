@@ -21,9 +21,11 @@ def test_facts_of_all_conversations_and_costs_of_the_last(monkeypatch):
         return answers, SimpleNamespace(kv_bytes=10 * conversation, summaries=notes)
 
     monkeypatch.setattr(recall, "recall", ask)
-    measured = measure_recall(None, None, [1, 2])
-    assert measured.pop("seconds") >= 0
-    assert measured == {
+    clock = iter([100.0, 103.0])
+    monkeypatch.setattr(recall.time, "perf_counter", lambda: next(clock))
+    lm = SimpleNamespace(model=None, tokenizer=None)
+    assert measure_recall(lm, "fullkv", [1, 2]) == {
+        "seconds": 1.5,
         "facts": [{"found": True, "ago": 1}, {"found": True, "ago": 2}],
         "kv_bytes": 20,
         "summaries": 2,

@@ -20,6 +20,7 @@ def test_the_embedded_rows_share_no_question():
     split = load_split()
     asked = {one.question for one in split.test}
     assert (len(split.train), len(split.test), split.notes) == (270, 66, [])
+    assert split.name == "the book's own pairs"
     assert not any(one.question in asked for one in split.train)
 
 
@@ -29,6 +30,7 @@ def test_a_folder_of_your_own_is_read(tmp_path):
     split = load_split(tmp_path)
     assert [one.question for one in split.train] == ["头疼怎么办？", "发烧怎么办？"]
     assert [one.question for one in split.test] == ["咳嗽三天了要紧吗？"]
+    assert split.name == tmp_path.name
 
 
 def test_only_the_first_training_rows_are_read(tmp_path):
@@ -73,6 +75,11 @@ def test_without_a_network_the_hub_says_what_to_do(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ResultError, match="download it elsewhere"):
         load_split("hub")
+
+
+def test_to_look_at_nothing_given_are_the_embedded_rows():
+    _, train, test = read_parts("")
+    assert (len(train), len(test)) == (270, 66)
 
 
 def test_to_look_at_a_folder_is_read_as_it_is(tmp_path):
