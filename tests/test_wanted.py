@@ -10,6 +10,7 @@ from conftest import make_model
 
 from kvbook import create_method
 from kvbook.chat import Chat
+from kvbook.engine.attach import attach
 from kvbook.errors import ParameterError, wanted
 from kvbook.lm.costs import ModelShape
 from kvbook.methods import SnapKV
@@ -191,8 +192,17 @@ def test_what_is_no_configuration_is_refused(given, lm):
 
 @pytest.mark.parametrize("given", ["smollm2-135m", None, "lm"], ids=str)
 def test_a_method_is_attached_to_a_model_of_pytorch(given, lm):
-    with pytest.raises(ParameterError, match=r"a model of PyTorch is wanted.*lm\.model"):
-        create_method("fullkv").attach(lm if given == "lm" else given)
+    attached = create_method("fullkv").attach(lm if given == "lm" else given)
+    with pytest.raises(ParameterError, match=r"a model of PyTorch is wanted.*lm\.model"), attached:
+        pass
+
+
+@pytest.mark.parametrize("given", ["fullkv", "snapkv", SnapKV, None, "model"], ids=str)
+def test_the_engine_attaches_no_name_which_would_keep_everything(given, lm):
+    """It knows no catalogue, and any object may be a method of its own."""
+    attached = attach(lm.model if given == "model" else given, lm.model)
+    with pytest.raises(ParameterError, match="a method is wanted, not"), attached:
+        pass
 
 
 def test_a_chat_with_the_name_of_a_method_has_the_method(lm):

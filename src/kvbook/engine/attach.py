@@ -352,7 +352,10 @@ def attach(method, model: nn.Module) -> Iterator[Run]:
     UnsupportedError
         Before anything runs: an unsupported model, an attach on top of another, or a call
         under it that cannot work.
+    ParameterError
+        A name, a class or nothing in place of a method, or of a model.
     """
+    refuse.check_kinds(method, model)
     model = refuse.unwrapped(model)
     refuse.check_model(model)
     if hasattr(method, "check_model"):

@@ -7,7 +7,7 @@ from transformers import Cache
 from transformers.generation import GenerationMode
 
 from kvbook.engine.state import PromptState
-from kvbook.errors import UnsupportedError
+from kvbook.errors import UnsupportedError, wanted
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral")
 """Model types whose attention the engine knows: RoPE in the half-split layout, grouped KV heads."""
@@ -17,6 +17,20 @@ DROPPING = ("keep", "evict", "pass_on", "choose")
 """The hooks of a method through which entries go."""
 RESHAPING = ("pass_on", "first_pass")
 """The hooks of a method whose prefill gives hidden states of fewer tokens than the prompt has."""
+
+
+def check_kinds(method, model) -> None:
+    """Refuse what is no method, or no model: a name has no hooks, and would keep everything.
+
+    Raises
+    ------
+    ParameterError
+        With what to give instead.
+    """
+    if method is None or isinstance(method, str | type | nn.Module):
+        raise wanted("a method", method, "create_method('snapkv', budget=256), for example")
+    if not isinstance(model, nn.Module):
+        raise wanted("a model of PyTorch", model, "lm.model of lm = load_model(...)")
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -190,7 +204,7 @@ def check_outputs(method, kwargs: dict) -> None:
         "output_hidden_states": kwargs.get("output_hidden_states"),
         "logits_to_keep": isinstance(keep, Tensor) or keep > 1,
     }
-    for name in (name for name, wanted in asked.items() if wanted):
+    for name in (name for name, given in asked.items() if given):
         raise UnsupportedError(
             f"{name}: {method.name} does not read every token of the prompt through all layers at "
             "once, so there is no output for each of them; ask for the last one only"

@@ -42,8 +42,6 @@ class Method:
 
     def attach(self, model: nn.Module) -> AbstractContextManager[Run]:
         """``with method.attach(model) as run:`` — see `kvbook.engine.attach.attach`."""
-        if not isinstance(model, nn.Module):
-            raise wanted("a model of PyTorch", model, "lm.model of lm = load_model(...)")
         return attach(self, model)
 
 
