@@ -1,4 +1,5 @@
 """No number in the prose is typed in: what was measured comes out of a cell, what a source says is cited.
+And what other people's code does, which changes, is said with the month in which it was read.
 
 A number looks measured when it is a decimal, a percentage, one of so many, or counts times, seconds,
 bytes, points or operations; in words from ten on, and fractions behind "about". Formulas, code, exercises (whose
@@ -56,6 +57,20 @@ CITED = {
     ("conclusions", "eleven per cent"): "the same gain",
 }
 """What looks measured and is not, with the reason."""
+
+
+ELSEWHERE = re.compile(
+    r"(?:authors'|published|official) codes?\b|benchmark harness|KVCache-Factory"
+)
+"""Words about code that is not ours."""
+MONTH = re.compile(
+    r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December) 20\d\d"
+)
+
+
+def undated(text):
+    """Paragraphs about other people's code that do not say when it was read."""
+    return [one for one in text.split("\n\n") if ELSEWHERE.search(one) and not MONTH.search(one)]
 
 
 def looks_measured(text):
@@ -120,6 +135,16 @@ def test_no_number_in_the_prose_is_typed_in(name):
 
 def test_nothing_is_excused_that_is_not_there():
     assert not CITED.keys() - set(FOUND)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in TEXTS}))
+def test_what_other_peoples_code_does_has_a_date(name):
+    assert not [one for page, text in TEXTS if page == name for one in undated(text)]
+
+
+def test_a_paragraph_without_a_date_is_noticed():
+    said = "The authors' code, read in May 2026, does it.\n\nThe published code does not."
+    assert undated(said) == ["The published code does not."]
 
 
 def test_the_sentences_of_a_module_are_read_and_its_docstrings_are_not():
