@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from kvbook import create_method
 from kvbook.stats import mean_and_interval, paired_interval
 from kvbook.tasks import scores
 
@@ -30,8 +31,9 @@ def test_a_method_is_asked_every_task_with_the_same_options(monkeypatch):
         return SimpleNamespace(scores={"a": 0.5}, kept_bytes=7, seconds=2.0, out_of_memory=1)
 
     monkeypatch.setattr(scores, "evaluate", evaluate)
-    found = scores.ask_tasks(None, "m", ["trec", "lcc"], limit=3)
-    assert asked == [("m", "trec", {"limit": 3}), ("m", "lcc", {"limit": 3})]
+    lm, method = SimpleNamespace(model=None, tokenizer=None), create_method("fullkv")
+    found = scores.ask_tasks(lm, method, ["trec", "lcc"], limit=3)
+    assert asked == [(method, "trec", {"limit": 3}), (method, "lcc", {"limit": 3})]
     assert found == {
         "scores": {"trec": {"a": 0.5}, "lcc": {"a": 0.5}},
         "kept_bytes": {"trec": 7, "lcc": 7},
