@@ -16,19 +16,19 @@ def bench(
 ) -> None:
     """The ratios of speed and memory that this book promises, and which hold; a quarter of an
     hour on two cores."""
-    from kvbook import results
-    from kvbook.files import check_writable
-    from kvbook.lm.models import EMBEDDED, load_model
-    from kvbook.profiling.bench import bench as run_bench
-    from kvbook.profiling.bench import find_kvpress, plain
-
-    check_writable(output)
-    kvpress = find_kvpress()
-    if kvpress is None:
-        err.print("[yellow]note:[/] without kvpress: `make kvpress` sets it up")
     with interruptible("nothing is kept; fewer --repeats take less time"):
+        from kvbook import results
+        from kvbook.files import check_writable
+        from kvbook.lm.models import EMBEDDED, load_model
+        from kvbook.profiling.bench import bench as run_bench
+        from kvbook.profiling.bench import find_kvpress, plain
+
+        check_writable(output)
+        kvpress = find_kvpress()
+        if kvpress is None:
+            err.print("[yellow]note:[/] without kvpress: `make kvpress` sets it up")
         done = run_bench(load_model(), repeats, kvpress)
+        asked = {"model": EMBEDDED, "repeats": repeats}
+        numbers = results.save("profiling-bench", plain(done), parameters=asked, directory=output)
     print_table([promise.row() for promise in done["promises"]])
-    asked = {"model": EMBEDDED, "repeats": repeats}
-    numbers = results.save("profiling-bench", plain(done), parameters=asked, directory=output)
     print_paths(numbers=numbers)

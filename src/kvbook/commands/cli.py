@@ -22,7 +22,8 @@ from kvbook.commands.finetune import finetune
 from kvbook.commands.list import list_chapters
 from kvbook.commands.profile import profile
 from kvbook.commands.run import run
-from kvbook.commands.terminal import err, out
+from kvbook.commands.streams import flush, make_steady
+from kvbook.commands.terminal import err, interruptible, out
 from kvbook.errors import KvbookError, ParameterError
 
 app = typer.Typer(
@@ -58,13 +59,19 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin steal shared cores
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as tidy as after Ctrl-C
+    make_steady()
     try:
-        app()
+        with interruptible("what was written before is kept"):
+            app()
     except KvbookError as error:
         if os.environ.get("KVBOOK_DEBUG"):
             raise
         err.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(2 if isinstance(error, ParameterError) else 1)
+    finally:
+        if lost := flush():
+            print(f"error: the output cannot be written: {lost.strerror}", file=sys.stderr)
+            sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -70,10 +70,10 @@ def evaluate(
 ) -> None:
     """Methods on LongBench's tasks: scores with intervals, item by item, resumed after an
     interruption."""
-    from kvbook.commands.grid import evaluate_grid, make_grid, table_rows
-
-    grid = make_grid(method, task, budget, parameter)
     with interruptible("items measured so far are kept; the same command goes on"):
+        from kvbook.commands.grid import evaluate_grid, make_grid, table_rows
+
+        grid = make_grid(method, task, budget, parameter)
         done = evaluate_grid(
             grid,
             model=model,

@@ -41,9 +41,9 @@ def profile(
 ) -> None:
     """Latency and memory of methods over context lengths, measured in turns, and what the
     cost model says."""
-    from kvbook.commands.profile_grid import profile_grid
-
     with interruptible("nothing is kept; fewer --contexts, --methods or --repeats take less time"):
+        from kvbook.commands.profile_grid import profile_grid
+
         grid = profile_grid(
             _split(method),
             _split(contexts),

@@ -28,7 +28,6 @@ def run(
     ] = False,
 ) -> None:
     """Re-execute one chapter with your own parameters."""
-    from kvbook.chapters.execute import run_chapter
     from kvbook.chapters.registry import CHAPTERS, get_chapter
     from kvbook.chapters.resolve import parameter_rows
 
@@ -45,6 +44,8 @@ def run(
     if wrong:
         raise ParameterError(f"-p {wrong[0]}: give name=value, for example -p budget=128")
     with interruptible("what was executed so far is kept as a .partial.ipynb"):
+        from kvbook.chapters.execute import run_chapter
+
         done = run_chapter(
             chapter,
             dict(one.split("=", 1) for one in parameter),

@@ -1,5 +1,7 @@
 """What the commands say: tables, paths and notes, and a word after Ctrl-C."""
 
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +19,28 @@ ProfileOption = Annotated[str, typer.Option(help="smoke (seconds), laptop (the b
 
 @contextmanager
 def interruptible(kept: str) -> Iterator[None]:
-    """Ctrl-C ends a command with what is kept, and with the shell's code for it."""
+    """Ctrl-C ends a command with what is kept, and with the shell's code for it.
+
+    A library may catch the interruption and raise an error of its own: whatever ends the block
+    after Ctrl-C is an interruption.
+    """
+    begun = signal.getsignal(signal.SIGINT)
+    pressed = []
+
+    def press(number, frame):
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, press)
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not pressed and not isinstance(error, KeyboardInterrupt):
+            raise
         err.print(f"[yellow]interrupted[/]: {kept}", soft_wrap=True)
-        raise typer.Exit(130) from None
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, begun)
 
 
 def print_table(rows: list[dict[str, str]], gap: int = 1) -> None:
