@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
 import pytest
 
-from kvbook.commands import cli, grid
+from kvbook.commands import cli, grid, terminal
 from kvbook.commands.streams import make_steady
 from kvbook.commands.terminal import interruptible
 from kvbook.places import place
@@ -129,6 +131,28 @@ def test_an_interruption_that_a_library_turns_into_an_error_is_one(capsys):
             raise ImportError("numpy failed to import") from None
     assert ended.value.code == 130
     assert capsys.readouterr().err == "interrupted: all of it\n"
+
+
+def test_an_interruption_that_a_library_loses_comes_again(monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "PATIENCE", 0.05)
+    with pytest.raises(SystemExit) as ended, interruptible("all of it"):
+        with suppress(KeyboardInterrupt):
+            press()
+        time.sleep(60)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted: all of it\n"
+
+
+def test_tidying_up_is_not_interrupted(monkeypatch):
+    monkeypatch.setattr(terminal, "PATIENCE", 0.02)
+    tidy = []
+    with pytest.raises(SystemExit), interruptible("all of it"):
+        try:
+            press()
+        finally:
+            time.sleep(0.1)
+            tidy.append(True)
+    assert tidy
 
 
 def test_an_error_without_an_interruption_stays_one():

@@ -17,30 +17,43 @@ out, err = Console(emoji=False), Console(stderr=True, emoji=False)
 ProfileOption = Annotated[str, typer.Option(help="smoke (seconds), laptop (the book), or gpu.")]
 
 
+PATIENCE = 10.0
+"""Seconds after Ctrl-C in which a command tidies up."""
+
+
 @contextmanager
 def interruptible(kept: str) -> Iterator[None]:
     """Ctrl-C ends a command with what is kept, and with the shell's code for it.
 
     A library may catch the interruption and raise an error of its own: whatever ends the block
-    after Ctrl-C is an interruption.
+    after Ctrl-C is an interruption. Or it may go on as if nothing had been, as Python does in the
+    callbacks of weak references: then it is interrupted again, unless it is tidying up.
     """
-    begun = signal.getsignal(signal.SIGINT)
     pressed = []
 
     def press(number, frame):
         pressed.append(number)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, press)
+    def press_again(number, frame):
+        if not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # which is being handled
+            raise KeyboardInterrupt
+
+    signals = {signal.SIGINT: press, signal.SIGALRM: press_again}
+    before = {number: signal.signal(number, handler) for number, handler in signals.items()}
     try:
         yield
     except BaseException as error:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if not pressed and not isinstance(error, KeyboardInterrupt):
             raise
         err.print(f"[yellow]interrupted[/]: {kept}", soft_wrap=True)
         sys.exit(130)
     finally:
-        signal.signal(signal.SIGINT, begun)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def print_table(rows: list[dict[str, str]], gap: int = 1) -> None:
