@@ -130,7 +130,7 @@ def test_a_saved_chat_that_cannot_be_put_back_leaves_the_model_alone(lm, tmp_pat
 
 def test_a_saved_chat_of_another_format_says_which(lm, tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "old.kv", {"format": "kvbook-session-1"})
-    with pytest.raises(ResultError, match="'kvbook-session-1', and 'kvbook-chat-3' is read"):
+    with pytest.raises(ResultError, match="'kvbook-session-1', and 'kvbook-chat-4' is read"):
         Chat.load(tmp_path / "old.kv", lm)
 
 
@@ -217,3 +217,175 @@ def test_a_chat_is_one_block(lm):
 def test_outside_its_block_a_chat_says_where_to_talk(call, words, lm):
     with pytest.raises(UnsupportedError, match="with Chat"):
         getattr(Chat(lm, bounded()), call)(*words)
+
+
+# ---- a turn that fails, and words that are none ---------------------------------------------------
+
+
+@pytest.fixture
+def tiny():
+    """Its own each time, since tests change it."""
+    return load_model("tiny-random", dtype="float32", device="cpu")
+
+
+def fails(*_, **__):
+    raise RuntimeError("failed")
+
+
+class Breaks:
+    """Takes so many pieces."""
+
+    def __init__(self, pieces):
+        self.left = pieces
+
+    def __call__(self, piece):
+        self.left -= 1
+        if not self.left:
+            fails()
+
+
+FAILURES = {
+    "an option that is refused": lambda chat, patch: {"return_dict_in_generate": True},
+    "an option that transformers does not know": lambda chat, patch: {"temprature": 1.0},
+    "no token is asked for": lambda chat, patch: {"max_new_tokens": 0},
+    "a stream, at once": lambda chat, patch: {"stream": fails},
+    "a stream, in the middle": lambda chat, patch: patch.setattr(
+        "kvbook.chat.chat._Stream.put", Breaks(4)
+    ) or {"stream": print},
+    "a stream, at its end": lambda chat, patch: patch.setattr(
+        "kvbook.chat.chat._Stream.end", fails
+    ) or {"stream": print},
+    "the template": lambda chat, patch: patch.setattr(chat, "_opening", fails),
+    "the template behind the answer": lambda chat, patch: patch.setattr(chat, "_closing", fails),
+    "the words of the answer": lambda chat, patch: patch.setattr(
+        type(chat.lm.tokenizer), "decode", fails
+    ),
+    "what the cache holds": lambda chat, patch: patch.setattr(chat, "contents", fails),
+    "Ctrl-C at the very end": lambda chat, patch: patch.setattr(
+        "kvbook.chat.chat.Turn", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["fullkv", "streamingllm", "summarykv"])
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_turn_that_fails_anywhere_leaves_the_chat_as_it_was(tiny, failure, name):
+    method = (
+        bounded(segment=16, summarizer="model")
+        if name == "summarykv"
+        else create_method(name, **({} if name == "fullkv" else {"budget": 64}))
+    )
+    answers = []
+    for broken in (False, True):
+        with Chat(tiny, method) as chat:
+            chat.say("Hello there!", max_new_tokens=9)
+            before = list(chat._ids), list(chat._pending), chat.contents(), list(chat.turns)
+            if broken:
+                with pytest.MonkeyPatch.context() as patch:
+                    options = {"max_new_tokens": 9} | (FAILURES[failure](chat, patch) or {})
+                    with pytest.raises((Exception, KeyboardInterrupt)):
+                        chat.say("Again, please.", **options)
+            assert (chat._ids, chat._pending, chat.contents(), chat.turns) == before
+            answers.append((chat.say("And now?", max_new_tokens=9), chat._ids))
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    "said, why",
+    [
+        (5, "is int, '5': give a text"),
+        (None, "is NoneType"),
+        (b"hello", "is bytes"),
+        (["hello"], "is list"),
+        ("caf\ud83d", r"half a character, '\\ud83d' at position 3"),
+        ("\udc00", "half a character"),
+    ],
+)
+def test_what_is_no_text_is_refused_before_anything_runs(tiny, monkeypatch, said, why):
+    with Chat(tiny, create_method("fullkv")) as chat:
+        monkeypatch.setattr(tiny.model, "generate", None)
+        with pytest.raises(ParameterError, match=why):
+            chat.say(said)
+        assert chat.turns == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", " \n", "\x00", "\u2028", "\ufeffHello", "\ufffd", "🦊 né 缓存", "<|im_end|>", '"}{"'],
+)
+def test_what_is_saved_can_be_loaded(tiny, tmp_path, said):
+    with Chat(tiny, create_method("streamingllm", budget=64)) as chat:
+        chat.say(said, max_new_tokens=5)
+        chat.save(tmp_path / "chat.kv")
+        expected = chat.say(said, max_new_tokens=5)
+    with Chat.load(tmp_path / "chat.kv", tiny) as chat:
+        assert chat.turns[0].user == said and chat.say(said, max_new_tokens=5) == expected
+
+
+def test_a_chat_that_is_asked_to_sample_does(tiny):
+    """By what the user gives: the model's own settings would always draw the first."""
+    tiny.model.generation_config.top_k = 1
+    said = set()
+    for seed in range(4):
+        torch.manual_seed(seed)
+        with Chat(tiny, create_method("fullkv")) as chat:
+            said.add(chat.say("Hello?", max_new_tokens=6, do_sample=True, temperature=2.0))
+    assert len(said) > 1
+
+
+# ---- a saved chat after what it depends on has changed --------------------------------------------
+
+
+def with_noise(lm):
+    with torch.no_grad():
+        lm.model.lm_head.weight[:, 3] *= -1
+
+
+def of_bytes_and(lm, **changes):
+    """The tokenizer with other special tokens or another template."""
+    from transformers import PreTrainedTokenizerFast
+
+    words = lm.tokenizer.backend_tokenizer
+    given = {"eos_token": "<|im_end|>", "chat_template": lm.tokenizer.chat_template} | changes
+    object.__setattr__(lm, "tokenizer", PreTrainedTokenizerFast(tokenizer_object=words, **given))
+
+
+CHANGED = {
+    "weights": with_noise,
+    "weights, dtype": lambda lm: lm.model.to(torch.bfloat16),
+    "weights of another configuration": lambda lm: setattr(lm.model.config, "rms_norm_eps", 1e-3),
+    "tokenizer": lambda lm: of_bytes_and(lm, eos_token="<|im_start|>"),
+    "chat template": lambda lm: setattr(
+        lm.tokenizer, "chat_template", lm.tokenizer.chat_template.replace("user", "human") + " "
+    ),
+}
+SAME = {
+    "its name": lambda lm: object.__setattr__(lm, "name", "moved/elsewhere"),
+    "how it would generate": lambda lm: setattr(lm.model.generation_config, "num_beams", 4),
+    "how attention is computed": lambda lm: lm.model.set_attn_implementation("eager"),
+    "the last padding": lambda lm: lm.tokenizer(["a", "b c"], padding=True, truncation=True),
+}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    lm = load_model("tiny-random", dtype="float32", device="cpu")
+    with Chat(lm, create_method("fullkv")) as chat:
+        chat.say("My code is 293.", max_new_tokens=6)
+        chat.save(tmp_path / "chat.kv")
+    return tmp_path / "chat.kv"
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_a_saved_chat_does_not_go_on_with_something_else(tiny, saved, what):
+    CHANGED[what](tiny)
+    named = what.removesuffix(" of another configuration")
+    with pytest.raises(ParameterError, match=f"chat.kv was saved with.*not the same {named}: load"):
+        Chat.load(saved, tiny)
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_a_saved_chat_goes_on_with_the_same(tiny, saved, what):
+    SAME[what](tiny)
+    with Chat.load(saved, tiny) as chat:
+        assert len(chat.turns) == 1 and chat.say("What is it?", max_new_tokens=3) is not None

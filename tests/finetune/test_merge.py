@@ -9,6 +9,7 @@ import pytest
 import torch
 from finetune.rows import chat
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 
 from kvbook import load_model
 from kvbook.errors import ModelError, ParameterError
@@ -84,6 +85,38 @@ def test_other_weights_than_the_trained_ones_are_refused(adapter, merged, tmp_pa
     with pytest.raises(ParameterError, match="was trained on other weights than those of"):
         merge(adapter, tmp_path / "model", base=merged)
     assert not any(tmp_path.iterdir())
+
+
+def test_another_configuration_than_the_trained_one_is_refused(adapter, tmp_path):
+    """The same weights, and other numbers come out."""
+    lm = load_model(MODEL, dtype="float32")
+    lm.model.config.rms_norm_eps = 1e-2
+    lm.model.save_pretrained(tmp_path / "base")
+    lm.tokenizer.save_pretrained(tmp_path / "base")
+    with pytest.raises(ParameterError, match="was trained on other configuration than"):
+        merge(adapter, tmp_path / "model", base=tmp_path / "base")
+
+
+@pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
+def test_another_adapter_in_the_folder_is_refused(adapter, tmp_path, file):
+    """One that can be read as well as the one that was trained."""
+    copy = shutil.copytree(adapter, tmp_path / "run")
+    if file.endswith(".json"):
+        path = copy / file
+        path.write_text(path.read_text().replace('"lora_alpha": ', '"lora_alpha": 1'))
+    else:
+        weights = {name: -one for name, one in load_file(copy / file).items()}
+        save_file(weights, copy / file, {"format": "pt"})
+    with pytest.raises(ParameterError, match="is not the one that its training.json tells of"):
+        merge(copy, tmp_path / "model")
+
+
+def test_a_record_of_before_adapters_had_a_digest_is_read(adapter, tmp_path):
+    copy = shutil.copytree(adapter, tmp_path / "run")
+    record = json.loads((copy / "training.json").read_text())
+    del record["data"]["adapter"], record["data"]["run"]["configuration"]
+    (copy / "training.json").write_text(json.dumps(record))
+    assert merge(copy, tmp_path / "model").is_dir()
 
 
 def test_an_adapter_of_peft_needs_the_models_name(tmp_path):

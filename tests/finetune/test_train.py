@@ -11,8 +11,8 @@ import torch
 from filelock import FileLock
 from finetune.qwen3 import qwen3_tokenizer
 from finetune.rows import chat
-from safetensors.torch import load_file
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from kvbook import load_model
 from kvbook.errors import ParameterError, ResultError
@@ -278,6 +278,68 @@ def test_a_full_disk_is_one_message_and_the_same_call_goes_on(trained, tmp_path)
 def test_another_run_in_the_folder_is_refused_with_what_differs(trained, changes, difference):
     with pytest.raises(ParameterError, match=rf"run holds another training \({difference}\): give"):
         train_quickly(trained.adapter, **changes)
+
+
+def other_base(folder, change):
+    lm = load_model(MODEL, dtype="float32", device="cpu")
+    change(lm)
+    lm.model.save_pretrained(folder)
+    lm.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def negate(lm):
+    with torch.no_grad():
+        lm.model.lm_head.weight[:, 3] *= -1
+
+
+@pytest.mark.parametrize(
+    "change, difference",
+    [
+        (negate, "weights is '.*' there, '.*' asked"),
+        (
+            lambda lm: setattr(lm.model.config, "rms_norm_eps", 1e-3),
+            "configuration is '.*' there, '.*' asked",
+        ),
+        (
+            lambda lm: setattr(
+                lm.tokenizer, "chat_template", lm.tokenizer.chat_template.replace("}}<", "}}.<")
+            ),
+            "training rows is '.*' there, '.*' asked; held-out rows is '.*' there, '.*' asked",
+        ),
+    ],
+)
+def test_another_model_is_another_training(trained, tmp_path, change, difference, monkeypatch):
+    monkeypatch.setitem(globals(), "MODEL", other_base(tmp_path, change))
+    with pytest.raises(ParameterError, match=rf"holds another training \({difference}\): give"):
+        train_quickly(trained.adapter)
+
+
+def test_the_same_model_elsewhere_is_the_same_training(trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "MODEL", other_base(tmp_path, lambda lm: None))
+    assert train_quickly(trained.adapter).steps == trained.steps
+
+
+def test_another_adapter_in_place_of_the_trained_one_is_refused_and_left(copy):
+    path = copy / "adapter_model.safetensors"
+    save_file({name: -one for name, one in load_file(path).items()}, path, {"format": "pt"})
+    before = path.read_bytes()
+    with pytest.raises(ParameterError, match="is not the one that its training.json tells of"):
+        train_quickly(copy)
+    assert path.read_bytes() == before
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    def bare(lm):
+        words = lm.tokenizer.backend_tokenizer
+        template = lm.tokenizer.chat_template
+        made = PreTrainedTokenizerFast(tokenizer_object=words, chat_template=template)
+        object.__setattr__(lm, "tokenizer", made)
+
+    monkeypatch.setitem(globals(), "MODEL", other_base(tmp_path / "base", bare))
+    with pytest.raises(ParameterError, match="neither a padding token nor an end token"):
+        train_quickly(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_run_in_the_folder_is_replaced_if_told_to(copy):

@@ -65,6 +65,18 @@ def test_transformers_alone_and_full_kv_write_the_same(lm):
     assert stock.tokens == ours.tokens and len(ours.tokens) == 6
 
 
+def test_the_models_own_way_to_generate_has_no_part(lm, monkeypatch):
+    """Greedy, one sequence, and as many tokens as were asked for."""
+    method = create_method("snapkv", budget=50)
+    expected = measure_all(lm, {"snapkv": method}, [150], 6, 1, memory=(), progress=False)
+    own = {"repetition_penalty": 9.0, "num_beams": 3, "output_logits": True, "max_time": 0.0}
+    for name, value in own.items():
+        monkeypatch.setattr(lm.model.generation_config, name, value)
+    found = measure_all(lm, {"snapkv": method}, [150], 6, 1, memory=(), progress=False)
+    assert found[0].tokens == expected[0].tokens
+    assert found[0].kv_bytes == expected[0].kv_bytes
+
+
 def test_methods_take_turns_and_begin_with_another_one(lm, monkeypatch):
     """The order of runs, by what is attached."""
     ran = []

@@ -9,9 +9,10 @@ from transformers import TextStreamer
 
 from kvbook.chat.saved import Contents, SavedChat, Turn, read_chat, write_chat
 from kvbook.engine.run import Run, input_device
-from kvbook.errors import UnsupportedError
+from kvbook.errors import ParameterError, UnsupportedError
 from kvbook.lm.generation import generate_ids
 from kvbook.lm.models import check_loaded
+from kvbook.lm.text import check_text
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
 from kvbook.methods import Method, create_method
 from kvbook.methods.base import as_method
@@ -100,40 +101,55 @@ class Chat:
             Called with pieces of the answer as they come, for example
             ``lambda piece: print(piece, end="", flush=True)``.
         **generation
-            For transformers' ``generate``, such as ``do_sample=True``; greedy by default.
+            For transformers' ``generate``, such as ``do_sample=True, temperature=0.7``; what is
+            not given is as `kvbook.lm.generation.GREEDY` says, whatever the model's own
+            ``generation_config.json`` has.
 
         Raises
         ------
         UnsupportedError
             Outside the chat's ``with`` block.
+        ParameterError
+            ``text`` is no text or has half a character, ``max_new_tokens`` is below 1, or an
+            option would change what comes back; before anything runs.
 
         Notes
         -----
-        When anything stops a turn in the middle (an error, Ctrl-C, also within a summary),
-        the chat is as it was before the turn, and can go on.
+        When anything stops a turn (an error, Ctrl-C, also within a summary, or after the last
+        token), the chat is as it was before the turn, and can go on.
         """
+        check_text(text, "what the user says")
+        if max_new_tokens < 1:
+            raise ParameterError(f"max_new_tokens={max_new_tokens}: give at least 1")
         run = self._begun()
         if self._over:
             raise UnsupportedError(
                 "the chat's block has ended: talk within it, or save it there and go on with Chat.load"
             )
         started, before = time.perf_counter(), run.snapshot()
-        lm, options = self.lm, dict(generation)
-        whole = self._ids + self._pending + self._opening(text)
-        if stream:
-            options["streamer"] = _Stream(lm.tokenizer, stream)
+        ids, pending, turns = self._ids, self._pending, len(self.turns)
         try:
-            new = generate_ids(
-                lm.model, [whole], max_new_tokens, past_key_values=run.cache, **options
-            )[0].tolist()
+            whole = ids + pending + self._opening(text)
+            new = self._answer(run, whole, max_new_tokens, stream, generation)
+            answer = self.lm.tokenizer.decode(new, skip_special_tokens=True).strip()
+            self._ids, self._pending = whole + new[:-1], new[-1:] + self._closing(new[-1])
+            contents, seconds = self.contents(), time.perf_counter() - started
+            self.turns.append(Turn(text, answer, contents, seconds))
         except BaseException:
             run.restore(before)
+            self._ids, self._pending = ids, pending
+            del self.turns[turns:]
             raise
-        answer = lm.tokenizer.decode(new, skip_special_tokens=True).strip()
-        self._ids, self._pending = whole + new[:-1], new[-1:] + self._closing(new[-1])
-        seconds = time.perf_counter() - started
-        self.turns.append(Turn(text, answer, self.contents(), seconds))
         return answer
+
+    def _answer(
+        self, run: Run, whole: list[int], most: int, stream: Callable | None, options: dict
+    ) -> list[int]:
+        """The tokens that the model writes behind all that was said."""
+        if stream:
+            options = options | {"streamer": _Stream(self.lm.tokenizer, stream)}
+        new = generate_ids(self.lm.model, [whole], most, past_key_values=run.cache, **options)
+        return new[0].tolist()
 
     def _begun(self) -> Run:
         if self.run is None:
@@ -206,7 +222,7 @@ class Chat:
         ResultError
             The file is missing, damaged, or something else.
         ParameterError
-            It was saved with another model or dtype.
+            It was saved with other weights, another configuration, dtype, tokenizer or template.
         """
         check_loaded(lm)
         saved = read_chat(Path(path), lm)

@@ -18,10 +18,11 @@ from kvbook.engine.run import Run
 from kvbook.engine.state import PromptState
 from kvbook.errors import ParameterError, ResultError
 from kvbook.files import write_whole
+from kvbook.lm.identity import identity_of
 from kvbook.methods import Method
 from kvbook.methods.summarykv import Summary
 
-FORMAT = "kvbook-chat-3"
+FORMAT = "kvbook-chat-4"
 AGAIN = "save it again, or begin a new one"
 PARTS = ("keys", "values", "positions")
 
@@ -82,13 +83,18 @@ class Counted(TypedDict):
 
 
 class Facts(BaseModel):
-    """What of a saved chat is no tensor; ``tensors`` says what else the file has to hold."""
+    """What of a saved chat is no tensor; ``tensors`` says what else the file has to hold.
+
+    ``model`` is the name it was loaded by, which may change; ``made_with``, which may not, is what
+    `kvbook.lm.identity.identity_of` says of it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     method: str
     parameters: dict[str, JsonValue]
     model: str
+    made_with: dict[str, str]
     turns: list[Turn]
     ids: list[Token]
     pending: list[Token]
@@ -156,7 +162,8 @@ def write_chat(
         facts = Facts(
             method=method.name,
             parameters=parameters,
-            model=_fingerprint(lm),
+            model=lm.name,
+            made_with=identity_of(lm),
             turns=list(turns),
             ids=ids,
             pending=pending,
@@ -192,8 +199,14 @@ def read_chat(path: Path, lm) -> SavedChat:
         ) from None
     except (SafetensorError, OSError) as error:
         raise ResultError(f"{path} is truncated, or no saved chat of kvbook: {error}") from None
-    if facts.model != _fingerprint(lm):
-        raise ParameterError(f"{path} was saved with {facts.model}, and this is {_fingerprint(lm)}")
+    other = [
+        name for name, is_now in identity_of(lm).items() if facts.made_with.get(name) != is_now
+    ]
+    if other:
+        raise ParameterError(
+            f"{path} was saved with {facts.model}, and {lm.name} has not the same "
+            f"{', '.join(other)}: load the model that it was saved with, or begin a new chat"
+        )
     vocabulary = lm.model.config.vocab_size
     if max([*facts.ids, *facts.pending, 0]) >= vocabulary or sum(
         facts.state["read_lengths"]
@@ -232,9 +245,3 @@ def _first(error: ValidationError) -> str:
 def _inventory(tensors: dict[str, Tensor]) -> dict[str, tuple[str, list[int]]]:
     """Type and shape of every tensor."""
     return {name: (str(one.dtype), list(one.shape)) for name, one in tensors.items()}
-
-
-def _fingerprint(lm) -> str:
-    config = lm.model.config
-    sizes = f"{config.num_hidden_layers} layers of {config.hidden_size}"
-    return f"{lm.name}, {sizes}, {str(lm.model.dtype).removeprefix('torch.')}"

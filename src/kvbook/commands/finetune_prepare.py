@@ -10,7 +10,13 @@ from kvbook.finetune.data import Dialogue, length_statistics, read_dialogues
 from kvbook.finetune.data.split import read_split, tell_malformed
 from kvbook.finetune.export import Dtype, check_dtype, check_supported
 from kvbook.finetune.score import Encoder, choose_encoder
-from kvbook.finetune.train import Backend, check_backend, check_folder, count_trainable
+from kvbook.finetune.train import (
+    Backend,
+    check_backend,
+    check_folder,
+    check_padding,
+    count_trainable,
+)
 from kvbook.lm.models import EMBEDDED, load_model
 from kvbook.places import place
 
@@ -149,6 +155,7 @@ def prepare_finetuning(
         rows["general"] = read.dialogues
         notes = notes + tell_malformed("general", read)
     lm = load_model(model, device="cpu")
+    check_padding(lm)
     trainable = count_trainable(lm.model, settings)
     if gguf:
         check_supported(lm.model.config)

@@ -7,19 +7,8 @@ from tqdm import tqdm
 
 from kvbook.errors import ParameterError
 from kvbook.finetune.data import Dialogue, encode_prompt
-from kvbook.lm.generation import generate_words
+from kvbook.lm.generation import ends_of, generate_ids, generate_words
 from kvbook.lm.models import LoadedModel, check_loaded
-
-GREEDY = {
-    "do_sample": False,
-    "num_beams": 1,
-    "repetition_penalty": 1.0,
-    "temperature": 1.0,
-    "top_p": 1.0,
-    "top_k": 50,
-}
-"""The most likely token each time, whatever a model's own ``generation_config.json`` says; the
-last three are transformers' defaults, which have no effect then."""
 
 
 def generate_answers(
@@ -66,14 +55,15 @@ def generate_answers(
     prompts = [encode_prompt(lm.tokenizer, dialogue) for dialogue in dialogues]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)
     answers = [""] * len(prompts)
-    options = GREEDY | {"eos_token_id": _ends(lm)}
+    ends = _ends(lm)
     with (
         torch.inference_mode(),
         tqdm(desc="answers", total=len(prompts), unit="answer", disable=not progress) as bar,
     ):
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
-            texts = generate_words(lm, [prompts[i] for i in part], max_new_tokens, **options)
+            asked = [prompts[i] for i in part]
+            texts = generate_words(lm, asked, max_new_tokens, eos_token_id=ends)
             for i, text in zip(part, texts, strict=True):
                 answers[i] = text.strip()
             bar.update(len(part))
@@ -91,19 +81,14 @@ def continue_text(lm: LoadedModel, text: str, *, max_new_tokens: int = 16) -> tu
         Whether it ended by itself.
     """
     check_loaded(lm)
-    inputs = lm.tokenizer(text, return_tensors="pt", add_special_tokens=False)
-    out = lm.model.generate(
-        **inputs.to(lm.model.device),
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        pad_token_id=lm.tokenizer.pad_token_id,
-    )[0, inputs.input_ids.shape[1] :]
-    said = lm.tokenizer.decode(out, skip_special_tokens=True).strip()
-    return said, int(out[-1]) == lm.tokenizer.eos_token_id
+    ids, ends = lm.tokenizer(text, add_special_tokens=False).input_ids, _ends(lm)
+    new = generate_ids(lm.model, [ids], max_new_tokens, eos_token_id=ends)[0]
+    said = lm.tokenizer.decode(new, skip_special_tokens=True).strip()
+    return said, int(new[-1]) in (ends or ())
 
 
-def _ends(lm: LoadedModel) -> list[int]:
-    """What ends a turn: the tokenizer's end token, and those of the model's configuration."""
-    own = lm.model.generation_config.eos_token_id
-    own = own if isinstance(own, list) else [own]
-    return sorted({one for one in [lm.tokenizer.eos_token_id, *own] if one is not None})
+def _ends(lm: LoadedModel) -> list[int] | None:
+    """What ends a turn: the tokenizer's end token, and those of the model's configuration; None
+    when neither has one."""
+    own = lm.tokenizer.eos_token_id
+    return sorted({*ends_of(lm.model), *([] if own is None else [own])}) or None

@@ -8,8 +8,9 @@ import torch
 
 from kvbook.errors import ModelError, ParameterError, ResultError
 from kvbook.files import whole_folder
-from kvbook.finetune.train import digest_weights, read_record
+from kvbook.finetune.train import check_adapter, digest_weights, read_record
 from kvbook.lm.generation import generate_ids
+from kvbook.lm.identity import fingerprint_config
 from kvbook.lm.models import LoadedModel, check_loaded, load_model, quiet
 from kvbook.lm.turns import THINKING
 
@@ -65,10 +66,9 @@ def merge(adapter: str | Path, output: str | Path, *, base: str | Path | None = 
             )
         base = record["model"]
     lm = load_model(str(base), dtype="float32", device="cpu")
-    if record and record["run"]["weights"] != digest_weights(lm.model, record["run"]["bf16"]):
-        raise ParameterError(
-            f"the adapter in {adapter} was trained on other weights than those of {lm.name}"
-        )
+    if record:
+        _check_base(adapter, record["run"], lm)
+        check_adapter(adapter, record)
     with_adapter = load_adapter(lm, adapter)
     expected = _answer(with_adapter, lm)
     merged = with_adapter.merge_and_unload()
@@ -84,6 +84,19 @@ def merge(adapter: str | Path, output: str | Path, *, base: str | Path | None = 
     except OSError as error:
         raise ResultError(f"cannot write {output}: {error.strerror or error}") from None
     return output
+
+
+def _check_base(adapter: Path, run: dict, lm: LoadedModel) -> None:
+    """The model is the one that the adapter was trained on; older records do not have all."""
+    now = {
+        "weights": digest_weights(lm.model, run["bf16"]),
+        "configuration": fingerprint_config(lm.model.config),
+    }
+    for what, digest in now.items():
+        if run.get(what, digest) != digest:
+            raise ParameterError(
+                f"the adapter in {adapter} was trained on other {what} than those of {lm.name}"
+            )
 
 
 def load_adapter(lm: LoadedModel, adapter: str | Path) -> torch.nn.Module:

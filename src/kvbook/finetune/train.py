@@ -33,7 +33,8 @@ from kvbook.finetune.config import TrainingConfig, read_config
 from kvbook.finetune.data import Dialogue, encode
 from kvbook.finetune.job import Job
 from kvbook.finetune.matrices import kind_of, linear_layers, lora_numbers
-from kvbook.lm.models import is_folder, load_model
+from kvbook.lm.identity import fingerprint_config
+from kvbook.lm.models import LoadedModel, is_folder, load_model
 
 Backend = Literal["trl", "llamafactory"]
 BACKENDS: dict[Backend, Callable[[Job], list[dict]]] = {
@@ -44,6 +45,7 @@ RECORD = "training"
 LOCK = ".training.lock"
 ANEW = "delete what is there and begin anew: resume=False, or --fresh on the command line"
 ADAPTER = "adapter_model.safetensors"
+ADAPTER_FILES = (ADAPTER, "adapter_config.json")
 STATE = "trainer_state.json"
 CHECKPOINT = (
     ADAPTER,
@@ -129,7 +131,7 @@ def train(
     Raises
     ------
     ParameterError
-        No rows, an unknown backend or layer; or the folder holds another run, or other files,
+        No rows, an unknown backend or layer, a tokenizer that cannot pad; or the folder holds another run, or other files,
         or is in use. See also `encode` and `load_model`.
     ResultError
         Nothing can be written there, the disk is full, or the loss is no number any more.
@@ -143,6 +145,7 @@ def train(
     if is_folder(name):
         name = os.path.realpath(os.path.expanduser(name))
     base = load_model(name, dtype="bfloat16" if config.bf16 else "float32")
+    check_padding(base)
     count_trainable(base.model, config)  # which checks the layers' names
     notes: list[str] = []
     train, train_ids = _usable(base.tokenizer, train, config.cutoff_len, "training", notes)
@@ -150,6 +153,7 @@ def train(
     run = {
         "backend": backend,
         "weights": digest_weights(base.model, config.bf16),
+        "configuration": fingerprint_config(base.model.config),
         "training rows": train_ids,
         "held-out rows": held_out_ids,
     } | config.model_dump()
@@ -158,8 +162,10 @@ def train(
             _clear(output)
         record = read_record(output)
         if record and (record["result"] or _checkpoints(output)):
-            _check_same(output, record["run"], run)
-            if record["result"] and not _damage(output, [ADAPTER]):
+            older = {"configuration": run["configuration"]}  # which records did not have
+            _check_same(output, older | record["run"], run)
+            if record["result"] and not _damage(output, ADAPTER_FILES):
+                check_adapter(output, record)
                 return _restore(output, record["result"])
             checkpoint = _last_checkpoint(output, notes)
         else:
@@ -184,7 +190,8 @@ def train(
         trained = _summarize(output, history, parameters, checkpoint, notes)
         result = asdict(trained)
         del result["adapter"]
-        results.save(RECORD, record | {"result": result}, parameters=asked, directory=output)
+        record |= {"result": result, "adapter": digest_adapter(output)}
+        results.save(RECORD, record, parameters=asked, directory=output)
     return trained
 
 
@@ -235,6 +242,45 @@ def digest_weights(model: torch.nn.Module, bf16: bool) -> str:
         digest.update(name.encode())
         digest.update(weight.to("cpu", dtype).contiguous().flatten().view(torch.uint8).numpy())
     return f"sha256 {digest.hexdigest()[:16]}"
+
+
+def check_padding(lm: LoadedModel) -> None:
+    """Rows of unequal lengths are trained together, so there must be something to fill them with.
+
+    Raises
+    ------
+    ParameterError
+        The tokenizer has neither a padding token nor an end token.
+    """
+    if lm.tokenizer.pad_token_id is None:
+        raise ParameterError(
+            f"the tokenizer of {lm.name} has neither a padding token nor an end token, and rows of "
+            "unequal lengths cannot be trained together without: take an instruct model, or save "
+            "the tokenizer with a pad_token"
+        )
+
+
+def digest_adapter(folder: Path) -> str:
+    """What identifies an adapter: its matrices, and how they are added."""
+    digest = hashlib.sha256()
+    for name in ADAPTER_FILES:
+        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    return f"sha256 {digest.hexdigest()[:16]}"
+
+
+def check_adapter(folder: Path, record: dict) -> None:
+    """The adapter is the one that the training left, if its record says which that was.
+
+    Raises
+    ------
+    ParameterError
+        It is another one.
+    """
+    if record["adapter"] not in (None, digest_adapter(folder)):
+        raise ParameterError(
+            f"the adapter in {folder} is not the one that its {RECORD}.json tells of: put that one "
+            f"back, or move this one elsewhere, and {ANEW}"
+        )
 
 
 def count_trainable(model: torch.nn.Module, config: TrainingConfig) -> int:
@@ -313,7 +359,8 @@ def _clear(output: Path) -> None:
 
 
 def read_record(output: Path) -> dict | None:
-    """What ``training.json`` says: ``run``, ``model``, ``result``; None if it is not there.
+    """What ``training.json`` says: ``run``, ``model``, ``result``, ``adapter``; None if it is not
+    there.
 
     Raises
     ------
@@ -327,7 +374,8 @@ def read_record(output: Path) -> dict | None:
         record: dict[str, Any] = results.load(RECORD, output).data
         if record["result"] is not None:
             _restore(output, record["result"])
-        return {"run": dict(record["run"]), "model": record["model"], "result": record["result"]}
+        read = {name: record[name] for name in ("model", "result")}
+        return read | {"run": dict(record["run"]), "adapter": record.get("adapter")}
     except (ResultError, LookupError, TypeError, ValueError):
         raise ParameterError(
             f"{path} is damaged: what the folder holds is unknown; give another folder, or {ANEW}"

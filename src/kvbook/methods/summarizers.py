@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from kvbook.engine.attention import received
 from kvbook.engine.run import input_device
 from kvbook.engine.seen import Seen
-from kvbook.lm.generation import generate_ids
+from kvbook.lm.generation import ends_of, generate_ids
 from kvbook.lm.turns import first_turn, later_turn
 
 REQUEST = (
@@ -52,8 +52,7 @@ def summarize_by_model(model: nn.Module, tokenizer, ids: list[int], most: int) -
         if tokenizer.chat_template:
             request = first_turn(tokenizer, request)
         prompt = tokenizer(request, add_special_tokens=False).input_ids
-    ends = model.generation_config.eos_token_id
-    ends = {ends} if isinstance(ends, int) else set(ends or ())
+    ends = ends_of(model)
     new = generate_ids(model, [prompt], most)[0].tolist()
     return [token for token in new if token not in ends]
 

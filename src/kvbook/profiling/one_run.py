@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kvbook.lm.generation import greedy_options
 from kvbook.lm.models import LoadedModel, check_loaded
 from kvbook.methods.base import Method, as_method
 from kvbook.profiling.hardware import synchronize
@@ -88,11 +89,13 @@ def run_once(lm: LoadedModel, method: Method | None, ids: Tensor, new_tokens: in
             out = model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                max_new_tokens=new_tokens,
-                min_new_tokens=new_tokens,
-                do_sample=False,
                 streamer=ticks,
-                return_dict_in_generate=True,
+                **greedy_options(model)
+                | {
+                    "max_new_tokens": new_tokens,
+                    "min_new_tokens": new_tokens,
+                    "return_dict_in_generate": True,
+                },
             )
             ended = time.perf_counter()
     except Exception as error:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from kvbook.engine.run import Run
+from kvbook.lm.generation import generate_ids
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
 from kvbook.tasks.needle import CITIES, read_essays
@@ -71,16 +72,9 @@ def ask_document(lm, run: Run, document: Document) -> dict[str, bool]:
             lm.tokenizer, f"What is the special magic number for {city} mentioned in the text?"
         )
         opening = f"{asked}The special magic number for {city} mentioned in the text is"
-        whole = torch.cat((document.ids, _ids(lm, opening)), 1)
-        out = lm.model.generate(
-            whole,
-            attention_mask=torch.ones_like(whole),
-            past_key_values=run.cache,
-            max_new_tokens=6,
-            do_sample=False,
-        )
-        words = lm.tokenizer.decode(out[0, whole.shape[1] :])
-        found[city] = words.strip().startswith(number)
+        whole = torch.cat((document.ids, _ids(lm, opening)), 1).tolist()
+        new = generate_ids(lm.model, whole, 6, past_key_values=run.cache)[0]
+        found[city] = lm.tokenizer.decode(new).strip().startswith(number)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from math import isnan, nan
 from pathlib import Path
 from statistics import fmean
@@ -21,6 +22,8 @@ from kvbook.tasks.header import describe, describe_method
 from kvbook.tasks.longbench import Benchmark, Row, official_length
 from kvbook.tasks.store import Store
 
+SCORED_BY = ("lm_eval", "rouge", "jieba", "fuzzywuzzy")
+"""Packages that make the prompts and the scores."""
 BATCH = 8
 """Prompts a batch: decoding reads the weights once for all of them; more pad too much."""
 
@@ -207,9 +210,9 @@ def evaluate(
 
     protocol = asdict(benchmark.task) | {"max_length": max_length, "batch": batch}
     where = Path(folder or results_dir() / "evaluations") / Path(lm.name).name / task
-    store = Store(
-        where, describe_method(method), describe(lm, method) | {"task": task, "protocol": protocol}
-    )
+    scored_by = {name: version(name) for name in SCORED_BY}
+    header = describe(lm, method) | {"task": task, "protocol": protocol, "scored by": scored_by}
+    store = Store(where, describe_method(method), header)
     records = store.complete(rows, measure, batch=batch, advance=advance)[:limit]
     times = store.seconds()
     seconds = sum(times.get(one["id"], nan) for one in records)

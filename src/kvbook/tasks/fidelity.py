@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kvbook.engine.run import Run
+from kvbook.lm.generation import ends_of, generate_ids
 from kvbook.lm.models import check_loaded
 from kvbook.methods import create_method
 from kvbook.methods.base import as_method
@@ -182,18 +183,10 @@ def agreements(lm, method, prompts: Sequence[str], new_tokens: int) -> list[bool
     method = as_method(method)
     same: list[bool] = []
     for prompt in prompts:
-        ids = lm.tokenizer(prompt, return_tensors="pt", add_special_tokens=False).input_ids
-        ids = ids.to(lm.model.device)
-        out = lm.model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=new_tokens,
-            min_new_tokens=new_tokens,
-            do_sample=False,
-        )
-        said = out[0, ids.shape[1] :]
+        ids = lm.tokenizer(prompt, add_special_tokens=False).input_ids
+        said = generate_ids(lm.model, [ids], new_tokens, min_new_tokens=new_tokens)[0]
         with method.attach(lm.model) as run, torch.no_grad():
-            first = _read(lm, run, ids[0].tolist())
+            first = _read(lm, run, ids)
             ours = _follow(lm, run, first, said.tolist()).argmax(-1)
         same += (ours == said)[1:].tolist()
     return same
@@ -213,8 +206,7 @@ def _follow(lm, run: Run, first: Tensor, ids: Sequence[int]) -> Tensor:
 
 def _continue(lm, prompt: Sequence[int], count: int) -> tuple[list[int], Tensor]:
     """Full KV's greedy words, to the end of its turn, and the log-probabilities that chose them."""
-    ends = lm.model.generation_config.eos_token_id
-    ends = set(ends if isinstance(ends, list) else [ends])
+    ends = ends_of(lm.model)
     with create_method("fullkv").attach(lm.model) as run, torch.no_grad():
         steps = [_read(lm, run, prompt)]
         said = [int(steps[0].argmax())]

@@ -2,6 +2,7 @@
 
 import torch
 
+from kvbook.lm.generation import generate_ids
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, later_turn
 from kvbook.methods.base import as_method
@@ -35,15 +36,9 @@ def ask_second(lm, method, one: Needle, other: Needle) -> bool:
     )
     with method.attach(lm.model) as run:
         lm.model(read)
-        ids = torch.cat((read, asked), 1)
-        out = lm.model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            past_key_values=run.cache,
-            max_new_tokens=8,
-            do_sample=False,
-        )
-    return found(other, lm.tokenizer.decode(out[0, ids.shape[1] :]))
+        whole = torch.cat((read, asked), 1).tolist()
+        new = generate_ids(lm.model, whole, 8, past_key_values=run.cache)[0]
+    return found(other, lm.tokenizer.decode(new))
 
 
 def in_two_steps(one: Needle) -> Needle:

@@ -1,12 +1,13 @@
 """What a stored measurement depends on, beside its item: the model, the method, the code that
 measured. When any of it differs, what is stored is not taken."""
 
-import hashlib
 from dataclasses import fields, is_dataclass
 
 import torch
 import transformers
 
+from kvbook.lm.generation import GREEDY, ends_of
+from kvbook.lm.identity import identity_of
 from kvbook.tasks.own_code import code_digest
 
 VERSION = 1
@@ -19,9 +20,9 @@ def describe(lm, method) -> dict:
     """Everything of a model and a method that a measurement depends on, in JSON's types."""
     return {
         "model": lm.name,
-        "weights": fingerprint(lm.model),
-        "dtype": str(lm.model.dtype).removeprefix("torch."),
+        **identity_of(lm),
         "device": lm.model.device.type,
+        "generation": GREEDY | {"eos_token_id": ends_of(lm.model)},
         "method": method.name or type(method).__name__,
         "parameters": {name: _plain(value) for name, value in parameters_of(method).items()},
         "code": code_of(type(method)),
@@ -57,17 +58,12 @@ def _plain(value):
     return value
 
 
-def fingerprint(model: torch.nn.Module) -> str:
-    """Changes when a configuration or any weight matrix does; reads a few numbers of each."""
-    seen = hashlib.sha256(model.config.to_json_string().encode())
-    for name, weight in model.named_parameters():
-        flat = weight.detach().flatten()
-        few = flat[:: max(1, flat.numel() // 64)].float().cpu()
-        seen.update(name.encode() + few.numpy().tobytes())
-    return seen.hexdigest()[:16]
-
-
 def code_of(method: type) -> str:
-    """The version of the code that measures; and, of a method of your own, a digest of its file."""
-    ours = method.__module__.split(".")[0] == "kvbook"
-    return f"kvbook {VERSION}" + ("" if ours else f", {code_digest(method)}")
+    """The version of the code that measures; and, of a method of your own, a digest of its file,
+    and of those of the classes of yours that it extends."""
+    own = [
+        code_digest(one)
+        for one in method.__mro__
+        if one.__module__.split(".")[0] not in ("kvbook", "builtins", "typing", "abc")
+    ]
+    return ", ".join([f"kvbook {VERSION}", *own])

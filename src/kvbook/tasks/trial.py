@@ -10,6 +10,7 @@ from kvbook.errors import ParameterError
 from kvbook.lm.costs import prefill_flops
 from kvbook.lm.generation import generate_words
 from kvbook.lm.models import check_loaded
+from kvbook.lm.text import check_text
 from kvbook.methods import Method
 from kvbook.methods.base import as_method
 from kvbook.tasks import needle
@@ -50,6 +51,7 @@ class Example:
 def as_example(lm, text: str, answer: str = "") -> Example:
     """A text as an example; ``answer`` is looked for in it, from its end."""
     check_loaded(lm)
+    check_text(text, "the prompt")
     inputs = lm.tokenizer(
         text, return_tensors="pt", add_special_tokens=False, return_offsets_mapping=True
     )
