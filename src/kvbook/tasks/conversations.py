@@ -39,7 +39,6 @@ PETS = ["Biscuit", "Pepper", "Mango", "Shadow", "Ginger", "Clover", "Waffle", "P
 CITIES = ["Lisbon", "Oslo", "Lima", "Hanoi", "Dublin", "Cairo", "Riga", "Turin", "Bergen", "Kyoto"]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 COLOURS = ["green", "red", "yellow", "purple", "orange", "white", "black", "blue"]
-FOODS = ["lasagna", "pancakes", "dumplings", "tacos", "curry", "ramen", "paella"]
 
 FACTS = {
     "locker": ("The code of my locker is {}.", "the code of my locker", None),
