@@ -10,7 +10,7 @@ from kvbook import create_method, load_model
 from kvbook.engine.attach import attach
 from kvbook.errors import ParameterError, UnsupportedError
 from kvbook.methods import summarizers
-from kvbook.methods.summarizers import split, summarize_by_model
+from kvbook.methods.summarizers import find_tokenizer, split, summarize_by_model
 
 
 def last(ids, most):
@@ -237,3 +237,13 @@ def test_it_listens_in_the_deeper_half_of_the_layers(llama):
 
 def test_spans_without_a_tokenizer_cover_everything():
     assert split(list(range(40)), None) == [(0, 16), (16, 32), (32, 40)]
+
+
+def test_the_tokenizer_is_read_again_when_its_folder_has_changed(tmp_path):
+    lm = load_model("tiny-random", dtype="float32")
+    lm.model.save_pretrained(tmp_path)
+    for template in ("first", "second"):
+        lm.tokenizer.chat_template = template
+        lm.tokenizer.save_pretrained(tmp_path)
+        model = load_model(tmp_path, dtype="float32").model
+        assert find_tokenizer(model).chat_template == template

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -30,11 +31,16 @@ ENDS = (".", "!", "?", "\n", "。", "！", "？")
 def find_tokenizer(model: nn.Module):
     """The tokenizer in the folder that the model was loaded from; None when there is none."""
     path = getattr(model, "name_or_path", "")
-    return _tokenizer_in(path) if path else None
+    return _tokenizer_in(path, _last_change(path)) if path else None
+
+
+def _last_change(folder: str) -> int:
+    """When a file of a folder was written last, in nanoseconds; 0 if there is no such folder."""
+    return max((file.stat().st_mtime_ns for file in Path(folder).glob("*")), default=0)
 
 
 @lru_cache(maxsize=4)
-def _tokenizer_in(path: str):
+def _tokenizer_in(path: str, changed: int):
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError):
