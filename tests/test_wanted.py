@@ -55,6 +55,8 @@ TAKES = {
 """By module, what takes a loaded model (``lm``), a method, or several by name (``methods``)."""
 CHECKED_BEFORE = {
     "chat.saved": ["read_chat", "write_chat"],
+    "finetune.train": ["check_padding"],
+    "lm.identity": ["identity_of"],
     "lm.models": ["check_loaded"],
     "profiling.bench": ["compare_with_kvpress", "describe"],
     "profiling.breakdown": ["Watched"],
