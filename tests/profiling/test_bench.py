@@ -1,5 +1,6 @@
 """The promises: what holds, what is said, and an environment of kvpress that is not there."""
 
+import re
 import sys
 from contextlib import nullcontext
 from operator import itemgetter
@@ -104,6 +105,13 @@ def test_every_promise_of_our_own_has_its_two_sides(monkeypatch):
     assert set(measured(monkeypatch, PREFILL)) == {side[0] for side in SIDES}
 
 
+def test_every_phase_says_its_name_and_how_many_runs_are_done(monkeypatch, capsys):
+    measured(monkeypatch, PREFILL)
+    said = capsys.readouterr().err
+    assert re.search("memory: 100%.* 6/6 ", said)
+    assert re.search("hardware: .* 0/2 ", said) and re.search("parts of a prefill: .* 2/2 ", said)
+
+
 def test_every_promise_names_a_method_that_exists():
     made = bench.methods()
     assert set(made) == {"fullkv", *bench.PREFILL}
@@ -142,7 +150,7 @@ def kept_promises():
 
 
 @pytest.mark.parametrize("ratio, holds", [(1.0, True), (1.01, False)])
-def test_kvpress_is_promised_by_whole_runs_of_the_same_repeat(monkeypatch, ratio, holds):
+def test_kvpress_is_promised_by_whole_runs_of_the_same_repeat(monkeypatch, capsys, ratio, holds):
     """Ours take ``ratio`` of what is promised of kvpress's one second, or byte."""
     most = {"snapkv": 1.0, "h2o": 0.3}
 
@@ -157,6 +165,7 @@ def test_kvpress_is_promised_by_whole_runs_of_the_same_repeat(monkeypatch, ratio
     lm = SimpleNamespace(model=SimpleNamespace(dtype=torch.float32))
     promises = bench.compare_with_kvpress(lm, Path("python"), 3)
     assert [one.holds for one in promises] == [holds] * 3
+    assert "kvpress: 100%" in capsys.readouterr().err
 
 
 def test_the_kept_run_has_every_promise_as_it_is_made_today():

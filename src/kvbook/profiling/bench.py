@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
 from kvbook.errors import ExecutionError
 from kvbook.lm.costs import ModelShape
 from kvbook.lm.models import LoadedModel, fetch_embedded
@@ -143,9 +145,8 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
     if measures_memory():
         with FreshProcesses(lm) as fresh:
             peaks: dict[str, list[int]] = {name: [] for name in ("fullkv", "h2o")}
-            for _ in range(few):
-                for name, found in peaks.items():
-                    found += fresh.peaks(ours[name], ids, 2)
+            for name in tqdm(list(peaks) * few, desc="memory", unit="run"):
+                peaks[name] += fresh.peaks(ours[name], ids, 2)
         promises.append(
             Promise(
                 f"{describe('h2o', ours['h2o'])}: peak memory at {CONTEXT}",
@@ -157,7 +158,12 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
     if kvpress:
         promises += compare_with_kvpress(lm, kvpress, few)
 
-    hardware = measure_hardware(lm)
+    with tqdm(total=2, desc="hardware", unit="run") as line:
+        hardware = measure_hardware(lm)
+        line.update()
+        line.set_description("parts of a prefill")
+        parts = sum_layers(break_down(lm, ours["fullkv"], ids))
+        line.update()
     on_paper = predict(
         lm.model.config, ours["fullkv"], CONTEXT, 1, dtype=lm.model.dtype, hardware=hardware
     )
@@ -171,7 +177,7 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
             "products_seconds": products,
             "prefill_seconds": at["fullkv"].spread("prefill").median,
         },
-        "parts": sum_layers(break_down(lm, ours["fullkv"], ids)),
+        "parts": parts,
         "parts_flops": {part: cost.flops for part, cost in on_paper.prefill.parts.items()},
         "model": {"parameters": ModelShape.of(lm.model.config).parameters},
     }
@@ -191,21 +197,20 @@ def compare_with_kvpress(lm: LoadedModel, python: Path, repeats: int) -> list[Pr
     theirs: dict[str, list] = {name: [] for name in pairs}
     peaks: dict[str, list] = {name: [] for name in pairs}
     with FreshProcesses(lm) as fresh:
-        for _ in range(repeats):
-            for name, press in pairs.items():
-                method = create_method(name, budget=BUDGET)
-                sample = run_once(lm, method, ids, NEW_TOKENS)
-                ours[name].append(sample.end_to_end)
-                peaks[name] += fresh.peaks(method, ids, 2)
-                job = {"press": press, "ids": ids[0].tolist(), "budget": BUDGET}
-                theirs[name].append(
-                    ask_kvpress(
-                        python,
-                        str(lm.model.dtype).removeprefix("torch."),
-                        torch.get_num_threads(),
-                        job | {"new_tokens": NEW_TOKENS},
-                    )
+        for name, press in tqdm(list(pairs.items()) * repeats, desc="kvpress", unit="pair"):
+            method = create_method(name, budget=BUDGET)
+            sample = run_once(lm, method, ids, NEW_TOKENS)
+            ours[name].append(sample.end_to_end)
+            peaks[name] += fresh.peaks(method, ids, 2)
+            job = {"press": press, "ids": ids[0].tolist(), "budget": BUDGET}
+            theirs[name].append(
+                ask_kvpress(
+                    python,
+                    str(lm.model.dtype).removeprefix("torch."),
+                    torch.get_num_threads(),
+                    job | {"new_tokens": NEW_TOKENS},
                 )
+            )
     whole = {name: [one["whole"] for one in theirs[name]] for name in pairs}
     peak = [one["peak"] for one in theirs["h2o"]]
     observed = "kvpress ObservedAttention"
