@@ -68,7 +68,7 @@ from kvbook.engine.cache import KVLayer
 from kvbook.engine.first_pass import choose_inputs
 from kvbook.engine.run import Run, input_device, now
 from kvbook.engine.seen import Seen
-from kvbook.engine.state import Forward, PromptState
+from kvbook.engine.state import Forward, Incoming, PromptState
 from kvbook.errors import UnsupportedError
 
 ATTENTION = "kvbook"
@@ -147,45 +147,31 @@ class Engine:
         refuse.check_call(kwargs)
         refuse.check_training(self.run.model)
         name = "input_ids" if kwargs.get("input_ids") is not None else "inputs_embeds"
-        outer, method = self.run.state.forward, self.run.method
-        real = self._begin_or_go_on(name, kwargs)
-        state, inputs = self.run.state, kwargs[name]
-        columns = inputs.shape[1]
+        outer = self.run.state.forward
+        incoming = self.check(name, kwargs)
+        self.begin(incoming)
+        state = self.run.state
         state.forward = outer or Forward()  # none: the stack was called without the model
         try:
             with _no_autograd():
-                if state.phase == "prompt" and hasattr(method, "first_pass"):
-                    inputs, real = choose_inputs(self, inputs, real)
-                kwargs |= dict(past_key_values=state.cache, attention_mask=None, use_cache=True)
-                for piece, real_piece in padding.chunks(
-                    inputs, real, getattr(method, "chunk", None)
-                ):
-                    self.take(piece, real_piece)
-                    kwargs |= {name: piece, "position_ids": state.forward.position_ids}
-                    output = plain(**kwargs)
-                    if hasattr(method, "after_forward"):
-                        method.after_forward(self.run, piece[0].tolist())
+                output = self.read(plain, name, kwargs, incoming.real)
         except BaseException:  # Ctrl-C, too
             state.interrupted = True
             raise
         finally:
             state.forward = outer
-        state.cache.advance(columns)
-        if state.phase == "prompt":
-            heads = self.run.model.config.num_key_value_heads
-            state.kept_positions = [
-                state.in_prompt(layer.positions).expand(-1, heads, -1).clone()
-                for layer in state.cache.layers
-            ]
+        self.finish(incoming.columns)
         return output
 
-    def _begin_or_go_on(self, name: str, kwargs: dict) -> Tensor | None:
-        """Check the whole call; then, and not before, begin a prompt or go on with one.
+    def check(self, name: str, kwargs: dict) -> Incoming:
+        """Refuse a call of the stack that cannot work; nothing has changed yet.
 
-        Returns
-        -------
-        BoolTensor [batch, columns] or None
-            Which of the new columns are tokens; None when all are.
+        Parameters
+        ----------
+        name : {"input_ids", "inputs_embeds"}
+            What is read.
+        kwargs : dict
+            All arguments of the call.
         """
         state, method = self.run.state, self.run.method
         inputs, mask = kwargs[name], kwargs.get("attention_mask")
@@ -206,14 +192,54 @@ class Engine:
             read = [seen - gone for seen, gone in zip(state.read_lengths, hidden, strict=True)]
         expected = padding.next_positions(real, read, columns, inputs.device)
         refuse.check_positions(positions, expected, steps_only=fresh or state.chosen is not None)
-        if fresh:
-            state = self.run.state = PromptState.of_prompt(lengths, len(self.base.layers), cache)
+        return Incoming(columns, real, lengths, hidden, fresh, cache)
+
+    def begin(self, incoming: Incoming) -> None:
+        """Begin a prompt, or go on with one."""
+        state = self.run.state
+        if incoming.fresh:
+            layers = len(self.base.layers)
+            state = PromptState.of_prompt(incoming.lengths, layers, incoming.given)
+            self.run.state = state
         else:
-            if any(hidden):
-                past.forget(hidden, state)
-            state.go_on(lengths, columns)
-        state.add_columns(real, columns)
-        return real
+            if any(incoming.hidden):
+                past.forget(incoming.hidden, state)
+            state.go_on(incoming.lengths, incoming.columns)
+        state.add_columns(incoming.real, incoming.columns)
+
+    def read(self, plain: Callable, name: str, kwargs: dict, real: Tensor | None):
+        """Take an input through the stack, in the method's chunks; what ``plain`` gives of the last
+        one.
+
+        Parameters
+        ----------
+        plain : callable
+            The stack's own ``forward``.
+        real : BoolTensor [batch, columns] or None
+            Which columns are tokens; None when all are.
+        """
+        state, method, inputs = self.run.state, self.run.method, kwargs[name]
+        if state.phase == "prompt" and hasattr(method, "first_pass"):
+            inputs, real = choose_inputs(self, inputs, real)
+        kwargs = kwargs | dict(past_key_values=state.cache, attention_mask=None, use_cache=True)
+        for piece, real_piece in padding.chunks(inputs, real, getattr(method, "chunk", None)):
+            self.take(piece, real_piece)
+            kwargs |= {name: piece, "position_ids": state.forward.position_ids}
+            output = plain(**kwargs)
+            if hasattr(method, "after_forward"):
+                method.after_forward(self.run, piece[0].tolist())
+        return output
+
+    def finish(self, columns: int) -> None:
+        """The input was read: note so, and what the prefill left."""
+        state = self.run.state
+        state.cache.advance(columns)
+        if state.phase == "prompt":
+            heads = self.run.model.config.num_key_value_heads
+            state.kept_positions = [
+                state.in_prompt(layer.positions).expand(-1, heads, -1).clone()
+                for layer in state.cache.layers
+            ]
 
     def take(self, inputs: Tensor, real: Tensor | None) -> None:
         """Positions and padding of the tokens that the layers read next."""
@@ -247,13 +273,26 @@ class Engine:
             output, sums = attend_and_sum(query, key, value, scaling, valid)
         else:
             output = attend(query, key, value, scaling, valid)
-        state.count_bytes(index)
-        padding.settle(layer, forward.pads)
         if sums is not None and valid is not None:
             sums = [sums[row][:, valid[row]] for row in range(len(sums))]
+        self.choose(module, query, scaling, sums)
+        return output.transpose(1, 2), None
+
+    def choose(self, module, query: Tensor, scaling: float, sums) -> None:
+        """After a layer has attended: let the method see it, and drop at once what it gives up.
+
+        Parameters
+        ----------
+        sums : sequence of Tensor [heads, entries], or None
+            By row, the attention that its entries received; padding left out.
+        """
+        state, method = self.run.state, self.run.method
+        forward, layer = state.forward, state.cache.layers[module.layer_idx]
+        state.count_bytes(module.layer_idx)
+        padding.settle(layer, forward.pads)
         prompt = state.phase == "prompt"
         if prompt:
-            state.note_inputs(index)
+            state.note_inputs(module.layer_idx)
         drop = getattr(method, "keep" if prompt else "evict", None)
         narrow = getattr(method, "pass_on", None) if prompt else None
         if drop or narrow:
@@ -264,8 +303,7 @@ class Engine:
             forward.passed_on = [narrow(one) for one in views] if narrow else None
             if drop:
                 _drop(layer, [drop(one) for one in views])
-                state.count_bytes(index)
-        return output.transpose(1, 2), None
+                state.count_bytes(module.layer_idx)
 
     def see(
         self, module, row: int, query, keys, scaling: float, layer: KVLayer | None = None, sums=None

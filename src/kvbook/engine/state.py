@@ -44,6 +44,34 @@ class Forward:
     first_pass: Any = None
 
 
+@dataclass(frozen=True)
+class Incoming:
+    """What a checked call of the stack brings.
+
+    Attributes
+    ----------
+    columns : int
+        New columns, padding included.
+    real : BoolTensor [batch, columns] or None
+        Which of them are tokens; None when all are.
+    lengths : list of int
+        New tokens, by row.
+    hidden : list of int
+        By row, how many of the last tokens that were read before are taken back; empty: none.
+    fresh : bool
+        A prompt begins.
+    given : transformers.Cache or None
+        The caller's cache.
+    """
+
+    columns: int
+    real: Tensor | None
+    lengths: list[int]
+    hidden: list[int]
+    fresh: bool
+    given: Cache | None
+
+
 @dataclass
 class PromptState:
     """Everything that a run knows of one prompt and of what was read after it.
