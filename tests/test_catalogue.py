@@ -8,7 +8,7 @@ from typing import get_type_hints
 import pytest
 
 from kvbook import catalogue
-from kvbook.catalogue import method_names, method_parameters
+from kvbook.catalogue import choose_methods, method_names, method_parameters
 from kvbook.errors import ParameterError
 from kvbook.methods import CATALOGUE, METHODS
 
@@ -21,6 +21,11 @@ def read(name):
 
 def test_the_methods_are_those_of_the_catalogue_in_its_order():
     assert method_names() == METHODS
+
+
+def test_fullkv_is_chosen_with_others_and_all_but_summarykv_without():
+    assert choose_methods(["snapkv", "fullkv", "snapkv"]) == ["fullkv", "snapkv"]
+    assert choose_methods(None) == [name for name in METHODS if name != "summarykv"]
 
 
 @pytest.mark.parametrize("name", METHODS)

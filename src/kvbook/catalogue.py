@@ -28,6 +28,16 @@ def method_names() -> tuple[str, ...]:
     return tuple(module for module in modules if _find_class(module))
 
 
+def compared_methods() -> list[str]:
+    """Those that are compared unless others are asked for: SummaryKV takes several times as long."""
+    return [name for name in method_names() if name != "summarykv"]
+
+
+def choose_methods(names: list[str] | None) -> list[str]:
+    """FullKV, and the methods that were asked for, each once; None: `compared_methods`."""
+    return list(dict.fromkeys(["fullkv", *(compared_methods() if names is None else names)]))
+
+
 def method_parameters(name: str, without: tuple[str, ...] = ()) -> dict[str, Declared]:
     """The parameters of a method's class, but for those that a chapter does ``without``.
 

@@ -24,8 +24,8 @@ PACKAGES = ("kvbook", "torch", "transformers", "papermill", "jupyter-book", "mat
 class Provenance(BaseModel):
     """How a result came to be.
 
-    ``key`` names what it was made from (`kvbook.chapters.execute.inputs_key`): runs with the same key had
-    the same notebook, parameters, package, data and locked versions.
+    ``key`` names what it was made from (`kvbook.chapters.inputs.inputs_key`): runs with the same key had
+    the same notebook, parameters, modules that it imports, data and locked versions.
     """
 
     model_config = ConfigDict(extra="forbid")

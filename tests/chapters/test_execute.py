@@ -4,15 +4,17 @@ import json
 import os
 import re
 import sys
+from importlib.util import source_from_cache
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from kvbook.chapters import execute
-from kvbook.chapters.execute import inputs_key, run_chapter
+from kvbook.chapters.execute import run_chapter
+from kvbook.chapters.inputs import chapter_inputs, inputs_key
 from kvbook.chapters.registry import get_chapter
 from kvbook.errors import ExecutionError, ParameterError
-from kvbook.files import write_whole
+from kvbook.places import PACKAGE
 
 PARAMETERS = 'model = "smollm2-135m"\ndtype = "auto"\nseed = 0\n'
 
@@ -170,43 +172,49 @@ def test_a_model_in_a_folder_is_found_from_where_the_user_is(tmp_path, notebook,
         assert json.loads(done.results.read_text())["data"]["model"] == str(wanted)
 
 
-def test_a_chapter_runs_in_the_smoke_profile(tmp_path):
-    """The whole of a real chapter, on the tiny random model, with the parameters of the README."""
-    done = run_chapter(
-        "snapkv", {"budget": "48", "window": "16"}, profile="smoke", output=tmp_path, progress=False
-    )
+LISTENING = """
+import os, sys
+
+def note(event, arguments):
+    if event == "open" and isinstance(arguments[0], str) and arguments[0].startswith({package!r}):
+        os.write(log, f"{{arguments[0]}}\\n".encode())
+
+log = os.open({log!r}, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+sys.addaudithook(note)
+"""
+"""A ``sitecustomize`` for each process of a run: it writes down what of the package is opened."""
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The whole of a real chapter, on the tiny random model, with the parameters of the README;
+    and the modules and resources of the package that its processes opened."""
+    folder = tmp_path_factory.mktemp("smoke")
+    log = folder / "opened"
+    (folder / "sitecustomize.py").write_text(LISTENING.format(package=str(PACKAGE), log=str(log)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        changed = {"budget": "48", "window": "16"}
+        done = run_chapter(
+            "snapkv", changed, profile="smoke", output=folder / "out", progress=False
+        )
+    opened = {Path(line) for line in log.read_text().splitlines()}
+    return done, {
+        Path(source_from_cache(path)) if path.suffix == ".pyc" else path
+        for path in opened
+        if path.suffix in (".pyc", ".py", ".js", ".yaml")
+    }
+
+
+def test_a_chapter_runs_in_the_smoke_profile(smoke):
+    done, _ = smoke
     saved = json.loads(done.results.read_text())
     assert saved["provenance"]["parameters"]["window"] == 16
     assert len(saved["data"]["needle"]["fullkv"]) == 2
     assert done.page.stat().st_size > 100_000
 
 
-def test_the_key_is_of_the_notebook_and_the_parameters(notebook, tmp_path):
-    notebook("1 + 1")
-    first = inputs_key(get_chapter("status"), {"seed": 0})
-    assert inputs_key(get_chapter("status"), {"seed": 0}) == first
-    assert inputs_key(get_chapter("status"), {"seed": 1}) != first
-    notebook("1 + 2")
-    assert inputs_key(get_chapter("status"), {"seed": 0}) != first
-
-
-@pytest.mark.parametrize(
-    "file, counts",
-    [
-        ("data/a.json", True),
-        ("requirements.lock", True),
-        ("src/module.py", True),
-        ("src/picture.js", True),
-        ("src/keys.yaml", True),
-        ("data/results/kept.json", False),  # which a run may write
-    ],
-)
-def test_the_key_is_of_package_data_and_lock(file, counts, tmp_path, monkeypatch):
-    for name in ("data/a.json", "data/results/kept.json", "requirements.lock", "src/module.py"):
-        write_whole(tmp_path / name, "1")
-    monkeypatch.setenv("KVBOOK_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(execute, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(execute, "PACKAGE", tmp_path / "src")
-    before = inputs_key(get_chapter("status"), {})
-    write_whole(tmp_path / file, "2")
-    assert (inputs_key(get_chapter("status"), {}) != before) is counts
+def test_what_a_chapter_opens_of_the_package_is_among_its_inputs(smoke):
+    _, opened = smoke
+    assert {PACKAGE / "engine/attention.py", PACKAGE / "show/explorers/kept.js"} <= opened
+    assert opened <= set(chapter_inputs(get_chapter("snapkv")).values())

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from papermill.parameterize import parameterize_notebook
 from pydantic import ValidationError
 
-from kvbook.chapters.parameters import Needled, choose_methods, of_method
+from kvbook.chapters.parameters import Needled, of_method
 from kvbook.chapters.registry import CHAPTERS
 from kvbook.chapters.resolve import resolve_parameters
 from kvbook.errors import ParameterError
-from kvbook.methods import METHODS
 
 SIMPLE = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 VALUES = SIMPLE | st.lists(SIMPLE, max_size=3)
@@ -54,11 +53,6 @@ def test_a_methods_chapter_has_the_methods_parameters_and_its_own():
 def test_another_default_for_what_the_method_has_not_is_found():
     with pytest.raises(KeyError, match="windw"):
         of_method("snapkv", windw=2)(Needled)
-
-
-def test_fullkv_is_chosen_with_others_and_all_but_summarykv_without():
-    assert choose_methods(["snapkv", "fullkv", "snapkv"]) == ["fullkv", "snapkv"]
-    assert choose_methods(None) == [name for name in METHODS if name != "summarykv"]
 
 
 @settings(max_examples=400, deadline=None)

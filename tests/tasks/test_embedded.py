@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from kvbook.lm.models import fetch_embedded
 from kvbook.places import place
 from kvbook.tasks import embedded
-from kvbook.tasks.embedded import completion, counting, passages, questions, stories
+from kvbook.tasks.embedded import completion, counting, items, passages, questions, stories
 
 FIELDS = [
     "input",
@@ -40,30 +40,28 @@ def text_of(task: str) -> str:
 
 @pytest.fixture(scope="module")
 def built():
-    return embedded.build()
+    return items.build()
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return {
-        task: [json.loads(line) for line in text_of(task).splitlines()] for task in embedded.KINDS
-    }
+    return {task: [json.loads(line) for line in text_of(task).splitlines()] for task in items.KINDS}
 
 
-@pytest.mark.parametrize("task", embedded.KINDS)
+@pytest.mark.parametrize("task", items.KINDS)
 def test_the_file_is_what_the_builder_makes(task, built, rows):
     version = rows[task][0]["_id"].rpartition("python")[2]
     if task == "lcc" and version != platform.python_version():
         pytest.skip(f"the file quotes the library of Python {version}")
-    assert text_of(task) == embedded.lines(built[task])
+    assert text_of(task) == items.lines(built[task])
 
 
 def test_another_seed_gives_other_items(built):
-    other = embedded.build(seed=1, count=3)
-    assert all(len(items) == 3 and items != built[task][:3] for task, items in other.items())
+    other = items.build(seed=1, count=3)
+    assert all(len(rows) == 3 and rows != built[task][:3] for task, rows in other.items())
 
 
-@pytest.mark.parametrize("task", embedded.KINDS)
+@pytest.mark.parametrize("task", items.KINDS)
 def test_every_row_has_longbenchs_fields(task, rows):
     assert len(rows[task]) >= 25
     for one in rows[task]:
@@ -81,7 +79,7 @@ def test_every_row_has_longbenchs_fields(task, rows):
     ) == len(rows[task])
 
 
-@pytest.mark.parametrize("task", embedded.KINDS)
+@pytest.mark.parametrize("task", items.KINDS)
 def test_prompts_are_500_to_1200_tokens_long(task, rows):
     tokenizer = AutoTokenizer.from_pretrained(fetch_embedded(), local_files_only=True)
     lengths = []

@@ -1,7 +1,6 @@
 """Run one chapter: check its parameters, execute it with papermill, and say what it was run on."""
 
 import codecs
-import hashlib
 import json
 import os
 import sys
@@ -15,17 +14,16 @@ from pathlib import Path
 
 import nbformat
 
+from kvbook.chapters.inputs import inputs_key
 from kvbook.chapters.page import make_page
-from kvbook.chapters.registry import Chapter, get_chapter
+from kvbook.chapters.registry import get_chapter
 from kvbook.chapters.resolve import resolve_parameters
 from kvbook.errors import ExecutionError, ParameterError
 from kvbook.files import check_writable, write_whole
-from kvbook.places import PACKAGE, REPOSITORY, place
+from kvbook.places import place
 from kvbook.results import collect_provenance
 from kvbook.texts import decode, parse_json
 
-SOURCES = (".py", ".js", ".yaml")
-"""What of the package decides what a chapter shows: code, and the keys of a training."""
 START_SECONDS = 300
 """For a kernel to start; it takes two, and on a machine with much else to do some more."""
 START_TRIES = 3
@@ -162,34 +160,6 @@ def _resolve_paths(parameters: dict) -> None:
         if not is_there(path):
             raise ParameterError(f"{key}: there is no {kind} {path}")
         parameters[key] = path
-
-
-def inputs_key(chapter: Chapter, parameters: dict) -> str:
-    """A short name of all that decides a chapter's numbers, but for the machine: its notebook
-    and parameters, the package, the data, and the locked versions.
-
-    Parameters
-    ----------
-    parameters : dict
-        As `kvbook.chapters.resolve.resolve_parameters` gives them.
-    """
-    package, data = PACKAGE, place("data")
-    files = {
-        f"package/{path.relative_to(package)}": path
-        for path in package.rglob("*")
-        if path.suffix in SOURCES
-    }
-    files |= {
-        f"data/{path.relative_to(data)}": path
-        for path in data.rglob("*")
-        if path.is_file() and path.parent.name != "results"
-    }
-    files |= {"notebook": chapter.notebook, "lock": REPOSITORY / "requirements.lock"}
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
-    for name, path in sorted(files.items()):
-        if path.is_file():
-            digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:12]
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
-from kvbook.catalogue import method_names, method_parameters
+from kvbook.catalogue import compared_methods, method_names, method_parameters
 from kvbook.fields import Budget, Count, Kernel, Natural, Positive
 
 Budgets = Annotated[list[Budget], Field(min_length=2)]
@@ -156,18 +156,11 @@ class FastKV(Needled):
 
 
 MethodName = Literal[method_names()]  # type: ignore[valid-type]
-COMPARED = [name for name in method_names() if name != "summarykv"]
-"""The methods that are compared unless others are asked for: SummaryKV takes several times as long."""
-
-
-def choose_methods(names: list[str] | None) -> list[str]:
-    """FullKV, and the methods that were asked for, each once; None: `COMPARED`."""
-    return list(dict.fromkeys(["fullkv", *(COMPARED if names is None else names)]))
 
 
 def _name_them(names: list[str] | None) -> list[str]:
     """So that results say which methods they are of."""
-    return COMPARED if names is None else names
+    return compared_methods() if names is None else names
 
 
 Methods = Annotated[

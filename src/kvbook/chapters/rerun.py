@@ -15,7 +15,7 @@ from kvbook.chapters.registry import CHAPTERS, PROFILES
 from kvbook.chapters.resolve import resolve_parameters
 from kvbook.errors import ParameterError, ResultError
 from kvbook.results import ResultFile
-from kvbook.show import code
+from kvbook.show.tables import code
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from kvbook import results
 from kvbook.results import ResultFile
-from kvbook.show import linked
+from kvbook.show.tables import linked
 from kvbook.tasks.scores import most_items
 
 FILES = {

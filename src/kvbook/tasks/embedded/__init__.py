@@ -6,20 +6,9 @@ this book, or comes from Python's standard library. Everything is drawn from a s
 ``python -m kvbook.tasks.embedded`` writes the same files again.
 """
 
-import json
-import random
 from pathlib import Path
 
 FOLDER = Path("tasks")
-KINDS = {
-    "narrativeqa": "stories",
-    "2wikimqa": "passages",
-    "gov_report": "reports",
-    "trec": "questions",
-    "passage_count": "counting",
-    "lcc": "completion",
-}
-"""By task: the module that makes its items."""
 
 
 def row(
@@ -64,25 +53,3 @@ def row(
         "_id": f"embedded_{task}_{number if isinstance(number, str) else f'{number:02}'}",
         "opening": opening,
     }
-
-
-def build(seed: int = 0, count: int = 30) -> dict[str, list[dict]]:
-    """The items of all six tasks, by task.
-
-    Parameters
-    ----------
-    seed, count : int
-        What they are drawn from, and how many of each.
-    """
-    from importlib import import_module
-
-    made = {}
-    for task, kind in KINDS.items():
-        module = import_module(f"kvbook.tasks.embedded.{kind}")
-        made[task] = module.make(count, random.Random(f"{task} {seed}"))
-    return made
-
-
-def lines(rows: list[dict]) -> str:
-    """The rows as they stand in a file: one JSON object a line."""
-    return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows)

@@ -2,7 +2,8 @@
 
 from kvbook.files import write_whole
 from kvbook.places import place
-from kvbook.tasks.embedded import FOLDER, build, lines
+from kvbook.tasks.embedded import FOLDER
+from kvbook.tasks.embedded.items import build, lines
 
 if __name__ == "__main__":
     for task, rows in build().items():

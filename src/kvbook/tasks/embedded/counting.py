@@ -107,7 +107,7 @@ SENTENCES = [
 
 
 def make(count: int, rng: random.Random) -> list[dict]:
-    """Items of this task; see `kvbook.tasks.embedded.build`."""
+    """Items of this task; see `kvbook.tasks.embedded.items.build`."""
     rows = []
     for number in range(count):
         unique = rng.randint(*UNIQUE)

@@ -86,7 +86,7 @@ OTHERS = [
 
 
 def make(count: int, rng: random.Random) -> list[dict]:
-    """Items of this task; see `kvbook.tasks.embedded.build`."""
+    """Items of this task; see `kvbook.tasks.embedded.items.build`."""
     rows: list[dict] = []
     asked = set()
     while len(rows) < count:

@@ -178,7 +178,7 @@ QUESTIONS = {
 
 
 def make(count: int, rng: random.Random) -> list[dict]:
-    """Items of this task; see `kvbook.tasks.embedded.build`."""
+    """Items of this task; see `kvbook.tasks.embedded.items.build`."""
     types, rows = sorted(QUESTIONS), []
     left = {kind: rng.sample(QUESTIONS[kind], len(QUESTIONS[kind])) for kind in types}
     order = [kind for _ in range(-(-count // len(types))) for kind in rng.sample(types, len(types))]

@@ -211,7 +211,7 @@ DRAWS = {
 
 
 def make(count: int, rng: random.Random) -> list[dict]:
-    """Items of this task; see `kvbook.tasks.embedded.build`."""
+    """Items of this task; see `kvbook.tasks.embedded.items.build`."""
     used, rows = set(), []
     order = [i for _ in range(-(-count // len(SUBJECTS))) for i in _order(rng)]
     for number, which in enumerate(order[:count]):

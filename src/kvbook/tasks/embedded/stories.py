@@ -178,7 +178,7 @@ TELLING = [
 
 
 def make(count: int, rng: random.Random) -> list[dict]:
-    """Items of this task; see `kvbook.tasks.embedded.build`."""
+    """Items of this task; see `kvbook.tasks.embedded.items.build`."""
     titles = [title for _ in range(-(-count // len(PLOTS))) for title in _shuffled(rng, PLOTS)]
     rows, asked = [], set()
     for number, title in enumerate(titles[:count]):

@@ -1,0 +1,153 @@
+"""What decides a chapter's numbers, but for the machine. Snakemake and the key of a run ask here.
+
+A notebook's imports are followed through the package. Where that leaves a doubt, too many files
+count rather than too few: a chapter executed in vain costs minutes, a stale number costs trust.
+"""
+
+import ast
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import grimp
+
+from kvbook.chapters.registry import Chapter
+from kvbook.errors import ResultError
+from kvbook.places import PACKAGE, REPOSITORY, place
+from kvbook.texts import read_json
+
+RESOURCES = (".js", ".yaml")
+"""What else of a folder counts with any module in it: scripts of pictures, keys of a training."""
+NOT_IMPORTED = {
+    "kvbook.catalogue": ["kvbook.methods"],  # reads their sources
+    "kvbook.profiling.bench": ["kvbook.profiling.kvpress_peer"],  # executes the file
+}
+"""By module: others that it reaches, but by name."""
+EXECUTES = "kvbook.chapters.execute"
+"""Sets the environment of a notebook's process; what it imports has no part in the numbers."""
+
+
+def inputs_key(chapter: Chapter, parameters: dict) -> str:
+    """A short name of all that decides a chapter's numbers, but for the machine: its parameters
+    and `chapter_inputs`.
+
+    Parameters
+    ----------
+    parameters : dict
+        As `kvbook.chapters.resolve.resolve_parameters` gives them.
+    """
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    for name, path in sorted(chapter_inputs(chapter).items()):
+        digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def chapter_inputs(chapter: Chapter) -> dict[str, Path]:
+    """The files that decide a chapter's numbers, each by a name that is the same in every copy of
+    the book: its notebook, what it uses of the package, the data, and the locked versions.
+
+    Kept results are not among them: a run may write these itself.
+    """
+    files = {"notebook": chapter.notebook}
+    files |= {f"package/{path.relative_to(PACKAGE)}": path for path in _package(chapter.notebook)}
+    data = place("data")
+    for path in data.rglob("*"):
+        name = path.relative_to(data)
+        if path.is_file() and "results" not in name.parts and name != Path("README.md"):
+            files[f"data/{name}"] = path
+    lock = REPOSITORY / "requirements.lock"
+    return files | ({"lock": lock} if lock.is_file() else {})  # a wheel has none
+
+
+def _package(notebook: Path) -> set[Path]:
+    """The modules that a notebook uses, however far away, and the resources beside them."""
+    used = _used(notebook)
+    for module in set(used):
+        used |= _graph().find_upstream_modules(module)
+    files = {_file(module) for module in used | {EXECUTES}}
+    folders = {file.parent for file in files}
+    return files | {
+        path for folder in folders for path in folder.iterdir() if path.suffix in RESOURCES
+    }
+
+
+@functools.cache
+def _graph() -> grimp.ImportGraph:
+    """Who imports whom, within functions, too; and who uses whom without an import."""
+    graph = grimp.build_graph("kvbook", cache_dir=None)
+    used = [(module, other) for module, others in NOT_IMPORTED.items() for other in others]
+    for module in graph.modules:
+        for importer in graph.find_modules_that_directly_import(module):
+            used += [(importer, other) for other in _offered(module).values()]
+        if module != "kvbook":
+            used.append((module, module.rpartition(".")[0]))  # a package's __init__ runs first
+    for module, other in used:
+        graph.add_import(importer=module, imported=other)
+    return graph
+
+
+def _used(notebook: Path) -> set[str]:
+    """The modules that a notebook imports itself; all but the commands where that cannot be read
+    off it: damaged, with magics, ``import kvbook``, ``import *``, or a string with one of our names."""
+    everything = {name for name in _graph().modules if not name.startswith("kvbook.commands")}
+    try:
+        cells = read_json(notebook, ResultError)["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        tree = ast.parse("\n".join(code))
+    except (OSError, ResultError, SyntaxError, ValueError, LookupError, TypeError):
+        return everything
+    used: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names) if any(_is_ours(alias.name) for alias in names):
+                return everything
+            case ast.Constant(str(text)) if "kvbook." in text:
+                return everything
+            case ast.ImportFrom(str(module), [ast.alias("*")]) if _is_ours(module):
+                return everything
+            case ast.ImportFrom(str(module), names) if module in _graph().modules:
+                for alias in names:
+                    used |= _imported(module, alias, tree)
+    return used
+
+
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] == "kvbook"
+
+
+def _imported(package: str, alias: ast.alias, tree: ast.Module) -> set[str]:
+    """The modules behind ``from package import alias``, and what the notebook asks of them."""
+    module = f"{package}.{alias.name}"
+    if module not in _graph().modules:
+        return {_offered(package).get(alias.name, package)}
+    offered = _offered(module)
+    name = alias.asname or alias.name
+    mentioned = [one for one in ast.walk(tree) if isinstance(one, ast.Name) and one.id == name]
+    asked = [
+        one.attr
+        for one in ast.walk(tree)
+        if isinstance(one, ast.Attribute) and one.value in mentioned
+    ]
+    if len(asked) < len(mentioned) or not offered.keys() >= set(asked):
+        return {module, *offered.values()}  # handed on as a whole
+    return {module, *(offered[one] for one in asked)}
+
+
+@functools.cache
+def _offered(module: str) -> Mapping[str, str]:
+    """What a package offers without importing it (`lazy_loader`): the module of each name."""
+    file = _file(module)
+    if file.name != "__init__.py":
+        return {}
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.keyword) and node.arg == "submod_attrs":
+            offered = ast.literal_eval(node.value)
+            return {name: f"{module}.{part}" for part, names in offered.items() for name in names}
+    return {}
+
+
+def _file(module: str) -> Path:
+    path = PACKAGE.parent / Path(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
