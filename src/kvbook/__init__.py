@@ -7,5 +7,10 @@ import lazy_loader
 
 __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(  # torch is imported only when it is needed
-    __name__, submod_attrs={"methods": ["create_method"], "lm.models": ["load_model"]}
+    __name__,
+    submod_attrs={
+        "engine.panel": ["Panel"],
+        "methods": ["create_method"],
+        "lm.models": ["load_model"],
+    },
 )

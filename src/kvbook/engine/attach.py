@@ -88,14 +88,14 @@ AttentionInterface.register(ATTENTION, _attention)
 
 
 @contextmanager
-def _no_autograd() -> Iterator[None]:
+def no_autograd() -> Iterator[None]:
     """No gradients, and ordinary tensors also under ``torch.inference_mode``: the cache lives on
     when the caller has left that."""
     with torch.inference_mode(False), torch.no_grad():
         yield
 
 
-def _by_name(function: Callable, args: tuple, kwargs: dict) -> dict:
+def by_name(function: Callable, args: tuple, kwargs: dict) -> dict:
     """All arguments of a call by their names."""
     return (
         dict(zip(signature(function).parameters, args, strict=False)) | kwargs if args else kwargs
@@ -119,18 +119,18 @@ class Engine:
 
     def call_generate(self, plain: Callable, *args, **kwargs):
         """In front of the model's ``generate``: refuse what cannot work."""
-        given = _by_name(plain, args, kwargs)
+        given = by_name(plain, args, kwargs)
         refuse.check_generate(self.run.method, self.run.model, given)
         return plain(*args, **kwargs)
 
     def call_model(self, plain: Callable, *args, **kwargs):
         """In front of the model's ``forward``: no gradients, and a look at the clock."""
-        refuse.check_outputs(self.run.method, _by_name(plain, args, kwargs))
+        refuse.check_outputs(self.run.method, by_name(plain, args, kwargs))
         device = input_device(self.run.model)
         forward = self.run.state.forward = Forward()
         started = now(device)
         try:
-            with _no_autograd():
+            with no_autograd():
                 output = plain(*args, **kwargs)
         finally:
             self.run.state.forward = None
@@ -143,7 +143,7 @@ class Engine:
     def call_stack(self, plain: Callable, *args, **kwargs):
         """In front of the ``forward`` of the stack: check the call, read its input piece by
         piece, let the method look back, and write down what the prefill left."""
-        kwargs = dict(_by_name(plain, args, kwargs))
+        kwargs = dict(by_name(plain, args, kwargs))
         refuse.check_call(kwargs)
         refuse.check_training(self.run.model)
         name = "input_ids" if kwargs.get("input_ids") is not None else "inputs_embeds"
@@ -153,7 +153,7 @@ class Engine:
         state = self.run.state
         state.forward = outer or Forward()  # none: the stack was called without the model
         try:
-            with _no_autograd():
+            with no_autograd():
                 output = self.read(plain, name, kwargs, incoming.real)
         except BaseException:  # Ctrl-C, too
             state.interrupted = True
@@ -399,28 +399,41 @@ def attach(method, model: nn.Module) -> Iterator[Run]:
     if hasattr(method, "check_model"):
         method.check_model(model)
     run = Run(method, model)
-    engine = Engine(run)
+    with wire(Engine(run), model, hooks=hasattr(method, "pass_on")):
+        yield run
+
+
+@contextmanager
+def wire(engine, model: nn.Module, hooks: bool) -> Iterator[None]:
+    """Put an engine's functions into a model, and take them out again.
+
+    Parameters
+    ----------
+    engine : Engine or kvbook.engine.panel.PanelEngine
+        Its ``run.cache`` is closed at the end.
+    hooks : bool
+        Whether also its two around every layer.
+    """
     with ExitStack() as undo:
-        _register(undo, engine)
+        _register(undo, engine, model)
         _own_config(undo, model)
         _in_front(undo, model, "forward", engine.call_model)
         _in_front(undo, model.base_model, "forward", engine.call_stack)
         if hasattr(model, "generate"):
             _in_front(undo, model, "generate", engine.call_generate)
-        for layer in model.base_model.layers if hasattr(method, "pass_on") else ():
+        for layer in model.base_model.layers if hooks else ():
             before = layer.register_forward_pre_hook(engine.before_layer, with_kwargs=True)
             undo.callback(before.remove)
             undo.callback(layer.register_forward_hook(engine.after_layer).remove)
         try:
-            yield run
+            yield
         finally:
-            if run.cache is not None:
-                run.cache.open = False
+            if engine.run.cache is not None:
+                engine.run.cache.open = False
 
 
-def _register(undo: ExitStack, engine: Engine) -> None:
-    """Note that this engine is attached to its model; one at a time."""
-    model = engine.run.model
+def _register(undo: ExitStack, engine, model: nn.Module) -> None:
+    """Note that this engine is attached to the model; one at a time."""
     modules = [model, *(layer.self_attn for layer in model.base_model.layers)]
     with _lock:
         if model in _engines:

@@ -17,6 +17,38 @@ HIDDEN = (
 )
 
 
+def shown(mask: Tensor | None, columns: int, known: Tensor) -> Tensor | None:
+    """The part of a mask that is about what was read before; None: it is about new columns only.
+
+    Parameters
+    ----------
+    mask : Tensor [batch, tokens] or None
+        The caller's: of the new columns only, or of all.
+    columns : int
+        The new ones.
+    known : BoolTensor [batch, seen]
+        Which of the earlier columns are tokens.
+
+    Raises
+    ------
+    UnsupportedError
+        It covers something else, or shows padding.
+    """
+    if mask is None or mask.shape[1] <= columns:
+        return None
+    seen, past = known.shape[1], mask[:, :-columns].bool()
+    if past.shape[1] != seen:
+        raise UnsupportedError(
+            f"attention_mask {tuple(mask.shape)} does not cover the {seen} tokens that were read and "
+            f"the {columns} new ones: give {seen + columns} columns, or {columns}"
+        )
+    if (past & ~known.to(past.device)).any():
+        raise UnsupportedError(
+            "attention_mask shows padding of an earlier input as tokens: give the mask of that input again"
+        )
+    return past
+
+
 def hidden_tokens(mask: Tensor | None, columns: int, state: PromptState) -> list[int]:
     """How many of the last tokens of each row a mask hides that were read before.
 
@@ -30,22 +62,12 @@ def hidden_tokens(mask: Tensor | None, columns: int, state: PromptState) -> list
     Raises
     ------
     UnsupportedError
-        It covers something else, shows padding, or hides other tokens than a row's last ones.
+        As of `shown`; or it hides other tokens than a row's last ones.
     """
-    seen, rows = state.cache.get_seq_length(), len(state.read_lengths)
-    if mask is None or mask.shape[1] <= columns:
-        return [0] * rows
-    past = mask[:, :-columns].bool()
-    if past.shape[1] != seen:
-        raise UnsupportedError(
-            f"attention_mask {tuple(mask.shape)} does not cover the {seen} tokens that were read and "
-            f"the {columns} new ones: give {seen + columns} columns, or {columns}"
-        )
-    known = state.real_so_far(past.device)
-    if (past & ~known).any():
-        raise UnsupportedError(
-            "attention_mask shows padding of an earlier input as tokens: give the mask of that input again"
-        )
+    known = state.real_so_far(mask.device) if mask is not None else None
+    past = shown(mask, columns, known)
+    if past is None:
+        return [0] * len(state.read_lengths)
     hidden = known & ~past
     counts = hidden.sum(1)
     if (hidden != (known & (_from_the_end(known) <= counts[:, None]))).any():
