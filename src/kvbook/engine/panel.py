@@ -358,7 +358,7 @@ class PanelEngine:
     def _read(self, plain: Callable, name: str, kwargs: dict, own: list[dict]):
         """Take all rows through the stack, part by part; what the stack gives of every row, padding
         on the left of what it gives of fewer columns."""
-        columns, hidden = kwargs[name].shape[1], {}
+        columns, hidden = kwargs[name].shape[1], dict[int, Tensor]()
         for part in self._parts(columns):
             self.run.cache.part = part
             given = kwargs | own[part.rows[0]]

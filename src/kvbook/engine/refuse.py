@@ -234,8 +234,15 @@ def check_training(model: nn.Module) -> None:
         )
 
 
-def check_cache(cache: Cache, batch: int, state: PromptState) -> None:
+def check_cache(cache: Cache, batch: int, state) -> None:
     """Refuse to go on with a cache that belongs to another prompt, or is not whole.
+
+    Parameters
+    ----------
+    batch : int
+        Rows that come.
+    state : PromptState or kvbook.engine.panel.PanelRun
+        Its ``cache``, ``given``, ``interrupted`` and ``read_lengths``.
 
     Raises
     ------
