@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from transformers import Cache
 from transformers.generation import GenerationMode
 
-from kvbook.engine.state import PromptState
 from kvbook.errors import UnsupportedError, wanted
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral")
