@@ -11,6 +11,7 @@ import torch
 
 from kvbook import results
 from kvbook.errors import ResultError
+from kvbook.lm.number_format import NumberFormat
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,14 @@ def test_outside_of_a_chapter_the_provenance_has_what_was_asked_for():
     results.save("x", {}, parameters={"model": "m", "seed": 5, "limit": None})
     p = results.load("x").provenance
     assert (p.chapter, p.model, p.seed, p.parameters["limit"]) == ("interactive", "m", 5, None)
+
+
+def test_the_provenance_has_the_number_format_where_it_was_measured(monkeypatch):
+    found = NumberFormat(dtype="float32", float32=0.03, bfloat16=0.05, threads=2)
+    for expected in (None, found):
+        monkeypatch.setattr(results, "remembered", lambda expected=expected: expected)
+        results.save("x", {})
+        assert results.load("x").provenance.number_format == expected
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
-"""Where the book's files are: in a clone beside the package, in an installed wheel inside it, or where the environment says."""
+"""Where the book's files are: in a clone beside the package, in an installed wheel inside it, or where the environment says; and where what is fetched or measured once is kept."""
 
 import os
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 from kvbook.errors import ParameterError
 
@@ -43,3 +45,9 @@ def clone(what: str) -> Path:
             f"({PACKAGE}): run it in a clone"
         )
     return REPOSITORY
+
+
+def cache_dir() -> Path:
+    """Where models and what was measured of this machine are cached: ``$KVBOOK_CACHE``, or this
+    user's cache folder."""
+    return Path(os.environ.get("KVBOOK_CACHE") or user_cache_path("kvbook")).expanduser()

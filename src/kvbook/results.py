@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from kvbook.errors import ResultError
 from kvbook.files import write_whole
+from kvbook.lm.number_format import NumberFormat, remembered
 from kvbook.places import REPOSITORY, place
 from kvbook.texts import decode, parse_json, read_json
 
@@ -26,6 +27,8 @@ class Provenance(BaseModel):
 
     ``key`` names what it was made from (`kvbook.chapters.inputs.inputs_key`): runs with the same key had
     the same notebook, parameters, modules that it imports, data and locked versions.
+    ``number_format`` is what ``dtype="auto"`` is on the CPU of the machine, as it was measured
+    there; None where it was not.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -41,6 +44,7 @@ class Provenance(BaseModel):
     dirty: bool | None
     key: str | None = None
     machine: dict[str, JsonValue]
+    number_format: NumberFormat | None = None
     versions: dict[str, str]
 
 
@@ -200,6 +204,7 @@ def collect_provenance(asked: dict | None = None) -> Provenance:
         dirty=dirty,
         key=run.get("key"),
         machine=machine(),
+        number_format=remembered(),
         versions=versions(),
     )
 

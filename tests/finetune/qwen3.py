@@ -20,7 +20,7 @@ from tokenizers import AddedToken
 from transformers import Qwen2Tokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from kvbook.lm.wheels import cache_dir
+from kvbook.places import cache_dir
 
 PACKAGE = "dashscope==2.0.2"
 WHEEL = "dashscope-2.0.2-py3-none-any.whl"

