@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from kvbook import create_method, load_model
 from kvbook.commands.grid import evaluate_grid, make_grid, table_rows
 from kvbook.errors import ParameterError
 from kvbook.methods import METHODS, Method
-from kvbook.tasks.evaluation import FirstLine, evaluate, generate, summarise
+from kvbook.tasks.evaluation import evaluate, summarise
 from kvbook.tasks.header import describe
 from kvbook.tasks.longbench import Benchmark
 
@@ -137,34 +136,6 @@ def test_kept_bytes_are_those_of_the_entries_without_padding(batch, measure, lm)
 def test_the_whole_prompt_as_the_budget_is_full_kv(name, measure):
     [method] = make_grid([name], budgets=["1.0"]).methods
     assert predictions(measure(method)) == predictions(measure())
-
-
-def test_a_first_line_ends_an_answer(lm):
-    rows = ["\n\nab", "a\nbc", "abcd"]  # four tokens each, of a byte
-    ids = torch.tensor([[5, 5, *lm.tokenizer(row).input_ids] for row in rows])
-    assert FirstLine(lm.tokenizer, 2)(ids, None).tolist() == [False, True, False]
-
-
-class Lines:
-    """A tokenizer that ends a line where another one says an underscore."""
-
-    def __init__(self, other):
-        self.other = other
-
-    def __getattr__(self, name):
-        return getattr(self.other, name)
-
-    def batch_decode(self, ids, **options):
-        return [text.replace("_", "\n") for text in self.other.batch_decode(ids, **options)]
-
-
-def test_generation_stops_behind_the_first_line_of_each_answer(lm):
-    lines = SimpleNamespace(model=lm.model, tokenizer=Lines(lm.tokenizer))
-    prompts = [lm.tokenizer(text).input_ids for text in ("Question: ", "x\n")]
-    whole, _ = generate(lines, create_method("fullkv"), prompts, 40)
-    first, _ = generate(lines, create_method("fullkv"), prompts, 40, first_line=True)
-    assert all(said.count("\n") > 1 and len(said) == 40 for said in whole)
-    assert first == [said[: said.index("\n") + 1] for said in whole]
 
 
 # ---- resumed, and never stale -------------------------------------------------------------------

@@ -7,12 +7,7 @@ from math import isnan, nan
 from pathlib import Path
 from statistics import fmean
 
-import torch
-from transformers import StoppingCriteria, StoppingCriteriaList
-
-from kvbook.engine.run import Run
 from kvbook.errors import ParameterError
-from kvbook.lm.generation import generate_words
 from kvbook.lm.models import check_loaded
 from kvbook.methods import Method
 from kvbook.methods.base import as_method
@@ -21,6 +16,7 @@ from kvbook.stats import mean_and_interval
 from kvbook.tasks.header import describe, describe_method
 from kvbook.tasks.longbench import Benchmark, Row, official_length
 from kvbook.tasks.store import Store
+from kvbook.tasks.together import answer_together
 
 SCORED_BY = ("lm_eval", "rouge", "jieba", "fuzzywuzzy")
 """Packages that make the prompts and the scores."""
@@ -270,41 +266,11 @@ def generate(
     Parameters
     ----------
     prompts : sequence of list of int
-        Token ids; shorter ones are padded on the left.
+        Token ids.
     new_tokens : int
         Most tokens of an answer.
     first_line : bool
         Stop when every answer has its first line.
     """
-    check_loaded(lm)
-    method = as_method(method)
-    start = max(map(len, prompts))
-    stop = StoppingCriteriaList([FirstLine(lm.tokenizer, start)] if first_line else [])
-    with method.attach(lm.model) as run:
-        words = generate_words(lm, prompts, new_tokens, stopping_criteria=stop)
-    return words, kept_bytes(run)
-
-
-def kept_bytes(run: Run) -> list[int]:
-    """Bytes of the keys and values that the prefill left of each prompt of a batch, without
-    padding."""
-    layer = run.cache.layers[0]
-    entry = 2 * layer.keys.shape[-1] * layer.keys.element_size()
-    rows = run.kept_positions[0].shape[0]
-    return [
-        entry * sum(int((kept[row] >= 0).sum()) for kept in run.kept_positions)
-        for row in range(rows)
-    ]
-
-
-class FirstLine(StoppingCriteria):
-    """Ends an answer after its first line that is not empty: what follows would not be read."""
-
-    def __init__(self, tokenizer, start: int):
-        self.tokenizer, self.start = tokenizer, start
-
-    def __call__(self, input_ids, scores, **kwargs):
-        """Which rows are done."""
-        said = self.tokenizer.batch_decode(input_ids[:, self.start :], skip_special_tokens=True)
-        done = ["\n" in words.lstrip("\n") for words in said]
-        return torch.tensor(done, device=input_ids.device)
+    [answers] = answer_together(lm, [method], prompts, new_tokens, first_line=first_line)
+    return [one.words for one in answers], [one.kept_bytes for one in answers]

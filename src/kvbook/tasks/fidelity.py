@@ -18,10 +18,10 @@ from kvbook.lm.models import check_loaded
 from kvbook.methods import create_method
 from kvbook.methods.base import as_method
 from kvbook.results import results_dir
-from kvbook.tasks.evaluation import kept_bytes
 from kvbook.tasks.header import describe, describe_method
 from kvbook.tasks.longbench import TASKS, Benchmark, official_length
 from kvbook.tasks.store import Store, digest
+from kvbook.tasks.together import kept_bytes
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def measure_probe(lm, method, probe: Probe) -> dict:
     method = as_method(method)
     with method.attach(lm.model) as run, torch.no_grad():
         first = _read(lm, run, probe.prompt)
-        kept = kept_bytes(run)[0]
+        kept = kept_bytes(run)
         state = run.snapshot()
         ours = _follow(lm, run, first, probe.continuation)
         run.restore(state)
