@@ -47,7 +47,7 @@ TAKES = {
         "measure_probe",
     ],
     "tasks.harder": ["ask_second"],
-    "tasks.needle": ["ask", "ask_all", "ask_grid"],
+    "tasks.needle": ["ask", "ask_all", "ask_each", "ask_grid", "ask_grids"],
     "tasks.recall": ["measure_recall"],
     "tasks.scores": ["ask_tasks"],
     "tasks.trial": ["as_example", "read_example", "try_method"],

@@ -16,11 +16,11 @@ def asked(monkeypatch):
     """Nobody is asked; every method is told in its own words, once."""
     methods = []
 
-    def ask_all(lm, method, needles):
-        methods.append(method)
-        return [f"{method} {one}" for one in needles]
+    def ask_each(lm, asked, needles):
+        methods.extend(asked.values())
+        return {which: [f"{one} {each}" for each in needles] for which, one in asked.items()}
 
-    monkeypatch.setattr(budgets, "ask_all", ask_all)
+    monkeypatch.setattr(budgets, "ask_each", ask_each)
     return methods
 
 
@@ -47,11 +47,22 @@ def test_the_budgets_replace_one_among_the_parameters(asked):
     assert (asked[1].budget, asked[1].decay) == (0.7, 0.5)
 
 
+def test_others_are_asked_as_they_are(asked):
+    snap = SnapKV(budget=9, window=4)
+    found = ask_budgets(LM, ["a"], {"h2o": {}}, [16], {("snapkv", 9): snap})
+    assert list(found) == [("fullkv", None), ("h2o", 16), ("snapkv", 9)]
+    assert found["snapkv", 9] == [f"{snap} a"]
+
+
 def test_one_parameter_changes_and_what_is_known_is_not_asked_again(asked):
     method = SnapKV(budget=16, window=8)
-    found = ask_varied(LM, ["a"], method, "window", [4, 8], known=["as before"])
-    assert found == {4: [f"{SnapKV(budget=16, window=4)} a"], 8: ["as before"]}
-    assert asked == [SnapKV(budget=16, window=4)]
+    values = {"window": [4, 8], "kernel": iter([3, 7])}
+    found = ask_varied(LM, ["a"], method, values, known=["as before"])
+    assert found == {
+        "window": {4: [f"{SnapKV(budget=16, window=4)} a"], 8: ["as before"]},
+        "kernel": {3: [f"{SnapKV(budget=16, window=8, kernel=3)} a"], 7: ["as before"]},
+    }
+    assert asked == [SnapKV(budget=16, window=4), SnapKV(budget=16, window=8, kernel=3)]
 
 
 def test_labels_have_the_budget_where_there_is_one():

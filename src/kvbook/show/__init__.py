@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "layers": ["accounts", "alive", "layer_bars", "lost_layers", "votes", "where_kept"],
         "cache_size": ["cache_and_weights", "cache_table", "record_table"],
         "beside_stock": ["decode_times", "stock_table"],
+        "panel": ["panel_seconds", "panel_table"],
         "conversations": [
             "asked_table",
             "document_table",

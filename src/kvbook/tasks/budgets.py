@@ -7,7 +7,7 @@ from kvbook.errors import wanted
 from kvbook.lm.models import check_loaded
 from kvbook.methods import Method, create_method
 from kvbook.methods.base import as_method
-from kvbook.tasks.needle import Needle, ask_all
+from kvbook.tasks.needle import Needle, ask_each
 
 Found = dict[tuple[str, int | float | None], list[bool]]
 """By method and budget, which of the needles were found."""
@@ -24,6 +24,7 @@ def ask_budgets(
     needles: Sequence[Needle],
     methods: Mapping[str, Mapping],
     budgets: Iterable[int | float],
+    also: Mapping[tuple[str, int | float | None], Method] | None = None,
 ) -> Found:
     """Ask every needle of FullKV, and of every method at every budget.
 
@@ -37,6 +38,8 @@ def ask_budgets(
         By name, a method's own parameters.
     budgets : iterable of int or float
         Each replaces a method's ``budget``.
+    also : mapping of (str, budget) to Method, optional
+        Others to ask, as they are, in the same readings.
 
     Returns
     -------
@@ -57,29 +60,49 @@ def ask_budgets(
         for name, own in methods.items()
         for budget in budgets
     }
-    asked = {("fullkv", None): create_method("fullkv")} | made
-    return {which: ask_all(lm, method, needles) for which, method in asked.items()}
+    asked = {("fullkv", None): create_method("fullkv")} | made | dict(also or {})
+    return ask_each(lm, asked, needles)
 
 
 def ask_varied(
-    lm, needles: Sequence[Needle], method: Method, name: str, values: Iterable, known: list[bool]
-) -> dict:
-    """Needles found when one parameter changes and the others stay, by its value.
+    lm,
+    needles: Sequence[Needle],
+    method: Method,
+    values: Mapping[str, Iterable],
+    known: list[bool],
+) -> dict[str, dict]:
+    """Needles found when one parameter changes and the others stay.
 
     Parameters
     ----------
     method : Method
-        As it is: what it found is ``known``, and not run again.
-    name : str
-        The parameter.
+        As it is: what it found is ``known``, and not asked again.
+    values : mapping of str to iterable
+        By parameter, the values that it takes in turn.
+
+    Returns
+    -------
+    dict
+        By parameter, by value.
+
+    Examples
+    --------
+    >>> ask_varied(lm, needles, snapkv, {"window": [4, 8]}, known)["window"][4]
+    [True, False, ...]
     """
     check_loaded(lm)
     method = as_method(method)
+    wanted = {name: list(each) for name, each in values.items()}
+    varied = {
+        (name, value): replace(method, **{name: value})
+        for name, each in wanted.items()
+        for value in each
+    }
+    changed = {which: one for which, one in varied.items() if one != method}
+    asked = ask_each(lm, changed, needles)
     return {
-        value: known
-        if value == getattr(method, name)
-        else ask_all(lm, replace(method, **{name: value}), needles)
-        for value in values
+        name: {value: asked.get((name, value), known) for value in each}
+        for name, each in wanted.items()
     }
 
 

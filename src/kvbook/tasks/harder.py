@@ -1,12 +1,14 @@
 """Harder needles: a second fact that is asked in the next turn, and a needle in two steps."""
 
-import torch
+from collections.abc import Mapping
+from typing import Any
 
+from kvbook.engine.panel import Panel
 from kvbook.lm.generation import generate_ids
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, later_turn
-from kvbook.methods.base import as_method
-from kvbook.tasks.needle import Needle, found
+from kvbook.methods.base import as_methods
+from kvbook.tasks.needle import Label, Needle, found
 
 
 def insert_after(text: str, share: float, sentence: str) -> str:
@@ -16,11 +18,11 @@ def insert_after(text: str, share: float, sentence: str) -> str:
     return text[:place] + sentence + text[place:]
 
 
-def ask_second(lm, method, one: Needle, other: Needle) -> bool:
-    """Two facts in one text: the prompt asks for the first, the next turn for the second. Is
-    the second found?"""
+def ask_second(lm, methods: Mapping[Label, Any], one: Needle, other: Needle) -> dict[Label, bool]:
+    """Two facts in one text: the prompt asks for the first, the next turn for the second. By
+    method: is the second found?"""
     check_loaded(lm)
-    method = as_method(method)
+    panel = Panel(list(as_methods(methods).values()))
     first = insert_after(one.prompt, 1 / 3, f" The secret colour code is {other.answer}.")
     second = (
         f" {one.answer}."
@@ -29,16 +31,13 @@ def ask_second(lm, method, one: Needle, other: Needle) -> bool:
         + "The secret colour code mentioned in the text is"
     )
     read, asked = (
-        lm.tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids.to(
-            lm.model.device
-        )
-        for text in (first, second)
+        lm.tokenizer(text, add_special_tokens=False).input_ids for text in (first, second)
     )
-    with method.attach(lm.model) as run:
-        lm.model(read)
-        whole = torch.cat((read, asked), 1).tolist()
-        new = generate_ids(lm.model, whole, 8, past_key_values=run.cache)[0]
-    return found(other, lm.tokenizer.decode(new))
+    with panel.attach(lm.model) as run:
+        generate_ids(lm.model, [read] * len(panel), 1)
+        new = generate_ids(lm.model, [read + asked] * len(panel), 8, past_key_values=run.cache)
+    words = lm.tokenizer.batch_decode(new)
+    return {label: found(other, said) for label, said in zip(methods, words, strict=True)}
 
 
 def in_two_steps(one: Needle) -> Needle:

@@ -6,18 +6,20 @@ answer counts as found when it begins with the number.
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from kvbook.errors import ResultError
 from kvbook.lm.generation import generate_words
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import first_turn
-from kvbook.methods.base import as_method
-from kvbook.tasks.evaluation import generate
+from kvbook.methods.base import as_method, as_methods
+from kvbook.tasks.together import answer_together
 from kvbook.texts import read_text
 
+Label = TypeVar("Label", bound=Hashable)
 ESSAYS = Path("haystack") / "essays.md"
 CITIES = [
     "Lisbon",
@@ -142,11 +144,38 @@ def found(needle: Needle, words: str) -> bool:
     return words.strip().strip("*:\"' ").startswith(needle.answer)
 
 
-def ask_all(lm, method, needles: Iterable[Needle]) -> list[bool]:
-    """Which of the needles ``method`` finds."""
+def ask_each(
+    lm, methods: Mapping[Label, Any], needles: Iterable[Needle]
+) -> dict[Label, list[bool]]:
+    """Which of the needles each of several methods finds; every prompt is read once for all of
+    them that only choose what is kept (`kvbook.Panel`).
+
+    Parameters
+    ----------
+    lm : LoadedModel
+        With its tokenizer.
+    methods : mapping of Label to Method
+        By whatever names them.
+    needles : iterable of Needle
+        The same for all.
+    """
     check_loaded(lm)
-    method = as_method(method)
-    return [found(one, ask(lm, method, one)) for one in needles]
+    methods, needles = as_methods(methods), list(needles)
+    if not methods:
+        return {}
+    prompts = [lm.tokenizer(one.prompt, add_special_tokens=False).input_ids for one in needles]
+    answers = answer_together(lm, list(methods.values()), prompts, new_tokens=8)
+    return {
+        label: [found(one, answer.words) for one, answer in zip(needles, said, strict=True)]
+        for label, said in zip(methods, answers, strict=True)
+    }
+
+
+def ask_all(lm, method, needles: Iterable[Needle]) -> list[bool]:
+    """Which of the needles ``method`` finds; of several methods on the same needles,
+    `ask_each` needs a fraction of the time."""
+    [hits] = ask_each(lm, {"asked": method}, needles).values()
+    return hits
 
 
 def ask_grid(
@@ -167,13 +196,20 @@ def ask_grid(
         ``[depths][lengths]``; the first row is the shallowest depth.
     """
     check_loaded(lm)
-    method, columns = as_method(method), []
-    for length in lengths:
-        needles = make_needles(lm.tokenizer, data, depths, length, seed)
-        prompts = [lm.tokenizer(one.prompt, add_special_tokens=False).input_ids for one in needles]
-        size = 1 if hasattr(method, "after_forward") else len(prompts)
-        words = []
-        for start in range(0, len(prompts), size):
-            words += generate(lm, method, prompts[start : start + size], new_tokens=8)[0]
-        columns.append([found(one, said) for one, said in zip(needles, words, strict=True)])
-    return [list(row) for row in zip(*columns, strict=True)]
+    grids = ask_grids(lm, {"asked": method}, data, lengths, depths, seed)
+    return grids["asked"]
+
+
+def ask_grids(
+    lm, methods: Mapping[Label, Any], data: Path, lengths: Sequence[int], depths: int, seed: int = 0
+) -> dict[Label, list[list[bool]]]:
+    """`ask_grid` of several methods at once."""
+    check_loaded(lm)
+    columns = [
+        ask_each(lm, methods, make_needles(lm.tokenizer, data, depths, length, seed))
+        for length in lengths
+    ]
+    return {
+        label: [list(row) for row in zip(*(column[label] for column in columns), strict=True)]
+        for label in methods
+    }

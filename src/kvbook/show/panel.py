@@ -1,0 +1,64 @@
+"""One reading for several methods, beside a reading each."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+from IPython.display import HTML
+from matplotlib.figure import Figure
+
+from kvbook.engine.run import Run
+from kvbook.show.style import COLOURS, INK
+from kvbook.show.tables import table
+
+
+def panel_table(
+    rows: Mapping[str, Run], words: Mapping[str, tuple[str, str]], caption: str
+) -> HTML:
+    """What every row of a panel holds, and what it says beside what its method says alone.
+
+    Parameters
+    ----------
+    rows : mapping of str to Run
+        By the method's name, the row's record.
+    words : mapping of str to (str, str)
+        As a row, and alone.
+    """
+    lines = [
+        {
+            "row": f"{place}: {name}",
+            "entries a layer": f"{run.kept_positions[0].shape[-1]}",
+            "KV now": f"{run.kv_bytes / 2**20:.2f} MiB",
+            "words": repr(words[name][0]),
+            "as alone": "yes" if words[name][0] == words[name][1] else f"no: {words[name][1]!r}",
+        }
+        for place, (name, run) in enumerate(rows.items())
+    ]
+    return table(lines, "measured", caption)
+
+
+def panel_seconds(
+    alone: Mapping[str, tuple[float, float]], together: tuple[float, float]
+) -> Figure:
+    """Seconds of reading and of decoding: every method alone, one after the other, and all as one
+    panel.
+
+    Parameters
+    ----------
+    alone : mapping of str to (float, float)
+        By method, the seconds of its prefill and of its decoding.
+    together : (float, float)
+        The same of the panel.
+    """
+    figure, axes = plt.subplots(figsize=(7.2, 1.9))
+    start = 0.0
+    for name, (prefill, decode) in alone.items():
+        axes.barh(1, prefill, left=start, color=COLOURS[name], label=name)
+        axes.barh(1, decode, left=start + prefill, color=COLOURS[name], alpha=0.45)
+        start += prefill + decode
+    prefill, decode = together
+    axes.barh(0, prefill, color=INK, label="one reading for all")
+    axes.barh(0, decode, left=prefill, color=INK, alpha=0.45)
+    axes.set_yticks([0, 1], ["a panel", "one by one"])
+    axes.set(xlabel="seconds; pale: decoding")
+    axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.35))
+    return figure

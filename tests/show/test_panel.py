@@ -1,0 +1,25 @@
+"""A panel beside its methods alone, on records made by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tables import cells
+
+from kvbook import show
+
+
+def test_a_row_says_what_it_holds_and_whether_it_speaks_as_alone():
+    run = SimpleNamespace(kept_positions=[torch.zeros(1, 2, 64)], kv_bytes=3 * 2**19)
+    words = {"fullkv": ("7", "7"), "h2o": ("7", "8")}
+    rows = cells(show.panel_table(dict.fromkeys(words, run), words, ""))
+    assert rows[1][:3] == ["0: fullkv", "64", "1.50 MiB"] and rows[1][-1] == "yes"
+    assert rows[2][0] == "1: h2o" and rows[2][-1].startswith("no: ")
+
+
+def test_methods_one_by_one_are_one_bar_and_the_panel_is_another():
+    times = {"fullkv": (2.0, 1.0), "snapkv": (2.5, 0.5)}
+    axes = show.panel_seconds(times, (3.0, 0.75)).axes[0]
+    ends = [bar.get_x() + bar.get_width() for bar in axes.patches]
+    assert ends == pytest.approx([2, 3, 5.5, 6, 3, 3.75])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a panel", "one by one"]
