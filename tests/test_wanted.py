@@ -64,6 +64,7 @@ CHECKED_BEFORE = {
     "profiling.one_run": ["or_stock"],
     "profiling.timing": ["warm_up"],
     "tasks.evaluation": ["summarise"],
+    "tasks.together": ["answer_together", "looks_back", "share_readings"],
     "tasks.header": ["describe", "describe_method", "parameters_of", "code_of"],
 }
 """The same, of functions that get what another one has checked."""

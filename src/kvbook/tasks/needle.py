@@ -196,7 +196,7 @@ def ask_grid(
         ``[depths][lengths]``; the first row is the shallowest depth.
     """
     check_loaded(lm)
-    grids = ask_grids(lm, {"asked": method}, data, lengths, depths, seed)
+    grids = ask_grids(lm, {"asked": as_method(method)}, data, lengths, depths, seed)
     return grids["asked"]
 
 
@@ -205,6 +205,7 @@ def ask_grids(
 ) -> dict[Label, list[list[bool]]]:
     """`ask_grid` of several methods at once."""
     check_loaded(lm)
+    methods = as_methods(methods)
     columns = [
         ask_each(lm, methods, make_needles(lm.tokenizer, data, depths, length, seed))
         for length in lengths
