@@ -19,7 +19,7 @@ def filled(entries=6, batch=1, heads=2):
 
 def test_keep_takes_its_own_set_for_each_head():
     layer = filled()
-    layer.keep(torch.tensor([[[0, 5], [2, 3]]]), [0])
+    layer.keep([torch.tensor([[0, 5], [2, 3]])])
     assert layer.keys[0, :, :, 0].tolist() == [[0, 5], [2, 3]]
     assert layer.values[0, :, :, 0].tolist() == [[100, 105], [102, 103]]
     assert layer.positions.tolist() == [[[0, 5], [2, 3]]]
@@ -27,7 +27,7 @@ def test_keep_takes_its_own_set_for_each_head():
 
 def test_append_after_keep_goes_to_the_end():
     layer = filled()
-    layer.keep(torch.tensor([[[0, 5]]]), [0])
+    layer.keep([torch.tensor([[0, 5]])])
     new = torch.full((1, 2, 1, 4), 7.0)
     layer.update(new, new, positions=torch.tensor([[6]]))
     assert layer.positions.tolist() == [[[0, 5, 6]]]
@@ -46,7 +46,8 @@ def test_dropped_entries_are_freed():
     k = torch.zeros(1, 2, 64, 4)
     layer, gone = KVLayer(), weakref.ref(k)
     layer.update(k, k, positions=torch.arange(64)[None])
-    layer.keep(torch.tensor([[[0, 1]]]), [0])
+    layer.pads = [0]
+    layer.keep([torch.tensor([[0, 1]])])
     del k
     gc.collect()
     assert gone() is None

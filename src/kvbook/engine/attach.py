@@ -27,10 +27,11 @@ A method is any object with a ``name``, for messages, and one or more of the fol
 ``seen`` see one sequence of one layer (`kvbook.engine.seen.Seen`), without padding, so that a row
 of a batch gives what it gives alone; ``None`` from a hook means "all".
 
-``keep(seen) -> LongTensor | None``
+``keep(seen) -> LongTensor | Recent | None``
     After a layer has read (a chunk of) the prompt: ascending indices ``[kv_heads or 1,
-    kept]`` into its entries.
-``evict(seen) -> LongTensor | None``
+    kept]`` into its entries; or all that is recent and some of what is before
+    (`kvbook.engine.seen.Recent`), which is quicker where little moves.
+``evict(seen) -> LongTensor | Recent | None``
     The same after every later input: a decoded token, or the next turn of a chat.
 ``pass_on(seen) -> LongTensor | None``
     Ascending indices ``[kept]`` of the prompt's inputs that go on to the next layer, the
@@ -67,7 +68,7 @@ from kvbook.engine.attention import attend, attend_and_sum
 from kvbook.engine.cache import KVLayer
 from kvbook.engine.first_pass import choose_inputs
 from kvbook.engine.run import Run, input_device, now
-from kvbook.engine.seen import Seen
+from kvbook.engine.seen import Recent, Seen
 from kvbook.engine.state import Forward, Incoming, PromptState
 from kvbook.errors import UnsupportedError
 
@@ -296,6 +297,7 @@ class Engine:
         drop = getattr(method, "keep" if prompt else "evict", None)
         narrow = getattr(method, "pass_on", None) if prompt else None
         if drop or narrow:
+            layer.own()
             views = [
                 self.see(module, row, query, layer.keys[row, :, pad:], scaling, layer, sums)
                 for row, pad in enumerate(layer.pads)
@@ -363,10 +365,10 @@ class Engine:
         return hidden.gather(1, wide.expand(-1, -1, hidden.shape[-1]))
 
 
-def _drop(layer: KVLayer, kept: list[Tensor | None]) -> None:
+def _drop(layer: KVLayer, kept: list[Tensor | Recent | None]) -> None:
     """Keep of a layer what the method says, by row; None is everything."""
-    if any(indices is not None for indices in kept):
-        layer.keep(*padding.stack_left(padding.shift_rows(kept, layer.pads, layer.entries)))
+    if any(one is not None for one in kept):
+        layer.keep(kept)
 
 
 @contextmanager

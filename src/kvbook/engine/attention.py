@@ -6,6 +6,8 @@ head_dim]``, all after RoPE. The queries are always the last of the entries, in 
 query heads that share a KV head (GQA). Everything measured is in float32.
 """
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -68,6 +70,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
     """
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
+    if queries == 1 and q.device.type == "cpu":
+        return _attend_last(q, k, v, scaling, valid)[0]
     if queries == 1:  # one decoded token sees all that is kept
         mask = None if valid is None else visible(valid, 1)
         out = F.scaled_dot_product_attention(fold(q, kv_heads), k, v, attn_mask=mask, scale=scaling)
@@ -83,6 +87,22 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
     return F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, scale=scaling, enable_gqa=grouped
     )
+
+
+def _attend_last(
+    q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """`attend` of one decoded token, and its weights ``[batch, heads, entries]``, float32.
+
+    On a CPU up to twice as fast as the fused kernel, which is made for many queries: with the
+    keys first, the product reads them in the order in which they lie.
+    """
+    batch, heads, _, _ = q.shape
+    scores = (k @ fold(q * scaling, k.shape[1]).mT).mT
+    if valid is not None:
+        scores = scores.masked_fill(~visible(valid, 1), float("-inf"))
+    weights = scores.softmax(-1, dtype=torch.float32)
+    return (weights.to(v.dtype) @ v).view_as(q), weights.view(batch, heads, -1)
 
 
 def attention_rows(q: Tensor, k: Tensor, scaling: float) -> Tensor:
@@ -132,6 +152,7 @@ def received(
         float32: the (weighted) sum of the rows; memory is O(block x entries).
     """
     rows, entries = q.shape[1], k.shape[1]
+    k = k.float()  # once, and not again for every block
     sums = torch.zeros(len(q), entries, dtype=torch.float32, device=q.device)
     for start in range(0, rows, block):
         stop = min(start + block, rows)
@@ -166,10 +187,9 @@ def attend_and_sum(
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
     past = entries - queries
-    if queries == 1 and valid is None:  # one decoded token sees all that is kept
-        weights = (fold(q * scaling, kv_heads) @ k.mT).softmax(-1, dtype=torch.float32)
-        output = (weights.to(v.dtype) @ v).view_as(q)
-        return output, weights.view(batch, heads, entries)
+    if queries == 1:
+        output, weights = _attend_last(q, k, v, scaling, valid)
+        return output, weights if valid is None else weights * valid[:, None, -1:]
     q, block = q * scaling, min(block, queries)
     output = torch.empty(batch, queries, heads, dim, dtype=q.dtype, device=q.device).transpose(1, 2)
     sums = torch.zeros(batch, heads, entries, dtype=torch.float32, device=q.device)
@@ -210,9 +230,15 @@ def rotate(keys: Tensor, steps: int, inv_freq: Tensor) -> Tensor:
     ----------
     RoFormer (Su et al., 2024), section 3.4.
     """
-    angle = steps * inv_freq.double()
-    cos, sin = angle.cos().float(), angle.sin().float()
+    cos, sin = _turn(steps, inv_freq)
     first, second = keys.float().chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(
         keys.dtype
     )
+
+
+@lru_cache(maxsize=16)  # every layer asks for the same one
+def _turn(steps: int, inv_freq: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines ``[head_dim // 2]`` of so many positions, float32; exact also far away."""
+    angle = steps * inv_freq.double()
+    return angle.cos().float(), angle.sin().float()

@@ -158,4 +158,5 @@ def settle(layer: KVLayer, new_pads: Sequence[int]) -> None:
         layer.pads = list(new_pads)
     elif any(new_pads):
         valid = layer.positions[:, 0] >= 0
-        layer.keep(*stack_left([row.nonzero()[:, 0][None] for row in valid]))
+        rows = zip(valid, layer.pads, strict=True)
+        layer.keep([row[pad:].nonzero().T for row, pad in rows])

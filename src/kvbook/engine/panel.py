@@ -153,6 +153,8 @@ class PanelCache(KVCache):
             at = slice(0, 1) if self.part.shared else slice(row, row + 1)
             keys, values = key_states[at, :, -new:], value_states[at, :, -new:]
             state.cache.update(keys, values, layer_idx)
+            if self.part.shared and len(self.part.engines) > 1:
+                state.cache.layers[layer_idx].share()
         return key_states, value_states
 
 
@@ -451,9 +453,6 @@ class PanelEngine:
             output = attend(query, key, value, scaling)
         for engine in engines:
             method = engine.run.method
-            layer = engine.run.state.cache.layers[module.layer_idx]
-            if hasattr(method, "keep"):  # it may write into what it sees
-                layer.keys, layer.values = layer.keys.clone(), layer.values.clone()
             asks = getattr(method, "column_sums", False)
             engine.choose(module, query, scaling, sums.clone() if asks else None)
         return output.transpose(1, 2)

@@ -4,8 +4,8 @@ hidden now, refused by name elsewhere."""
 import torch
 from torch import Tensor
 
-from kvbook.engine.padding import stack_left
 from kvbook.engine.refuse import DROPPING
+from kvbook.engine.seen import Recent
 from kvbook.engine.state import PromptState
 from kvbook.errors import UnsupportedError
 
@@ -98,12 +98,10 @@ def check_hidden(hidden: list[int], method, state: PromptState) -> None:
 def forget(hidden: list[int], state: PromptState) -> None:
     """Take the last tokens of each row out of every layer: they were never there."""
     for layer in state.cache.layers:
-        device = layer.keys.device
-        rows = [
-            torch.arange(pad, layer.entries - count, device=device)[None]
-            for pad, count in zip(layer.pads, hidden, strict=True)
-        ]
-        layer.keep(*stack_left(rows))
+        ends = [layer.entries - pad for pad in layer.pads]
+        layer.keep(
+            [Recent(end, before=end - count) for end, count in zip(ends, hidden, strict=True)]
+        )
     state.read_lengths = [
         read - count for read, count in zip(state.read_lengths, hidden, strict=True)
     ]

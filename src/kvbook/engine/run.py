@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kvbook.engine.cache import KVLayer
+from kvbook.engine.seen import Recent
 from kvbook.engine.state import PromptState
 
 
@@ -168,7 +169,7 @@ class Run:
             base(input_ids=torch.tensor([ids], device=device), past_key_values=self.cache)
             made = self.cache.layers
             for layer in made:
-                layer.keep(torch.arange(held, layer.entries, device=device)[None, None], [0])
+                layer.keep([Recent(held, before=0)])
         return made
 
 

@@ -1,8 +1,39 @@
-"""What a method sees of one layer and one sequence."""
+"""What a method sees of one layer and one sequence, and what it may answer."""
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Recent:
+    """An answer in place of indices: all entries from ``start`` on stay, and some of those before.
+    The layer then moves only these, and leaves the recent ones where they are.
+
+    Attributes
+    ----------
+    start : int
+        From this entry on all stay.
+    before : int or LongTensor [kv_heads or 1, kept]
+        What stays of the entries before it: the first so many, or ascending indices.
+    """
+
+    start: int
+    before: int | Tensor
+
+    @property
+    def chosen(self) -> int:
+        """How many stay of those before."""
+        return self.before.shape[1] if isinstance(self.before, Tensor) else self.before
+
+    def indices(self, entries: int, device: torch.device) -> Tensor:
+        """All that stays of so many entries, ``[kv_heads or 1, kept]``."""
+        before, index = self.before, torch.arange(entries, device=device)[None]
+        if not isinstance(before, Tensor):
+            before = index[:, :before]
+        recent = index[:, self.start :].expand(len(before), -1)
+        return torch.cat((before, recent), dim=1)
 
 
 @dataclass

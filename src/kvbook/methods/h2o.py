@@ -3,16 +3,14 @@
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from kvbook.engine.seen import Seen
+from kvbook.engine.seen import Recent, Seen
 from kvbook.fields import Budget, Natural, Reduction
 from kvbook.methods.base import (
     STRICT,
     Method,
-    last_indices,
     reduce_group,
     resolve_budget,
     resolve_window,
@@ -48,31 +46,34 @@ class H2O(Method):
     name: ClassVar[str] = "h2o"
     column_sums: ClassVar[bool] = True
 
-    def keep(self, seen: Seen) -> Tensor | None:
+    def keep(self, seen: Seen) -> Recent | None:
         """Add the new attention to each entry's account; then the recent and the heaviest
-        entries, ``[kv_heads, budget]``."""
+        entries, ``budget`` a KV head."""
         budget = resolve_budget(self.budget, seen.prompt_length)
         total = seen.memory["sums"] = self.accumulate(seen)
         if budget >= min(seen.entries, seen.input_length):
             return None
         kept = self.select(reduce_group(total, len(seen.keys), self.gqa), budget)
-        group = len(total) // len(kept)
-        seen.memory["sums"] = total.gather(1, kept.repeat_interleave(group, dim=0))
+        grouped = total.view(len(seen.keys), -1, seen.entries)
+        heavy = kept.before[:, None].expand(-1, grouped.shape[1], -1)
+        left = torch.cat((grouped.gather(2, heavy), grouped[..., kept.start :]), dim=-1)
+        seen.memory["sums"] = left.flatten(0, 1)
         return kept
 
-    def evict(self, seen: Seen) -> Tensor | None:
+    def evict(self, seen: Seen) -> Recent | None:
         """The same after every decoded token: over budget, exactly the lowest goes."""
         return self.keep(seen)
 
-    def select(self, score: Tensor, budget: int) -> Tensor:
+    def select(self, score: Tensor, budget: int) -> Recent:
         """All but the lowest of ``score [kv_heads, entries]`` that are not recent."""
         entries, recent = score.shape[1], self.resolve_recent(budget)
         old = score[:, : entries - recent]
-        if entries == budget + 1:  # a decoded token: one goes, the others move up
-            kept = torch.arange(budget, device=score.device).expand(len(score), -1)
-            return kept + (kept >= old.argmin(-1, keepdim=True))
-        last = last_indices(entries, recent, len(score), score.device)
-        return torch.cat((top_indices(old, budget - recent), last), dim=-1)
+        if entries == budget + 1:  # a decoded token: one goes
+            heavy = torch.arange(budget - recent, device=score.device)
+            heavy = heavy + (heavy >= old.argmin(-1, keepdim=True))
+        else:
+            heavy = top_indices(old, budget - recent)
+        return Recent(entries - recent, before=heavy)
 
     def accumulate(self, seen: Seen) -> Tensor:
         """What each entry has received from all queries so far, ``[heads, entries]``: a
@@ -80,7 +81,9 @@ class H2O(Method):
         before = seen.memory.get("sums")
         if before is None:
             return seen.column_sums
-        return F.pad(before, (0, seen.entries - before.shape[1])) + seen.column_sums
+        total = seen.column_sums.clone()
+        total[:, : before.shape[1]] += before
+        return total
 
     def resolve_recent(self, budget: int) -> int:
         """Recent entries in a budget of so many."""

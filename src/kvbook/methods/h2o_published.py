@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from kvbook.engine.attention import QUERY_BLOCK
-from kvbook.engine.seen import Seen
+from kvbook.engine.seen import Recent, Seen
 from kvbook.fields import Count
 from kvbook.methods.base import STRICT, reduce_group, resolve_budget
 from kvbook.methods.h2o import H2O
@@ -36,8 +36,8 @@ class PublishedH2O(H2O, listed=False):
     name: ClassVar[str] = "h2o_published"
     column_sums: ClassVar[bool] = False
 
-    def keep(self, seen: Seen) -> Tensor | None:
-        """The recent and the heaviest entries, ``[kv_heads, budget]``, of one reading."""
+    def keep(self, seen: Seen) -> Recent | None:
+        """The recent and the heaviest entries of one reading, ``budget`` a KV head."""
         budget = resolve_budget(self.budget, seen.prompt_length)
         if budget >= min(seen.entries, seen.input_length):
             return None

@@ -2,12 +2,11 @@
 
 from typing import ClassVar, Literal
 
-import torch
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import nn
 
 from kvbook.engine.attention import rotate
-from kvbook.engine.seen import Seen
+from kvbook.engine.seen import Recent, Seen
 from kvbook.errors import UnsupportedError
 from kvbook.fields import Budget, Count, Natural
 from kvbook.methods.base import STRICT, Method, resolve_budget
@@ -48,18 +47,17 @@ class StreamingLLM(Method):
 
     name: ClassVar[str] = "streamingllm"
 
-    def keep(self, seen: Seen) -> Tensor | None:
-        """The first ``sinks`` and the last ``budget - sinks`` entries, ``[1, budget]``."""
+    def keep(self, seen: Seen) -> Recent | None:
+        """The first ``sinks`` and the last ``budget - sinks`` entries."""
         budget = resolve_budget(self.budget, seen.prompt_length)
         if budget >= min(seen.entries, seen.input_length):
             return None
         sinks = min(self.sinks, budget)
         if self.positions == "cache" and sinks:
             self.close_gap(seen, sinks, steps=seen.tokens_seen - budget)
-        index = torch.arange(seen.entries, device=seen.keys.device)
-        return torch.cat((index[:sinks], index[seen.entries - (budget - sinks) :]))[None]
+        return Recent(seen.entries - (budget - sinks), before=sinks)
 
-    def evict(self, seen: Seen) -> Tensor | None:
+    def evict(self, seen: Seen) -> Recent | None:
         """The same after every decoded token."""
         return self.keep(seen) if self.rolling else None
 

@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import nn
 
 from kvbook.engine.attention import rotate
 from kvbook.engine.run import Run
-from kvbook.engine.seen import Seen
+from kvbook.engine.seen import Recent, Seen
 from kvbook.errors import ParameterError
 from kvbook.fields import Budget, Count, Natural
 from kvbook.methods.base import STRICT, Method, resolve_budget
@@ -101,8 +101,8 @@ class SummaryKV(Method):
 
     # ---- in a layer: roll ----------------------------------------------------------------------
 
-    def keep(self, seen: Seen) -> Tensor | None:
-        """Sinks, summary, and as many of the last entries as the budget leaves, ``[1, budget]``."""
+    def keep(self, seen: Seen) -> Recent | None:
+        """Sinks, summary, and as many of the last entries as the budget leaves."""
         if not self.summary_tokens:
             return StreamingLLM(self.budget, self.sinks).keep(seen)
         budget = resolve_budget(self.budget, seen.prompt_length)
@@ -112,9 +112,8 @@ class SummaryKV(Method):
         shared["capacity"] = budget
         if seen.entries <= budget or (isinstance(self.budget, float) and self.budget == 1):
             return None  # the whole prompt as the budget: nothing is ever evicted
-        index = torch.arange(seen.entries, device=seen.keys.device)
         move_head(seen, head, steps=seen.tokens_seen - budget)
-        return torch.cat((index[:head], index[seen.entries - (budget - head) :]))[None]
+        return Recent(seen.entries - (budget - head), before=head)
 
     evict = keep
 
