@@ -267,6 +267,19 @@ FAILURES = {
 }  # fmt: skip
 
 
+def test_a_turn_does_not_copy_the_cache(tiny):
+    """That it can be taken back costs nothing: what is new stands behind what was there."""
+
+    def stand(chat):
+        return [layer.keys.data_ptr() for layer in chat.run.cache.layers]
+
+    with Chat(tiny, create_method("fullkv")) as chat:
+        chat.say("word " * 400, max_new_tokens=4)
+        before = stand(chat)
+        chat.say("And now?", max_new_tokens=4)
+        assert stand(chat) == before
+
+
 @pytest.mark.parametrize("name", ["fullkv", "streamingllm", "summarykv"])
 @pytest.mark.parametrize("failure", FAILURES)
 def test_a_turn_that_fails_anywhere_leaves_the_chat_as_it_was(tiny, failure, name):

@@ -83,6 +83,25 @@ def test_column_sums_add_up_to_the_real_queries():
     assert (sums[1, :, :4] == 0).all()
 
 
+@pytest.mark.parametrize("queries", [1, 3])
+def test_column_sums_of_a_later_input_equal_dense_with_padding(queries):
+    q, k, v = tensors(queries, 9)
+    valid = torch.ones(2, 9).bool()
+    valid[1, :4] = False
+    weights, expected = dense(q, k, v, valid)
+    output, sums = attend_and_sum(q, k, v, SCALING, valid, block=2)
+    assert torch.allclose(output, expected, atol=1e-5)
+    assert torch.allclose(sums, weights.sum(2), atol=1e-5)
+
+
+def test_a_query_that_is_padding_adds_nothing_to_the_sums():
+    q, k, v = tensors(1, 9)
+    valid = torch.ones(2, 9).bool()
+    valid[1, -1] = False
+    _, sums = attend_and_sum(q, k, v, SCALING, valid)
+    assert (sums[1] == 0).all() and torch.allclose(sums[0].sum(-1), torch.ones(HEADS))
+
+
 def test_received_is_the_weighted_sum_of_the_last_rows():
     q, k, _ = tensors(9, 9, batch=1)
     rows = attention_rows(q[0, :, -5:], k[0], SCALING)

@@ -23,6 +23,20 @@ def test_a_snapshot_is_a_copy_of_the_state(llama, prompt):
     assert torch.equal(first, second) and answers[0][1:] == answers[1][1:] == ([12] * 3, 34)
 
 
+def test_what_a_method_writes_after_a_snapshot_is_not_in_it(llama, prompt):
+    """StreamingLLM turns the keys of its sinks at every token."""
+    with create_method("streamingllm", budget=12).attach(llama) as run:
+        continue_greedily(llama, prompt, 2)
+        taken = run.snapshot()
+        before = [layer.keys.clone() for layer in taken.cache.layers]
+        for token in (3, 4):
+            llama(torch.tensor([[token]]), past_key_values=run.cache)
+    assert all(
+        torch.equal(layer.keys, keys)
+        for layer, keys in zip(taken.cache.layers, before, strict=True)
+    )
+
+
 def test_no_call_of_the_model_is_left_in_the_state(llama, prompt):
     with create_method("snapkv", budget=12).attach(llama) as run:
         continue_greedily(llama, prompt, 2)

@@ -186,18 +186,44 @@ def attend_and_sum(
     """
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
-    past = entries - queries
     if queries == 1:
         output, weights = _attend_last(q, k, v, scaling, valid)
         return output, weights if valid is None else weights * valid[:, None, -1:]
-    q, block = q * scaling, min(block, queries)
+    block = min(block, queries)
     output = torch.empty(batch, queries, heads, dim, dtype=q.dtype, device=q.device).transpose(1, 2)
     sums = torch.zeros(batch, heads, entries, dtype=torch.float32, device=q.device)
+    # On a CPU one KV head after the other: what is made of a block stays in the processor's caches.
+    rows, kv = (1, 1) if q.device.type == "cpu" else (batch, kv_heads)
+    group = heads // kv_heads
+    room = sums.new_empty(rows * kv * group * block * entries)  # for the weights of every block
+    masks = [None] * (batch // rows) if valid is None else valid.split(rows)
+    for row, mask in zip(range(0, batch, rows), masks, strict=True):
+        for head in range(0, kv_heads, kv):
+            one = slice(row, row + rows), slice(head, head + kv)
+            at = one[0], slice(head * group, (head + kv) * group)
+            parts = q[at] * scaling, k[one], v[one], output[at], sums[at]
+            _attend_by_blocks(*parts, mask, block, room)
+    return output, sums
+
+
+def _attend_by_blocks(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    output: Tensor,
+    sums: Tensor,
+    valid: Tensor | None,
+    block: int,
+    room: Tensor,
+) -> None:
+    """`attend_and_sum` of scaled queries, into ``output`` and ``sums``; the weights of a block are
+    made in ``room``."""
+    batch, heads, queries, dim = q.shape
+    kv_heads, entries = k.shape[1:3]
     future = torch.ones(block, block, dtype=torch.bool, device=q.device).triu(1)
-    room = sums.new_empty(batch * heads * block * entries)  # for the weights of every block
     for start in range(0, queries, block):
         rows = min(block, queries - start)
-        end = past + start + rows
+        end = entries - queries + start + rows
         scores = fold(q[:, :, start : start + rows], kv_heads) @ k[:, :, :end].mT
         scores = scores.view(batch, heads, rows, end)
         if valid is None:  # only the newest columns have a future to hide
@@ -211,7 +237,6 @@ def attend_and_sum(
         if valid is not None:  # the rows of padding queries do not count
             weights *= valid[:, None, end - rows : end, None]
         sums[..., :end] += weights.sum(-2)
-    return output, sums
 
 
 def rotate(keys: Tensor, steps: int, inv_freq: Tensor) -> Tensor:
