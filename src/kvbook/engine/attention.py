@@ -202,11 +202,11 @@ def attend_and_sum(
             one = slice(row, row + rows), slice(head, head + kv)
             at = one[0], slice(head * group, (head + kv) * group)
             parts = q[at] * scaling, k[one], v[one], output[at], sums[at]
-            _attend_by_blocks(*parts, mask, block, room)
+            attend_by_blocks(*parts, mask, block, room)
     return output, sums
 
 
-def _attend_by_blocks(
+def attend_by_blocks(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -216,8 +216,17 @@ def _attend_by_blocks(
     block: int,
     room: Tensor,
 ) -> None:
-    """`attend_and_sum` of scaled queries, into ``output`` and ``sums``; the weights of a block are
-    made in ``room``."""
+    """What `attend_and_sum` does, for heads whose weights of one block find room together.
+
+    Parameters
+    ----------
+    q, k, v, valid, block
+        As of `attend_and_sum`; the queries are scaled.
+    output, sums : Tensor
+        What it returns, written here.
+    room : Tensor
+        float32: where the weights of a block are made, each time anew.
+    """
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
     future = torch.ones(block, block, dtype=torch.bool, device=q.device).triu(1)
@@ -255,7 +264,7 @@ def rotate(keys: Tensor, steps: int, inv_freq: Tensor) -> Tensor:
     ----------
     RoFormer (Su et al., 2024), section 3.4.
     """
-    cos, sin = _turn(steps, inv_freq)
+    cos, sin = turn(steps, inv_freq)
     first, second = keys.float().chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(
         keys.dtype
@@ -263,7 +272,7 @@ def rotate(keys: Tensor, steps: int, inv_freq: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)  # every layer asks for the same one
-def _turn(steps: int, inv_freq: Tensor) -> tuple[Tensor, Tensor]:
+def turn(steps: int, inv_freq: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines and sines ``[head_dim // 2]`` of so many positions, float32; exact also far away."""
     angle = steps * inv_freq.double()
     return angle.cos().float(), angle.sin().float()

@@ -27,7 +27,7 @@ class Recent:
         """How many stay of those before."""
         return self.before.shape[1] if isinstance(self.before, Tensor) else self.before
 
-    def indices(self, entries: int, device: torch.device) -> Tensor:
+    def indices(self, entries: int, device: torch.device | None = None) -> Tensor:
         """All that stays of so many entries, ``[kv_heads or 1, kept]``."""
         before, index = self.before, torch.arange(entries, device=device)[None]
         if not isinstance(before, Tensor):

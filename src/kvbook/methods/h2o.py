@@ -53,27 +53,30 @@ class H2O(Method):
         total = seen.memory["sums"] = self.accumulate(seen)
         if budget >= min(seen.entries, seen.input_length):
             return None
-        kept = self.select(reduce_group(total, len(seen.keys), self.gqa), budget)
-        grouped = total.view(len(seen.keys), -1, seen.entries)
-        heavy = kept.before[:, None].expand(-1, grouped.shape[1], -1)
-        left = torch.cat((grouped.gather(2, heavy), grouped[..., kept.start :]), dim=-1)
-        seen.memory["sums"] = left.flatten(0, 1)
-        return kept
+        return self.choose(seen, reduce_group(total, len(seen.keys), self.gqa), budget)
 
     def evict(self, seen: Seen) -> Recent | None:
         """The same after every decoded token: over budget, exactly the lowest goes."""
         return self.keep(seen)
 
-    def select(self, score: Tensor, budget: int) -> Recent:
-        """All but the lowest of ``score [kv_heads, entries]`` that are not recent."""
-        entries, recent = score.shape[1], self.resolve_recent(budget)
-        old = score[:, : entries - recent]
-        if entries == budget + 1:  # a decoded token: one goes
-            heavy = torch.arange(budget - recent, device=score.device)
-            heavy = heavy + (heavy >= old.argmin(-1, keepdim=True))
-        else:
-            heavy = top_indices(old, budget - recent)
-        return Recent(entries - recent, before=heavy)
+    def choose(self, seen: Seen, score: Tensor, budget: int) -> Recent:
+        """The recent entries and, of those before, the highest of ``score [kv_heads, entries]``;
+        only their accounts go on."""
+        recent = self.resolve_recent(budget)
+        start = seen.entries - recent
+        heavy = self.heaviest(score[:, :start], budget - recent)
+        grouped = seen.memory["sums"].view(len(score), -1, seen.entries)
+        index = heavy[:, None].expand(-1, grouped.shape[1], -1)
+        left = torch.cat((grouped.gather(2, index), grouped[..., start:]), dim=-1)
+        seen.memory["sums"] = left.flatten(0, 1)
+        return Recent(start, before=heavy)
+
+    def heaviest(self, score: Tensor, count: int) -> Tensor:
+        """The ``count`` highest of ``score [kv_heads, entries]``, ascending."""
+        if score.shape[1] > count + 1:
+            return top_indices(score, count)
+        index = torch.arange(count, device=score.device)  # a decoded token: only the lowest goes
+        return index + (index >= score.argmin(-1, keepdim=True))
 
     def accumulate(self, seen: Seen) -> Tensor:
         """What each entry has received from all queries so far, ``[heads, entries]``: a

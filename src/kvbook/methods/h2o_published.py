@@ -42,7 +42,9 @@ class PublishedH2O(H2O, listed=False):
         if budget >= min(seen.entries, seen.input_length):
             return None
         sums = leaky_column_sums(seen.queries, seen.keys, seen.scaling, self.recent)
-        return self.select(reduce_group(sums, len(seen.keys), self.gqa), budget)
+        start = seen.entries - self.resolve_recent(budget)
+        score = reduce_group(sums, len(seen.keys), self.gqa)[:, :start]
+        return Recent(start, before=self.heaviest(score, budget - (seen.entries - start)))
 
     def evict(self, seen: Seen) -> None:
         """Nothing: the cache outgrows its budget."""
