@@ -53,13 +53,13 @@ class H2O(Method):
         total = seen.memory["sums"] = self.accumulate(seen)
         if budget >= min(seen.entries, seen.input_length):
             return None
-        return self.choose(seen, reduce_group(total, len(seen.keys), self.gqa), budget)
+        return self.select(seen, reduce_group(total, len(seen.keys), self.gqa), budget)
 
     def evict(self, seen: Seen) -> Recent | None:
         """The same after every decoded token: over budget, exactly the lowest goes."""
         return self.keep(seen)
 
-    def choose(self, seen: Seen, score: Tensor, budget: int) -> Recent:
+    def select(self, seen: Seen, score: Tensor, budget: int) -> Recent:
         """The recent entries and, of those before, the highest of ``score [kv_heads, entries]``;
         only their accounts go on."""
         recent = self.resolve_recent(budget)
