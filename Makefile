@@ -5,8 +5,6 @@ BIN := $(VENV)/bin
 KVPRESS := .venv-kvpress
 LLAMAFACTORY := .venv-llamafactory
 AUDIT := .venv-audit
-export OMP_WAIT_POLICY := passive
-export GOMP_SPINCOUNT := 0
 
 .PHONY: help book pdf test browser bench kvpress llamafactory lint types coverage audit lock clean
 

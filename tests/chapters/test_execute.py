@@ -15,6 +15,7 @@ from kvbook.chapters.inputs import chapter_inputs, inputs_key
 from kvbook.chapters.registry import get_chapter
 from kvbook.errors import ExecutionError, ParameterError
 from kvbook.places import PACKAGE
+from kvbook.threads import WAITING
 
 PARAMETERS = 'model = "smollm2-135m"\ndtype = "auto"\nseed = 0\n'
 
@@ -70,10 +71,13 @@ def test_the_kernel_is_this_python_whatever_is_installed(notebook, tmp_path, mon
 
 def test_the_callers_environment_comes_back(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("KVBOOK_RESULTS", "mine")
+    for name in WAITING:
+        monkeypatch.delenv(name, raising=False)
     before = dict(os.environ)
-    notebook("import os; print(os.environ['OMP_WAIT_POLICY'], os.environ['KVBOOK_RESULTS'])")
+    names = [*WAITING, "KVBOOK_RESULTS"]
+    notebook(f"import os; print(*(os.environ[name] for name in {names}))")
     done = run_chapter("status", output=tmp_path / "out", page=False, progress=False)
-    assert f"passive {tmp_path}/out/results" in done.notebook.read_text()
+    assert " ".join([*WAITING.values(), f"{tmp_path}/out/results"]) in done.notebook.read_text()
     assert dict(os.environ) == before
 
 

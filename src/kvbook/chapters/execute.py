@@ -23,6 +23,7 @@ from kvbook.files import check_writable, write_whole
 from kvbook.places import place
 from kvbook.results import collect_provenance
 from kvbook.texts import decode, parse_json
+from kvbook.threads import waiting
 
 START_SECONDS = 300
 """For a kernel to start; it takes two, and on a machine with much else to do some more."""
@@ -169,12 +170,10 @@ def _environment(run: dict, output: Path) -> Iterator[None]:
         "KVBOOK_RUN": json.dumps(run),
         "KVBOOK_RESULTS": str(output / "results"),
         "KVBOOK_DATA": str(place("data")),
-        "OMP_WAIT_POLICY": "passive",  # threads that spin steal the cores they wait for
-        "GOMP_SPINCOUNT": "0",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "PYTHONWARNINGS": "ignore:IProgress not found",  # progress bars are plain text here
-    }
+    } | waiting()
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     try:

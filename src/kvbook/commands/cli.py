@@ -25,6 +25,7 @@ from kvbook.commands.run import run
 from kvbook.commands.streams import flush, make_steady
 from kvbook.commands.terminal import err, interruptible, out
 from kvbook.errors import KvbookError, ParameterError
+from kvbook.threads import waiting
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,8 +57,7 @@ for command in (evaluate, finetune, profile, bench, book, check, doctor):
 
 def main() -> None:
     """The entry point: errors of ours are one message, never a traceback (``KVBOOK_DEBUG=1`` shows it)."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin steal shared cores
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.update(waiting())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as tidy as after Ctrl-C
     make_steady()
     try:
