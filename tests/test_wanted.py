@@ -38,7 +38,7 @@ TAKES = {
     "tasks.consultations": ["make_consultation"],
     "tasks.conversations": ["recall"],
     "tasks.document": ["ask_document", "make_document"],
-    "tasks.evaluation": ["evaluate", "generate"],
+    "tasks.evaluation": ["evaluate", "evaluate_all"],
     "tasks.fidelity": [
         "agreements",
         "make_probe",
@@ -64,6 +64,7 @@ CHECKED_BEFORE = {
     "profiling.one_run": ["or_stock"],
     "profiling.timing": ["warm_up"],
     "tasks.evaluation": ["summarise"],
+    "tasks.following": ["follow", "next_logs", "write_along"],
     "tasks.together": ["answer_together", "looks_back", "share_readings"],
     "tasks.header": ["describe", "describe_method", "parameters_of", "code_of"],
 }

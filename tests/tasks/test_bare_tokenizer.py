@@ -11,9 +11,9 @@ from kvbook.finetune.score import reference_nll
 from kvbook.lm.models import LoadedModel
 from kvbook.places import place
 from kvbook.tasks.conversations import make_conversations, recall
-from kvbook.tasks.evaluation import generate
 from kvbook.tasks.fidelity import agreements, make_probe
 from kvbook.tasks.needle import ask_grid
+from kvbook.tasks.together import answer_together
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +52,15 @@ def prompts(lm):
 
 
 USES = {
-    "a batch of unequal prompts": lambda lm: generate(
-        lm, create_method("snapkv", budget=8, window=2), prompts(lm), 6
-    )[0],
-    "first lines": lambda lm: generate(
-        lm, create_method("fullkv"), prompts(lm), 6, first_line=True
-    )[0],
+    "a batch of unequal prompts": lambda lm: answer_together(
+        lm, [create_method("snapkv", budget=8, window=2)], prompts(lm), 6
+    ),
+    "first lines": lambda lm: answer_together(
+        lm, [create_method("fullkv")], prompts(lm), 6, first_line=True
+    ),
     "needles": lambda lm: ask_grid(lm, create_method("h2o", budget=80), place("data"), [400], 2),
     "a probe": lambda lm: make_probe(lm, "a", prompts(lm)[0], [5], 6).continuation,
-    "agreement": lambda lm: agreements(lm, create_method("h2o", budget=8), ["abc abc"], 5),
+    "agreement": lambda lm: agreements(lm, {"h2o": create_method("h2o", budget=8)}, ["abc abc"], 5),
     "recall": lambda lm: recall(
         lm, create_method("h2o", budget=80), make_conversations(1, turns=4, facts=1)[0]
     )[0],

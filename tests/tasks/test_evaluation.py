@@ -14,7 +14,7 @@ from kvbook import create_method, load_model
 from kvbook.commands.grid import evaluate_grid, make_grid, table_rows
 from kvbook.errors import ParameterError
 from kvbook.methods import METHODS, Method
-from kvbook.tasks.evaluation import evaluate, summarise
+from kvbook.tasks.evaluation import evaluate, evaluate_all, summarise
 from kvbook.tasks.header import describe
 from kvbook.tasks.longbench import Benchmark
 
@@ -136,6 +136,58 @@ def test_kept_bytes_are_those_of_the_entries_without_padding(batch, measure, lm)
 def test_the_whole_prompt_as_the_budget_is_full_kv(name, measure):
     [method] = make_grid([name], budgets=["1.0"]).methods
     assert predictions(measure(method)) == predictions(measure())
+
+
+# ---- several methods ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_several_methods_score_what_each_scores_alone(batch, lm, data, measure, tmp_path):
+    methods = {one.name: one for one in make_grid(list(METHODS), budgets=["24"]).methods}
+    together = evaluate_all(lm, methods, TASK, data=data, batch=batch, folder=tmp_path / "both")
+    assert list(together) == list(methods)
+    for name, method in methods.items():
+        alone = measure(method, batch=batch)
+        assert together[name].items == alone.items, name
+        assert together[name].path.read_bytes() == alone.path.read_bytes(), name
+
+
+def test_a_prompt_is_read_once_for_the_methods_that_lack_it(lm, data, measure, asked, monkeypatch):
+    read, forward = [], lm.model.base_model.layers[0].forward
+    monkeypatch.setattr(
+        lm.model.base_model.layers[0],
+        "forward",
+        lambda hidden, *args, **more: (
+            read.append(hidden.shape[1]) or forward(hidden, *args, **more)
+        ),
+    )
+    snap = create_method("snapkv", budget=16)
+    measure(snap, limit=2, batch=2)
+    read.clear()
+    methods = {"counting": Counting(), "snap": snap}
+    where = measure(snap, limit=2, batch=2).path.parents[2]
+    evaluate_all(lm, methods, TASK, data=data, batch=2, folder=where)
+    lengths = [len(CODE.format(context)) for context in CONTEXTS]
+    assert [one for one in read if one > 1] == lengths and sorted(asked) == sorted(lengths)
+
+
+def test_seconds_are_shared_by_those_who_were_asked_together(lm, data, tmp_path):
+    methods = {"full": create_method("fullkv"), "snap": create_method("snapkv", budget=16)}
+    both = evaluate_all(lm, methods, TASK, data=data, batch=4, folder=tmp_path / "both")
+    assert both["full"].seconds == both["snap"].seconds > 0
+
+
+def test_the_answers_of_all_methods_are_counted(lm, data, tmp_path):
+    done, names = [], ["fullkv", "snapkv", "summarykv"]
+    methods = {one.name: one for one in make_grid(names, budgets=["32"]).methods}
+    evaluate_all(lm, methods, TASK, data=data, folder=tmp_path / "out", advance=done.append)
+    assert sum(done) == 3 * len(CONTEXTS)
+
+
+def test_one_that_runs_out_of_memory_takes_nobody_with_it(lm, data, measure, tmp_path):
+    methods = {"huge": Huge(), "full": create_method("fullkv")}
+    both = evaluate_all(lm, methods, TASK, data=data, batch=4, folder=tmp_path / "both")
+    assert both["huge"].out_of_memory == 1 and both["full"].items == measure().items
 
 
 # ---- resumed, and never stale -------------------------------------------------------------------

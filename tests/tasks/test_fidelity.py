@@ -8,7 +8,13 @@ import torch
 from kvbook import create_method, load_model
 from kvbook.commands.grid import make_grid
 from kvbook.methods import METHODS, Method
-from kvbook.tasks.fidelity import agreements, make_probes, measure_fidelity
+from kvbook.tasks.fidelity import (
+    agreements,
+    make_probe,
+    make_probes,
+    measure_fidelity,
+    measure_probe,
+)
 from kvbook.tasks.longbench import Benchmark
 
 TASKS = ("lcc", "2wikimqa")
@@ -39,6 +45,11 @@ def probes(lm, tmp_path_factory):
         ]
         (folder / f"{task}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return make_probes(lm, 3, data=folder, tasks=TASKS, new_tokens=8)
+
+
+def measure(lm, method, probes, folder):
+    """What one method is found to do."""
+    return measure_fidelity(lm, {"asked": method}, probes, folder=folder)["asked"]
 
 
 def plain(lm, ids, mask=None):
@@ -73,9 +84,7 @@ def test_the_reference_is_a_plain_forward_of_the_model(lm, probes):
 @pytest.mark.parametrize("name", METHODS)
 def test_a_budget_that_holds_the_prompt_is_full_kv(name, lm, probes, tmp_path):
     [method] = make_grid([name], budgets=["1.0"]).methods
-    for one, probe in zip(
-        measure_fidelity(lm, method, probes, folder=tmp_path), probes, strict=True
-    ):
+    for one, probe in zip(measure(lm, method, probes, tmp_path), probes, strict=True):
         dense = plain(lm, probe.prompt + probe.answer[:-1])[len(probe.prompt) - 1 :]
         nll = -dense.gather(1, torch.tensor(probe.answer)[:, None]).mean()
         assert one.kl == pytest.approx(0, abs=1e-6)
@@ -88,7 +97,7 @@ def test_a_small_budget_is_a_dense_forward_with_a_mask(lm, probes, tmp_path):
     """StreamingLLM that does not roll: the prompt is read whole, and what comes later sees its
     first 4 and its last 12 tokens."""
     method = create_method("streamingllm", budget=16, positions="original", rolling=False)
-    measured = measure_fidelity(lm, method, probes, folder=tmp_path)
+    measured = measure(lm, method, probes, tmp_path)
 
     def after(probe, ids):
         prompt, count = len(probe.prompt), len(probe.prompt) + len(ids) - 1
@@ -107,6 +116,71 @@ def test_a_small_budget_is_a_dense_forward_with_a_mask(lm, probes, tmp_path):
         assert one.agreement == pytest.approx(float(same))
         assert one.nll == pytest.approx(float(nll), abs=1e-5)
         assert one.kept_bytes == 16 * 4 * 2 * 16 * 2 * 4
+
+
+def token_by_token(lm, method, probe):
+    """One method alone, which reads what comes after the prompt one token at a time."""
+
+    def after(ids):
+        with method.attach(lm.model) as run, torch.no_grad():
+            steps = [lm.model(torch.tensor([probe.prompt])).logits[0, -1]]
+            kept = sum(kept.numel() for kept in run.kept_positions) * 2 * 16 * 4
+            for token in ids[:-1]:
+                new = torch.tensor([[token]])
+                steps.append(lm.model(new, past_key_values=run.cache).logits[0, -1])
+        return torch.stack(steps).log_softmax(-1), kept
+
+    (ours, kept), (answer, _) = after(probe.continuation), after(probe.answer)
+    return {
+        "kl": float((probe.reference.exp() * (probe.reference - ours)).sum(-1).mean()),
+        "agreement": float((probe.reference.argmax(-1) == ours.argmax(-1)).float().mean()),
+        "nll": float(-answer.gather(1, torch.tensor(probe.answer)[:, None]).mean()),
+        "tokens": len(probe.prompt),
+        "kept_bytes": kept,
+    }
+
+
+@pytest.fixture(scope="module")
+def several():
+    """Every method at two budgets, and ways of StreamingLLM's own."""
+    every = make_grid(list(METHODS), budgets=["24", "40"]).methods
+    streaming = [{"rolling": False}, {"positions": "original"}, {"chunk": 9}]
+    every += tuple(create_method("streamingllm", budget=24, **how) for how in streaming)
+    return {str(method): method for method in every}
+
+
+def test_all_methods_together_are_each_alone_token_by_token(lm, probes, several):
+    for probe in probes[:2]:
+        found = measure_probe(lm, several, probe)
+        assert list(found) == list(several)
+        for label, one in found.items():
+            alone = token_by_token(lm, several[label], probe)
+            assert one == pytest.approx(alone, abs=1e-5), label
+    assert sum(one["kl"] > 1e-4 for one in found.values()) > len(found) / 2
+
+
+@pytest.mark.parametrize("answer", [[7], [7, 8, 9, 10, 11, 12]])
+def test_an_answer_and_a_continuation_have_lengths_of_their_own(answer, lm, several):
+    probe = make_probe(lm, "a", lm.tokenizer("x = 1\n" * 12).input_ids, answer, new_tokens=3)
+    for label, one in measure_probe(lm, several, probe).items():
+        assert one == pytest.approx(token_by_token(lm, several[label], probe), abs=1e-5), label
+
+
+def test_a_probe_is_read_once_and_followed_at_once_but_by_those_that_evict(lm, probes, monkeypatch):
+    read, forward = [], lm.model.base_model.layers[0].forward
+    monkeypatch.setattr(
+        lm.model.base_model.layers[0],
+        "forward",
+        lambda hidden, *args, **more: (
+            read.append(tuple(hidden.shape[:2])) or forward(hidden, *args, **more)
+        ),
+    )
+    methods = {size: create_method("snapkv", budget=size, window=4) for size in (8, 16)}
+    methods["h2o"] = create_method("h2o", budget=16)
+    probe = probes[0]
+    measure_probe(lm, methods, probe)
+    longest = max(len(probe.continuation), len(probe.answer)) - 1
+    assert read == [(1, len(probe.prompt)), (4, longest)] + [(2, 1)] * longest
 
 
 READ = []
@@ -129,19 +203,44 @@ class Huge(Method):
 
 def test_a_second_call_measures_nothing(lm, probes, tmp_path):
     READ.clear()
-    first = measure_fidelity(lm, Counting(), probes, folder=tmp_path)
+    first = measure(lm, Counting(), probes, tmp_path)
     lengths = [len(probe.prompt) for probe in probes]
     assert lengths == READ
-    assert measure_fidelity(lm, Counting(), probes, folder=tmp_path) == first
+    assert measure(lm, Counting(), probes, tmp_path) == first
     assert len(READ) == 3
 
 
 def test_a_probe_that_runs_out_of_memory_is_left_out(lm, probes, tmp_path):
-    assert measure_fidelity(lm, Huge(), probes, folder=tmp_path) == []
+    assert measure(lm, Huge(), probes, tmp_path) == []
 
 
 def test_full_kv_agrees_with_itself_on_every_decoded_token(lm):
-    assert agreements(lm, create_method("fullkv"), ["abc" * 20, "xyz"], 5) == [True] * 8
+    assert agreements(lm, {"full": create_method("fullkv")}, ["abc" * 20, "xyz"], 5) == {
+        "full": [True] * 8
+    }
+
+
+def test_agreements_of_all_methods_together_are_those_of_each_alone(lm, several):
+    prompts = ["abcdefgh" * 20, "x = 1\n" * 9, "abc"]
+    together = agreements(lm, several, prompts, 6)
+    for label, method in several.items():
+        alone = (agreements(lm, {0: method}, [prompt], 6)[0] for prompt in prompts)
+        assert together[label] == [one for of_prompt in alone for one in of_prompt], label
+    assert {len(one) for one in together.values()} == {15}
+    assert len({tuple(one) for one in together.values()}) > 3
+
+
+def test_a_continuation_goes_on_where_full_kv_would_end(lm, monkeypatch):
+    """Its second most likely token is what it then says."""
+    ids = torch.tensor([lm.tokenizer("abc" * 20, add_special_tokens=False).input_ids])
+    how = {"attention_mask": torch.ones_like(ids), "max_new_tokens": 6, "do_sample": False}
+    end = int(lm.model.generate(ids, **how)[0, ids.shape[1] + 2])
+    monkeypatch.setattr(lm.model.generation_config, "eos_token_id", end)
+    said = lm.model.generate(ids, min_new_tokens=6, **how)[0, ids.shape[1] :]
+    logits = lm.model(torch.cat((ids, said[None]), 1)).logits[0, ids.shape[1] - 1 : -1]
+    expected = (logits.argmax(-1) == said)[1:].tolist()
+    assert agreements(lm, {0: "fullkv"}, ["abc" * 20], 6)[0] == expected
+    assert not all(expected)
 
 
 def test_a_method_that_forgets_agrees_less(lm):
@@ -160,5 +259,5 @@ def test_a_method_that_forgets_agrees_less(lm):
             for token in out[0, ids.shape[1] : -1]
         ]
     expected = [a == b for a, b in zip(said, out[0, ids.shape[1] + 1 :].tolist(), strict=True)]
-    assert agreements(lm, method, [prompt], 12) == expected
+    assert agreements(lm, {"snap": method}, [prompt], 12) == {"snap": expected}
     assert not all(expected)

@@ -93,7 +93,8 @@ def test_this_version_measures_these_values(llama, lm, name):
         assert continue_greedily(llama, prompt_of(30), 6)[0] == [tokens]
     assert run.kept_positions[2][0, 1].tolist() == kept
     words = lm.tokenizer("The quick brown fox jumps over it.").input_ids
-    found = measure_probe(lm, method, make_probe(lm, "a", words, words[:6], new_tokens=6))
+    probe = make_probe(lm, "a", words, words[:6], new_tokens=6)
+    found = measure_probe(lm, {name: method}, probe)[name]
     assert (found["kl"], found["nll"]) == (
         pytest.approx(divergence, rel=1e-3, abs=1e-6),
         pytest.approx(loss, rel=1e-4),

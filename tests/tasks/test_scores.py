@@ -23,19 +23,23 @@ SNAP = {
 BOTH = {"snapkv": SNAP, "fullkv": FULL}
 
 
-def test_a_method_is_asked_every_task_with_the_same_options(monkeypatch):
+def test_methods_are_asked_every_task_with_the_same_options(monkeypatch):
     asked = []
 
-    def evaluate(lm, method, task, **options):
-        asked.append((method, task, options))
-        return SimpleNamespace(scores={"a": 0.5}, kept_bytes=7, seconds=2.0, out_of_memory=1)
+    def evaluate_all(lm, methods, task, **options):
+        asked.append((list(methods), task, options))
+        return {
+            label: SimpleNamespace(scores={task: size}, kept_bytes=7, seconds=2.0, out_of_memory=1)
+            for label, size in (("one", 0.5), ("other", 1.0))
+        }
 
-    monkeypatch.setattr(scores, "evaluate", evaluate)
+    monkeypatch.setattr(scores, "evaluate_all", evaluate_all)
     lm, method = SimpleNamespace(model=None, tokenizer=None), create_method("fullkv")
-    found = scores.ask_tasks(lm, method, ["trec", "lcc"], limit=3)
-    assert asked == [(method, "trec", {"limit": 3}), (method, "lcc", {"limit": 3})]
-    assert found == {
-        "scores": {"trec": {"a": 0.5}, "lcc": {"a": 0.5}},
+    found = scores.ask_tasks(lm, {"one": method, "other": method}, ["trec", "lcc"], limit=3)
+    assert asked == [(["one", "other"], task, {"limit": 3}) for task in ("trec", "lcc")]
+    assert list(found) == ["one", "other"] and found["other"]["scores"]["lcc"] == {"lcc": 1.0}
+    assert found["one"] == {
+        "scores": {"trec": {"trec": 0.5}, "lcc": {"lcc": 0.5}},
         "kept_bytes": {"trec": 7, "lcc": 7},
         "seconds": {"trec": 2.0, "lcc": 2.0},
         "out_of_memory": 2,

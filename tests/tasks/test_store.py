@@ -6,12 +6,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from kvbook.errors import ResultError
-from kvbook.tasks.store import OUT_OF_MEMORY, Store, is_out_of_memory
+from kvbook.tasks.store import OUT_OF_MEMORY, Store, complete_together, is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,22 @@ def test_a_line_without_a_name_or_a_digest_is_refused_with_its_number(store, lin
         store.complete(ITEMS, Measure(), batch=3)
 
 
+def test_an_item_with_two_lines_is_refused(store):
+    store.complete(ITEMS, Measure())
+    lines = store.path.read_text().splitlines(keepends=True)
+    store.path.write_text("".join([*lines, lines[3].replace("4", "5")]))
+    with pytest.raises(ResultError, match=r"two lines of item 'item 2': take one of them out"):
+        store.complete(ITEMS, Measure())
+
+
+def test_an_item_that_is_asked_twice_has_one_line(store):
+    records = store.complete([ITEMS[3], ITEMS[3]], Measure(), batch=2)
+    assert squares(records) == [9, 9] and len(store.path.read_text().splitlines()) == 2
+    again = Measure()
+    store.complete([ITEMS[3]], again)
+    assert again.batches == []
+
+
 def test_another_beginning_is_refused(store):
     store.path.write_text('{"power": 3}\n')
     with pytest.raises(ResultError, match="does not begin with what it was measured with"):
@@ -249,6 +266,113 @@ def test_the_file_is_free_again_after_an_error(store):
     other = start(CHILD, store.folder)
     assert other.communicate(timeout=60)[0].strip() == "5"
     assert kept.value is not None
+
+
+# ---- several files of the same items ------------------------------------------------------------
+
+
+class Powers:
+    """Powers of the items' numbers, a file each; remembers what it was asked."""
+
+    def __init__(self, huge=(), room=99):
+        self.asked, self.huge, self.room = [], huge, room
+
+    def __call__(self, part, which):
+        numbers = [item.number for item in part]
+        self.asked.append((numbers, which))
+        if len(which) * len(part) > self.room or any(
+            (p, n) in self.huge for p in which for n in numbers
+        ):
+            torch.empty(10**15)
+        return [[{"power": number**place} for number in numbers] for place in which]
+
+
+@pytest.fixture
+def three(tmp_path):
+    return [Store(tmp_path, f"power {power}", {"power": power}) for power in range(3)]
+
+
+def powers(records):
+    return [[record.get("power") for record in of] for of in records]
+
+
+ALL_POWERS = [[number**power for number in range(7)] for power in range(3)]
+
+
+def test_several_files_are_measured_together(three):
+    done, measure = [], Powers()
+    records = complete_together(three, ITEMS, measure, batch=4, advance=done.append)
+    assert powers(records) == ALL_POWERS and done == [12, 9]
+    assert measure.asked == [([0, 1, 2, 3], [0, 1, 2]), ([4, 5, 6], [0, 1, 2])]
+
+
+def test_only_those_that_lack_an_item_are_asked(three):
+    complete_together(three[1:2], ITEMS[:4], lambda part, which: Powers()(part, [1]), batch=4)
+    measure = Powers()
+    assert powers(complete_together(three, ITEMS, measure, batch=4)) == ALL_POWERS
+    assert measure.asked == [([0, 1, 2, 3], [0, 2]), ([4, 5, 6], [0, 1, 2])]
+    again = Powers()
+    assert powers(complete_together(three[::-1], ITEMS, again, batch=4)) == ALL_POWERS[::-1]
+    assert again.asked == []
+
+
+def test_each_file_is_the_one_that_is_measured_alone(three, tmp_path):
+    complete_together(three, ITEMS, Powers(), batch=4)
+    alone = Store(tmp_path / "alone", "power 2", {"power": 2})
+    alone.complete(ITEMS, lambda part: Powers()(part, [2])[0], batch=4)
+    assert alone.path.read_bytes() == three[2].path.read_bytes()
+
+
+def test_two_of_the_same_are_one_file(three):
+    measure = Powers()
+    twice = complete_together(
+        [three[1], three[2], three[1]], ITEMS, lambda part, which: measure(part, which), batch=9
+    )
+    assert twice[0] == twice[2] and len(measure.asked[0][1]) == 2
+
+
+def test_what_is_measured_together_shares_the_seconds(three, monkeypatch):
+    clock = iter([0.0, 42.0])
+    monkeypatch.setattr(
+        "kvbook.tasks.store.time", SimpleNamespace(perf_counter=lambda: next(clock))
+    )
+    complete_together(three, ITEMS, Powers(), batch=7)
+    assert all(set(one.seconds().values()) == {2.0} for one in three)
+
+
+def test_what_runs_out_of_memory_together_is_tried_file_by_file_then_item_by_item(three):
+    measure = Powers(huge=[(1, 4)])
+    records = complete_together(three, ITEMS[3:6], measure, batch=3)
+    assert [which for _, which in measure.asked[:4]] == [[0, 1, 2], [0], [1], [1]]
+    assert powers(records) == [[1, 1, 1], [3, None, 5], [9, 16, 25]]
+    assert records[1][1] == {"id": "item 4", "digest": "4", "error": OUT_OF_MEMORY}
+
+
+CROSSING = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_store import ITEMS, Powers, Store
+from kvbook.tasks import store
+
+real = store.FileLock.acquire
+def slow(self, *args, **more):
+    taken = real(self, *args, **more)
+    time.sleep(0.3)  # the other one takes its first, too
+    return taken
+
+store.FileLock.acquire = slow
+stores = [Store(Path(sys.argv[1]), f"power {{power}}", {{"power": int(power)}}) for power in sys.argv[2]]
+measure = Powers()
+store.complete_together(stores, ITEMS, measure)
+print(len(measure.asked))
+"""
+
+
+def test_two_processes_whose_files_cross_do_not_wait_for_each_other(three, tmp_path):
+    both = [start(CROSSING, tmp_path, order) for order in ("012", "210")]
+    counts = [int(one.communicate(timeout=60)[0]) for one in both]
+    assert sorted(counts) == [0, len(ITEMS)]
 
 
 # ---- a full disk --------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def of_fidelity(lm, data):
     """Two probes, the same whatever has changed."""
     ids = lm.tokenizer("The quick brown fox").input_ids
     probes = [make_probe(lm, name, ids, [40, 41], 2) for name in ("a", "b")]
-    measure_fidelity(lm, Counting(), probes, folder=data / "out")
+    measure_fidelity(lm, {"counting": Counting()}, probes, folder=data / "out")
 
 
 def one_weight(lm, patch):

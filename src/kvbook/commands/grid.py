@@ -14,7 +14,7 @@ from kvbook.files import check_writable
 from kvbook.lm.models import load_model
 from kvbook.methods import CATALOGUE, METHODS, Method, create_method
 from kvbook.results import save
-from kvbook.tasks.evaluation import TaskResult, evaluate, say
+from kvbook.tasks.evaluation import TaskResult, evaluate_all, say
 from kvbook.tasks.header import describe_method
 from kvbook.tasks.longbench import TASKS, Benchmark, task_named
 
@@ -148,13 +148,13 @@ def evaluate_grid(
     folder: Path,
     summary: Path | None = None,
 ) -> Evaluated:
-    """Measure a grid's cells, one after the other; parameters as of `evaluate`.
+    """Measure a grid's cells, task by task; parameters as of `evaluate_all`.
 
     ``summary`` is where the scores of all cells go, ``<folder>/summary.json`` when left out:
     processes that share a folder of items take a file each.
 
     All data are read before the model is loaded, so that a missing file costs no time. The
-    progress line counts items of all cells and says how much time is left.
+    progress line counts answers of all cells and says how much time is left.
     """
     summary = Path(summary or Path(folder) / "summary.json")
     if summary.suffix != ".json":
@@ -164,36 +164,35 @@ def evaluate_grid(
     sizes = {task: len(Benchmark(task, data).rows) for task in grid.tasks}
     total = sum(min(limit or size, size) for size in sizes.values()) * len(grid.methods)
     lm = load_model(model, dtype=dtype)
-    results, notes = [], []
-    with tqdm(total=total, unit="item", file=sys.stderr, dynamic_ncols=True) as bar:
-        for method in grid.methods:
-            for task in grid.tasks:
-                name = describe_method(method)
-                bar.set_description(f"{name} {task}")
-                room = min(limit or sizes[task], sizes[task])
-                before = bar.n
+    methods = dict(enumerate(grid.methods))
+    by_task = {}
+    with tqdm(total=total, unit="answer", file=sys.stderr, dynamic_ncols=True) as bar:
+        for task in grid.tasks:
+            bar.set_description(task)
+            end = bar.n + min(limit or sizes[task], sizes[task]) * len(methods)
 
-                def advance(count, end=before + room):
-                    bar.update(min(count, end - bar.n))
+            def advance(count, end=end):
+                bar.update(min(count, end - bar.n))
 
-                cell = evaluate(
-                    lm,
-                    method,
-                    task,
-                    data=data,
-                    limit=limit,
-                    seed=seed,
-                    max_length=max_length,
-                    batch=batch,
-                    folder=folder,
-                    advance=advance,
-                )
-                results.append(cell)
-                if cell.out_of_memory:
-                    notes.append(
-                        f"{name} on {task}: {cell.out_of_memory} of {len(cell.items)} items ran "
-                        "out of memory; they are not in the score, and the next run tries them again"
-                    )
+            by_task[task] = evaluate_all(
+                lm,
+                methods,
+                task,
+                data=data,
+                limit=limit,
+                seed=seed,
+                max_length=max_length,
+                batch=batch,
+                folder=folder,
+                advance=advance,
+            )
+    results = [by_task[task][place] for place in methods for task in grid.tasks]
+    notes = [
+        f"{describe_method(cell.method)} on {cell.task}: {cell.out_of_memory} of {len(cell.items)} "
+        "items ran out of memory; they are not in the score, and the next run tries them again"
+        for cell in results
+        if cell.out_of_memory
+    ]
     asked = {
         "model": model,
         "dtype": dtype,

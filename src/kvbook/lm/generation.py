@@ -109,18 +109,25 @@ def generate_ids(
                 "settings one by one, such as do_sample=True, temperature=0.7, or call the model's "
                 "own generate"
             )
-    width = max(map(len, prompts))
-    ids = torch.full((len(prompts), width), pad or 0)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
+    ids, mask = pad_left(prompts, pad or 0)
     settings = greedy_options(model) | {"max_new_tokens": new_tokens}
     if pad is not None:
         settings["pad_token_id"] = pad
     device = input_device(model)
     out = model.generate(ids.to(device), attention_mask=mask.to(device), **settings | options)
-    return out[:, width:]
+    return out[:, ids.shape[1] :]
+
+
+def pad_left(prompts: Sequence[Sequence[int]], pad: int = 0) -> tuple[Tensor, Tensor]:
+    """Prompts of any lengths as one batch: their tokens, and 1 where there is one, both ``[prompts,
+    longest]``."""
+    width = max(map(len, prompts))
+    ids = torch.full((len(prompts), width), pad)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    return ids, mask
 
 
 def generate_words(

@@ -1,22 +1,23 @@
-"""One method on one task: answers, scores with their interval, bytes kept, seconds."""
+"""Methods on one task: answers, scores with their interval, bytes kept, seconds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from math import isnan, nan
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from kvbook.errors import ParameterError
 from kvbook.lm.models import check_loaded
 from kvbook.methods import Method
-from kvbook.methods.base import as_method
+from kvbook.methods.base import as_method, as_methods
 from kvbook.results import results_dir
 from kvbook.stats import mean_and_interval
 from kvbook.tasks.header import describe, describe_method
 from kvbook.tasks.longbench import Benchmark, Row, official_length
-from kvbook.tasks.store import Store
-from kvbook.tasks.together import answer_together
+from kvbook.tasks.store import Store, complete_together
+from kvbook.tasks.together import Label, answer_together, looks_back
 
 SCORED_BY = ("lm_eval", "rouge", "jieba", "fuzzywuzzy")
 """Packages that make the prompts and the scores."""
@@ -119,9 +120,26 @@ class TaskResult:
         return say(self.cell)
 
 
-def evaluate(
+def evaluate(lm, method, task: str, **options) -> TaskResult:
+    """Ask a task's items with a method attached, and score the answers.
+
+    Parameters
+    ----------
+    lm, task, **options
+        As of `evaluate_all`.
+    method : Method
+        From `kvbook.create_method`, or of a class of yours. One that was typed in a notebook is
+        measured anew by every call: no file tells whether it has changed. In a module of yours
+        it is measured anew when anything in that file changes.
+    """
+    check_loaded(lm)
+    [result] = evaluate_all(lm, {"asked": as_method(method)}, task, **options).values()
+    return result
+
+
+def evaluate_all(
     lm,
-    method,
+    methods: Mapping[Label, Any],
     task: str,
     *,
     data: str | Path | None = None,
@@ -131,20 +149,19 @@ def evaluate(
     batch: int | None = None,
     folder: Path | None = None,
     advance: Callable[[int], None] = lambda count: None,
-) -> TaskResult:
-    """Ask a task's items with a method attached, and score the answers.
+) -> dict[Label, TaskResult]:
+    """Ask a task's items of several methods, and score the answers.
 
-    Every item is written down as soon as it is measured: the same call after an interruption
-    goes on from there, and a second one only reads.
+    Each prompt is read once for all methods that have not answered it
+    (`kvbook.tasks.together.answer_together`). Every item is written down as soon as it is measured:
+    the same call after an interruption goes on from there, and a second one only reads.
 
     Parameters
     ----------
     lm : LoadedModel
         From `kvbook.load_model`.
-    method : Method
-        From `kvbook.create_method`, or of a class of yours. One that was typed in a notebook is
-        measured anew by every call: no file tells whether it has changed. In a module of yours
-        it is measured anew when anything in that file changes.
+    methods : mapping of a label to Method
+        As of `evaluate`, by the names that their results get.
     task : str
         ``"narrativeqa"``, ``"2wikimqa"``, ``"gov_report"``, ``"trec"``, ``"passage_count"`` or
         ``"lcc"``.
@@ -159,60 +176,92 @@ def evaluate(
         Most tokens of a prompt before the chat template; `official_length` of the model's
         context when left out.
     batch : int, optional
-        Prompts generated together. Left out: `BATCH` of the embedded items, or ``limit`` if that
-        is less; LongBench's own one by one, since they are long and of all lengths. A method
+        Prompts answered together. Left out: `BATCH` of the embedded items, or ``limit`` if that
+        is less; LongBench's own one by one, since they are long. A method
         that looks back at one conversation takes them one by one in any case.
     folder : Path, optional
         Where the files are; ``<results>/evaluations`` when left out.
     advance : callable
-        Told how many items are done, as they are.
+        Told how many answers are there, of all methods, as they are.
+
+    Returns
+    -------
+    dict of TaskResult
+        By label. Methods that were asked together share the seconds evenly.
 
     Raises
     ------
     ParameterError, ResultError
         An unknown task, missing or damaged data, a limit below 1, something else than a loaded
-        model and a method; before the model runs.
+        model and methods; before the model runs.
     """
     check_loaded(lm)
-    method = as_method(method)
+    methods = as_methods(methods)
     for name, value in (("limit", limit), ("batch", batch), ("max_length", max_length)):
         if value is not None and value < 1:
             raise ParameterError(f"{name}={value}: give at least 1")
     benchmark = Benchmark(task, data)
     max_length = max_length or official_length(lm.model.config.max_position_embeddings)
-    if hasattr(method, "after_forward"):
-        batch = 1
-    elif batch is None:
+    if batch is None:
         batch = min(BATCH, limit or BATCH) if data is None else 1
-    rows = benchmark.rows[: limit and -(-limit // batch) * batch]  # whole batches, always the same
-
-    def measure(part: Sequence[Row]) -> list[dict]:
-        ids = [
-            benchmark.encode(lm.tokenizer, benchmark.prompt(lm.tokenizer, row, max_length))
-            for row in part
-        ]
-        words, kept = generate(
-            lm, method, ids, benchmark.task.new_tokens, benchmark.task.first_line
-        )
-        return [
-            {
-                "prediction": said,
-                "score": benchmark.score(row, said),
-                "tokens": len(tokens),
-                "kept_bytes": size,
-            }
-            for row, said, tokens, size in zip(part, words, ids, kept, strict=True)
-        ]
-
-    protocol = asdict(benchmark.task) | {"max_length": max_length, "batch": batch}
     where = Path(folder or results_dir() / "evaluations") / Path(lm.name).name / task
-    scored_by = {name: version(name) for name in SCORED_BY}
-    header = describe(lm, method) | {"task": task, "protocol": protocol, "scored by": scored_by}
-    store = Store(where, describe_method(method), header)
-    records = store.complete(rows, measure, batch=batch, advance=advance)[:limit]
-    times = store.seconds()
-    seconds = sum(times.get(one["id"], nan) for one in records)
-    return summarise(benchmark, lm, method, records, seconds, store.path, seed)
+    results = {}
+    for size, labels in _by_batch(methods, batch).items():
+        asked = [methods[label] for label in labels]
+        protocol = asdict(benchmark.task) | {"max_length": max_length, "batch": size}
+        more = {"task": task, "protocol": protocol}
+        more["scored by"] = {name: version(name) for name in SCORED_BY}
+        stores = [Store(where, describe_method(one), describe(lm, one) | more) for one in asked]
+
+        def measure(part: Sequence[Row], which: list[int], asked=asked) -> list[list[dict]]:
+            return _measure(lm, [asked[i] for i in which], benchmark, max_length, part)
+
+        rows = benchmark.rows[
+            : limit and -(-limit // size) * size
+        ]  # whole batches, always the same
+        measured = complete_together(stores, rows, measure, batch=size, advance=advance)
+        for label, store, records in zip(labels, stores, measured, strict=True):
+            times = store.seconds()
+            seconds = sum(times.get(one["id"], nan) for one in records[:limit])
+            results[label] = summarise(
+                benchmark, lm, methods[label], records[:limit], seconds, store.path, seed
+            )
+    return {label: results[label] for label in methods}
+
+
+def _by_batch(methods: Mapping[Label, Any], batch: int) -> dict[int, list[Label]]:
+    """By prompts a batch, the labels of the methods that are asked so many at a time."""
+    sizes: dict[int, list[Label]] = {}
+    for label, method in methods.items():
+        sizes.setdefault(1 if looks_back(method) else batch, []).append(label)
+    return sizes
+
+
+def _measure(
+    lm, methods: Sequence, benchmark: Benchmark, max_length: int, part: Sequence[Row]
+) -> list[list[dict]]:
+    """The records of some items, by method and item."""
+    task = benchmark.task
+    prompts = [
+        benchmark.encode(lm.tokenizer, benchmark.prompt(lm.tokenizer, row, max_length))
+        for row in part
+    ]
+    rows = len(part) * len(methods)
+    answers = answer_together(
+        lm, methods, prompts, task.new_tokens, first_line=task.first_line, rows=rows
+    )
+    return [
+        [
+            {
+                "prediction": answer.words,
+                "score": benchmark.score(row, answer.words),
+                "tokens": len(tokens),
+                "kept_bytes": answer.kept_bytes,
+            }
+            for row, answer, tokens in zip(part, said, prompts, strict=True)
+        ]
+        for said in answers
+    ]
 
 
 def summarise(
@@ -256,21 +305,3 @@ def say(cell: dict) -> str:
     lost = f", {cell['out_of_memory']} OOM" if cell["out_of_memory"] else ""
     low, high = cell["interval"]
     return f"{cell['score']:.1f} ({low:.0f}–{high:.0f}{lost})"
-
-
-def generate(
-    lm, method, prompts: Sequence[list[int]], new_tokens: int, first_line: bool = False
-) -> tuple[list[str], list[int]]:
-    """Greedy answers to a batch of prompts, and the bytes that the prefill kept of each.
-
-    Parameters
-    ----------
-    prompts : sequence of list of int
-        Token ids.
-    new_tokens : int
-        Most tokens of an answer.
-    first_line : bool
-        Stop when every answer has its first line.
-    """
-    [answers] = answer_together(lm, [method], prompts, new_tokens, first_line=first_line)
-    return [one.words for one in answers], [one.kept_bytes for one in answers]

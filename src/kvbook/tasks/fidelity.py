@@ -5,23 +5,24 @@ same prompt and then the same continuation, the one that full KV wrote, and is a
 token how far its next-token distribution is from full KV's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from kvbook.engine.run import Run
-from kvbook.lm.generation import ends_of, generate_ids
+from kvbook.lm.generation import ends_of
 from kvbook.lm.models import check_loaded
 from kvbook.methods import create_method
-from kvbook.methods.base import as_method
+from kvbook.methods.base import as_methods
 from kvbook.results import results_dir
+from kvbook.tasks.following import follow, next_logs, write_along
 from kvbook.tasks.header import describe, describe_method
 from kvbook.tasks.longbench import TASKS, Benchmark, official_length
-from kvbook.tasks.store import Store, digest
-from kvbook.tasks.together import kept_bytes
+from kvbook.tasks.store import Store, complete_together, digest
+from kvbook.tasks.together import ROWS, Label, looks_back
 
 
 @dataclass(frozen=True)
@@ -117,55 +118,62 @@ def make_probe(lm, id: str, prompt: list[int], answer: list[int], new_tokens: in
 
 def measure_fidelity(
     lm,
-    method,
+    methods: Mapping[Label, Any],
     probes: Sequence[Probe],
     *,
     folder: Path | None = None,
     advance: Callable[[int], None] = lambda count: None,
-) -> list[Fidelity]:
-    """Read every probe with a method attached, and compare.
+) -> dict[Label, list[Fidelity]]:
+    """Read every probe with several methods, and compare; by label.
 
-    Probes are written down as they are measured, as of `kvbook.tasks.evaluation.evaluate`.
+    Probes are written down as they are measured, as of `kvbook.tasks.evaluation.evaluate_all`.
     """
     check_loaded(lm)
-    method = as_method(method)
+    methods = as_methods(methods)
     where = Path(folder or results_dir() / "evaluations") / Path(lm.name).name / "fidelity"
-    header = describe(lm, method) | {"task": "fidelity"}
-    store = Store(where, describe_method(method), header)
-    records = store.complete(
-        probes, lambda part: [measure_probe(lm, method, part[0])], advance=advance
-    )
-    return [
-        Fidelity(**{name: one[name] for name in Fidelity.__dataclass_fields__})
-        for one in records
-        if "error" not in one
+    asked = list(methods.values())
+    stores = [
+        Store(where, describe_method(one), describe(lm, one) | {"task": "fidelity"})
+        for one in asked
     ]
 
+    def measure(part: Sequence[Probe], which: list[int]) -> list[list[dict]]:
+        return [[one] for one in measure_probe(lm, {i: asked[i] for i in which}, part[0]).values()]
 
-def measure_probe(lm, method, probe: Probe) -> dict:
-    """One probe through one method; the fields of `Fidelity`."""
-    check_loaded(lm)
-    method = as_method(method)
-    with method.attach(lm.model) as run, torch.no_grad():
-        first = _read(lm, run, probe.prompt)
-        kept = kept_bytes(run)
-        state = run.snapshot()
-        ours = _follow(lm, run, first, probe.continuation)
-        run.restore(state)
-        answer = _follow(lm, run, first, probe.answer)
-    theirs = probe.reference
-    gold = torch.tensor(probe.answer, device=answer.device)[:, None]
+    measured = complete_together(stores, probes, measure, advance=advance)
+    names = Fidelity.__dataclass_fields__
     return {
-        "kl": max(0.0, float((theirs.exp() * (theirs - ours)).sum(-1).mean())),
-        "agreement": float((theirs.argmax(-1) == ours.argmax(-1)).float().mean()),
-        "nll": float(-answer.gather(1, gold).mean()),
-        "tokens": len(probe.prompt),
-        "kept_bytes": kept,
+        label: [
+            Fidelity(**{name: one[name] for name in names}) for one in records if "error" not in one
+        ]
+        for label, records in zip(methods, measured, strict=True)
     }
 
 
-def agreements(lm, method, prompts: Sequence[str], new_tokens: int) -> list[bool]:
-    """Whether a method, along full KV's own continuation, would say the same next token.
+def measure_probe(lm, methods: Mapping[Label, Any], probe: Probe) -> dict[Label, dict]:
+    """One probe through several methods; by label, the fields of `Fidelity`."""
+    check_loaded(lm)
+    methods = as_methods(methods)
+    texts = [probe.continuation, probe.answer]
+    full, gold = probe.reference, torch.tensor(probe.answer)[:, None]
+    found = {}
+    followed = follow(lm, list(methods.values()), probe.prompt, texts)
+    for label, one in zip(methods, followed, strict=True):
+        ours, answer = one.logs
+        found[label] = {
+            "kl": max(0.0, float((full.exp() * (full - ours)).sum(-1).mean())),
+            "agreement": float((full.argmax(-1) == ours.argmax(-1)).float().mean()),
+            "nll": float(-answer.gather(1, gold.to(answer.device)).mean()),
+            "tokens": len(probe.prompt),
+            "kept_bytes": one.kept_bytes,
+        }
+    return found
+
+
+def agreements(
+    lm, methods: Mapping[Label, Any], prompts: Sequence[str], new_tokens: int
+) -> dict[Label, list[bool]]:
+    """Whether methods, along full KV's own continuation, would say the same next token.
 
     Parameters
     ----------
@@ -176,41 +184,35 @@ def agreements(lm, method, prompts: Sequence[str], new_tokens: int) -> list[bool
 
     Returns
     -------
-    list of bool
-        ``new_tokens - 1`` a prompt: the first token is said before anything is decoded.
+    dict of list of bool
+        By label, ``new_tokens - 1`` a prompt: the first token is said before anything is decoded.
     """
     check_loaded(lm)
-    method = as_method(method)
-    same: list[bool] = []
-    for prompt in prompts:
-        ids = lm.tokenizer(prompt, add_special_tokens=False).input_ids
-        said = generate_ids(lm.model, [ids], new_tokens, min_new_tokens=new_tokens)[0]
-        with method.attach(lm.model) as run, torch.no_grad():
-            first = _read(lm, run, ids)
-            ours = _follow(lm, run, first, said.tolist()).argmax(-1)
-        same += (ours == said)[1:].tolist()
+    methods = as_methods(methods)
+    together = {label: one for label, one in methods.items() if not looks_back(one)}
+    same: dict[Label, list[bool]] = {label: [] for label in methods}
+    asked = [lm.tokenizer(prompt, add_special_tokens=False).input_ids for prompt in prompts]
+    size = max(1, ROWS // (1 + len(together)))
+    for start in range(0, len(asked), size):
+        part = asked[start : start + size]
+        said, would = write_along(lm, list(together.values()), part, new_tokens)
+        agree = would == said[:, None]
+        for place, label in enumerate(together):
+            same[label] += agree[:, place, 1:].flatten().tolist()
+        for label in methods.keys() - together.keys():
+            for prompt, words in zip(part, said, strict=True):
+                [one] = follow(lm, [methods[label]], prompt, [words.tolist()])
+                same[label] += (one.logs[0].argmax(-1) == words)[1:].tolist()
     return same
-
-
-def _read(lm, run: Run, ids: Sequence[int]) -> Tensor:
-    """Log-probabilities of the next token ``[vocabulary]`` after reading more tokens."""
-    new = torch.tensor([list(ids)], device=lm.model.device)
-    logits = lm.model(new, past_key_values=run.cache, logits_to_keep=1).logits
-    return logits[0, -1].float().log_softmax(-1)
-
-
-def _follow(lm, run: Run, first: Tensor, ids: Sequence[int]) -> Tensor:
-    """Log-probabilities before each of ``ids``, which are read one by one: ``[ids, vocabulary]``."""
-    return torch.stack([first, *(_read(lm, run, [token]) for token in ids[:-1])])
 
 
 def _continue(lm, prompt: Sequence[int], count: int) -> tuple[list[int], Tensor]:
     """Full KV's greedy words, to the end of its turn, and the log-probabilities that chose them."""
     ends = ends_of(lm.model)
     with create_method("fullkv").attach(lm.model) as run, torch.no_grad():
-        steps = [_read(lm, run, prompt)]
+        steps = [next_logs(lm, run, torch.tensor([list(prompt)]), last=True)]
         said = [int(steps[0].argmax())]
         while len(said) < count and said[-1] not in ends:
-            steps.append(_read(lm, run, said[-1:]))
+            steps.append(next_logs(lm, run, torch.tensor([said[-1:]])))
             said.append(int(steps[-1].argmax()))
-    return said, torch.stack(steps)
+    return said, torch.cat(steps, dim=1)[0]

@@ -8,7 +8,8 @@ from kvbook.lm.generation import generate_ids
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, later_turn
 from kvbook.methods.base import as_methods
-from kvbook.tasks.needle import Label, Needle, found
+from kvbook.tasks.needle import Needle, found
+from kvbook.tasks.together import Label
 
 
 def insert_after(text: str, share: float, sentence: str) -> str:

@@ -6,20 +6,19 @@ answer counts as found when it begins with the number.
 """
 
 import random
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from kvbook.errors import ResultError
 from kvbook.lm.generation import generate_words
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import first_turn
 from kvbook.methods.base import as_method, as_methods
-from kvbook.tasks.together import answer_together
+from kvbook.tasks.together import Label, answer_together
 from kvbook.texts import read_text
 
-Label = TypeVar("Label", bound=Hashable)
 ESSAYS = Path("haystack") / "essays.md"
 CITIES = [
     "Lisbon",

@@ -8,9 +8,10 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from kvbook.lm.models import check_loaded
-from kvbook.methods.base import as_method
+from kvbook.methods.base import as_methods
 from kvbook.stats import mean_and_interval, paired_interval
-from kvbook.tasks.evaluation import evaluate
+from kvbook.tasks.evaluation import evaluate_all
+from kvbook.tasks.together import Label
 
 Answers = Mapping[str, Any]
 """A method on some tasks: ``scores`` (by task, by item, 0 to 1), ``kept_bytes`` and ``seconds``
@@ -19,25 +20,31 @@ Points = tuple[float, float, float]
 """A mean and its 95 % interval, times 100."""
 
 
-def ask_tasks(lm, method, tasks: Iterable[str], **options) -> dict:
-    """One method on several tasks, as `Answers`.
+def ask_tasks(
+    lm, methods: Mapping[Label, Any], tasks: Iterable[str], **options
+) -> dict[Label, dict]:
+    """Several methods on several tasks, as `Answers` by label.
 
     Parameters
     ----------
+    methods, **options
+        As of `kvbook.tasks.evaluation.evaluate_all`: ``data``, ``limit``, ``seed``, ...
     tasks : iterable of str
-        Names for `kvbook.tasks.evaluate`.
-    **options
-        Of the same: ``data``, ``limit``, ``seed``, ...
+        Names for the same.
     """
     check_loaded(lm)
-    method = as_method(method)
-    cells = {task: evaluate(lm, method, task, **options) for task in tasks}
-    return {
-        "scores": {task: cell.scores for task, cell in cells.items()},
-        "kept_bytes": {task: cell.kept_bytes for task, cell in cells.items()},
-        "seconds": {task: cell.seconds for task, cell in cells.items()},
-        "out_of_memory": sum(cell.out_of_memory for cell in cells.values()),
-    }
+    methods = as_methods(methods)
+    by_task = {task: evaluate_all(lm, methods, task, **options) for task in tasks}
+    answers = {}
+    for label in methods:
+        cells = {task: results[label] for task, results in by_task.items()}
+        answers[label] = {
+            "scores": {task: cell.scores for task, cell in cells.items()},
+            "kept_bytes": {task: cell.kept_bytes for task, cell in cells.items()},
+            "seconds": {task: cell.seconds for task, cell in cells.items()},
+            "out_of_memory": sum(cell.out_of_memory for cell in cells.values()),
+        }
+    return answers
 
 
 def only_tasks(answers: Answers, tasks: Sequence[str]) -> dict:

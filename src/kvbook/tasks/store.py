@@ -12,8 +12,9 @@ import os
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -96,51 +97,12 @@ class Store:
         batch: int = 1,
         advance: Callable[[int], None] = lambda count: None,
     ) -> list[dict]:
-        """Measure what is missing, and return all items' records in order.
-
-        Parameters
-        ----------
-        items : sequence of Item
-            Cut into batches from the first one on, so that a resumed run forms the same
-            batches as an uninterrupted one.
-        measure : callable
-            Takes a batch, returns a record (of JSON's types) for each of its items. A batch
-            that runs out of memory is tried item by item; an item that does so alone is
-            recorded as such, and the next run tries it again.
-        batch : int
-            Items a batch.
-        advance : callable
-            Told how many items are done, as they are: for a progress line.
-
-        Raises
-        ------
-        ResultError
-            The file cannot be written, or is damaged in its middle.
-        """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ResultError(f"cannot write to {self.path.parent}: {error.strerror}") from None
-        with self._alone():
-            _cut_torn(self.path)
-            _cut_torn(self.times)
-            known = self._read(items)
-            for start in range(0, len(items), batch):
-                part = items[start : start + batch]
-                missing = [one for one in part if one.id not in known]
-                if missing:
-                    started = time.perf_counter()
-                    found = dict(
-                        zip((one.id for one in part), _measure(part, measure), strict=True)
-                    )
-                    seconds = (time.perf_counter() - started) / len(part)
-                    new = [{"id": one.id, "digest": one.digest} | found[one.id] for one in missing]
-                    # times first: whatever interrupts, a record never lacks its time
-                    self._append(self.times, [{"id": one.id, "seconds": seconds} for one in part])
-                    self._append(self.path, new)
-                    known |= {record["id"]: record for record in new}
-                advance(len(part))
-        return [known[one.id] for one in items]
+        """`complete_together` for one file: ``measure`` takes a batch of items, and returns a record
+        (of JSON's types) for each."""
+        [records] = complete_together(
+            [self], items, lambda part, which: [measure(part)], batch=batch, advance=advance
+        )
+        return records
 
     def seconds(self) -> dict[str, float]:
         """What each item took when it was measured last, its share of the batch; an item is missing
@@ -149,8 +111,12 @@ class Store:
             row["id"]: row["seconds"] for row in _lines(self.times, {"id": str, "seconds": float})
         }
 
-    def _alone(self) -> AbstractContextManager:
+    def alone(self) -> AbstractContextManager:
         """Only one process works on a file; the others wait, and then find it done."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultError(f"cannot write to {self.path.parent}: {error.strerror}") from None
         lock = FileLock(self.path.with_suffix(".lock"))
         try:
             return lock.acquire(timeout=0)
@@ -160,8 +126,10 @@ class Store:
         except OSError as error:
             raise ResultError(f"cannot write to {self.path.parent}: {error.strerror}") from None
 
-    def _read(self, items: Sequence[Item]) -> dict[str, dict]:
+    def read(self, items: Sequence[Item]) -> dict[str, dict]:
         """The records that still hold, by item; what does not is taken out of the file."""
+        _cut_torn(self.path)
+        _cut_torn(self.times)
         rows = _lines(self.path, {"id": str, "digest": str}, header=True)
         if not rows:
             write_whole(self.path, json.dumps(self.header, ensure_ascii=False) + "\n")
@@ -170,6 +138,13 @@ class Store:
             raise ResultError(
                 f"{self.path} does not begin with what it was measured with: move it away, "
                 "and it is measured again"
+            )
+        names = Counter(row["id"] for row in rows[1:])
+        twice = next((name for name, count in names.items() if count > 1), None)
+        if twice is not None:
+            raise ResultError(
+                f"{self.path} has two lines of item {twice!r}: take one of them out, or move the "
+                "file away, and it is measured again"
             )
         now = {one.id: one.digest for one in items}
         good = [
@@ -183,6 +158,21 @@ class Store:
             text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in [rows[0], *good])
             write_whole(self.path, text)
         return {row["id"]: row for row in good}
+
+    def add(
+        self, part: Sequence[Item], records: Sequence[dict], seconds: float, known: dict[str, dict]
+    ) -> None:
+        """Write down what a batch gave, but for items that are ``known``, which are then all; and
+        that each took so many seconds."""
+        found = {
+            one.id: {"id": one.id, "digest": one.digest} | record
+            for one, record in zip(part, records, strict=True)
+        }
+        new = {name: row for name, row in found.items() if name not in known}
+        # times first: whatever interrupts, a record never lacks its time
+        self._append(self.times, [{"id": one.id, "seconds": seconds} for one in part])
+        self._append(self.path, list(new.values()))
+        known |= new
 
     def _append(self, path: Path, rows: list[dict]) -> None:
         """Whole lines, or none: a full disk leaves what was there before."""
@@ -202,17 +192,80 @@ class Store:
             ) from None
 
 
-def _measure(part: Sequence[Item], measure: Callable) -> list[dict]:
+def complete_together(
+    stores: Sequence[Store],
+    items: Sequence[AnItem],
+    measure: Callable[[Sequence[AnItem], list[int]], list[list[dict]]],
+    *,
+    batch: int = 1,
+    advance: Callable[[int], None] = lambda count: None,
+) -> list[list[dict]]:
+    """Measure what is missing in several files of the same items, together where several lack it.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+        A file each; other processes wait until it is done.
+    items : sequence of Item
+        Cut into batches from the first one on, so that a resumed run forms the same
+        batches as an uninterrupted one.
+    measure : callable
+        Takes a batch and the places of the stores that lack something of it; returns, by store and
+        by item, a record of JSON's types. What runs out of memory is tried store by store, then
+        item by item; an item that does so alone is recorded as such, and the next run tries it
+        again.
+    batch : int
+        Items a batch.
+    advance : callable
+        Told how many records are there, as they are: for a progress line.
+
+    Returns
+    -------
+    list of list of dict
+        By store, all items' records in order.
+
+    Raises
+    ------
+    ResultError
+        A file cannot be written, is damaged in its middle, or has an item twice.
+    """
+    by_path = {store.path.resolve(): place for place, store in enumerate(stores)}
+    with ExitStack() as locks:
+        for path in sorted(by_path):  # in one order, so that no two processes wait for each other
+            locks.enter_context(stores[by_path[path]].alone())
+        known = {place: stores[place].read(items) for place in by_path.values()}
+        for start in range(0, len(items), batch):
+            part = items[start : start + batch]
+            which = [
+                place
+                for place, records in known.items()
+                if any(one.id not in records for one in part)
+            ]
+            if which:
+                started = time.perf_counter()
+                found = _measure(part, which, measure)
+                seconds = (time.perf_counter() - started) / (len(part) * len(which))
+                for place, records in zip(which, found, strict=True):
+                    stores[place].add(part, records, seconds, known[place])
+            advance(len(part) * len(stores))
+    places = [by_path[store.path.resolve()] for store in stores]
+    return [[known[place][one.id] for one in items] for place in places]
+
+
+def _measure(part: Sequence[Item], which: list[int], measure: Callable) -> list[list[dict]]:
+    """Records by store and item; what runs out of memory together is tried apart."""
     try:
-        return measure(part)
+        return measure(part, which)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    if len(part) == 1:
-        return [{"error": OUT_OF_MEMORY}]
-    return [_measure([one], measure)[0] for one in part]
+    if len(which) > 1:
+        return [_measure(part, [place], measure)[0] for place in which]
+    if len(part) > 1:
+        return [[_measure([one], which, measure)[0][0] for one in part]]
+    return [[{"error": OUT_OF_MEMORY}]]
 
 
 def _cut_torn(path: Path) -> None:

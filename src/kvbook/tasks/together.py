@@ -1,7 +1,8 @@
 """Several methods asked the same prompts: each prompt is read once, all answers are one batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
@@ -13,6 +14,8 @@ from kvbook.lm.generation import generate_words
 from kvbook.lm.models import check_loaded
 from kvbook.methods.base import as_method
 
+Label = TypeVar("Label", bound=Hashable)
+"""What names one of several methods: a name, a name and a budget, ..."""
 ROWS = 32
 """Answers written at the same time: decoding reads the weights once for all of them."""
 
