@@ -16,7 +16,7 @@ def asked(monkeypatch):
     """Nobody is asked; every method is told in its own words, once."""
     methods = []
 
-    def ask_each(lm, asked, needles):
+    def ask_each(lm, asked, needles, folder):
         methods.extend(asked.values())
         return {which: [f"{one} {each}" for each in needles] for which, one in asked.items()}
 

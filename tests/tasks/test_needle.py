@@ -1,9 +1,13 @@
 """Needles: the same from the same seed, of the length asked for; and the main path on the real model."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from kvbook import create_method, load_model
 from kvbook.errors import ResultError
+from kvbook.methods import SnapKV
 from kvbook.places import place
 from kvbook.tasks import needle
 
@@ -66,3 +70,61 @@ def test_the_real_model_finds_needles_with_all_and_with_snapkv_but_not_with_stre
     assert score("fullkv") >= 3
     assert score("snapkv", budget=256, window=8) >= 2
     assert score("streamingllm", budget=256) == 0
+
+
+# ---- what was asked before -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny():
+    return load_model("tiny-random", dtype="float32")
+
+
+@pytest.fixture
+def short(tiny):
+    return needle.make_needles(tiny.tokenizer, place("data"), count=2, length=300)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Which methods are asked; everybody answers 1234."""
+    methods = []
+
+    def answer(lm, several, prompts, new_tokens):
+        methods.extend(several)
+        return [[SimpleNamespace(words="1234") for _ in prompts] for _ in several]
+
+    monkeypatch.setattr(needle, "answer_together", answer)
+    return methods
+
+
+def test_what_is_known_is_read_and_only_the_rest_is_asked(tiny, short, asked, tmp_path):
+    full, snap = create_method("fullkv"), create_method("snapkv", budget=64)
+    first = needle.ask_each(tiny, {"a": full}, short, tmp_path)
+    both = needle.ask_each(tiny, {"b": snap, "c": full}, short, tmp_path)
+    assert asked == [full, snap] and list(both) == ["b", "c"]
+    assert both["c"] == first["a"] == [False, False]
+
+
+def test_another_needle_is_asked(tiny, short, asked, tmp_path):
+    full = create_method("fullkv")
+    right = [replace(short[0], answer="1234"), short[1]]
+    needle.ask_each(tiny, {"a": full}, short, tmp_path)
+    assert needle.ask_each(tiny, {"a": full}, right, tmp_path) == {"a": [True, False]}
+    assert asked == [full, full]
+
+
+def test_a_method_of_your_own_is_asked_each_time(tiny, short, asked, tmp_path):
+    class Mine(SnapKV, listed=False):
+        name = "mine"
+
+    for _ in range(2):
+        needle.ask_each(tiny, {"mine": Mine(budget=64)}, short, tmp_path)
+    assert len(asked) == 2 and not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_without_a_folder_nothing_is_written(tiny, short, asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        needle.ask_each(tiny, {"a": create_method("fullkv")}, short)
+    assert len(asked) == 2 and not list(tmp_path.rglob("*"))

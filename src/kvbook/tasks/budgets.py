@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from kvbook.errors import wanted
 from kvbook.lm.models import check_loaded
@@ -25,6 +26,7 @@ def ask_budgets(
     methods: Mapping[str, Mapping],
     budgets: Iterable[int | float],
     also: Mapping[tuple[str, int | float | None], Method] | None = None,
+    folder: Path | None = None,
 ) -> Found:
     """Ask every needle of FullKV, and of every method at every budget.
 
@@ -40,6 +42,8 @@ def ask_budgets(
         Each replaces a method's ``budget``.
     also : mapping of (str, budget) to Method, optional
         Others to ask, as they are, in the same readings.
+    folder : Path, optional
+        Of what is known already: as of `kvbook.tasks.needle.ask_each`.
 
     Returns
     -------
@@ -61,7 +65,7 @@ def ask_budgets(
         for budget in budgets
     }
     asked = {("fullkv", None): create_method("fullkv")} | made | dict(also or {})
-    return ask_each(lm, asked, needles)
+    return ask_each(lm, asked, needles, folder)
 
 
 def ask_varied(
@@ -70,6 +74,7 @@ def ask_varied(
     method: Method,
     values: Mapping[str, Iterable],
     known: list[bool],
+    folder: Path | None = None,
 ) -> dict[str, dict]:
     """Needles found when one parameter changes and the others stay.
 
@@ -99,7 +104,7 @@ def ask_varied(
         for value in each
     }
     changed = {which: one for which, one in varied.items() if one != method}
-    asked = ask_each(lm, changed, needles)
+    asked = ask_each(lm, changed, needles, folder)
     return {
         name: {value: asked.get((name, value), known) for value in each}
         for name, each in wanted.items()

@@ -6,6 +6,7 @@ answer counts as found when it begins with the number.
 """
 
 import random
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,13 @@ from kvbook.lm.generation import generate_words
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import first_turn
 from kvbook.methods.base import as_method, as_methods
+from kvbook.tasks.header import describe, describe_method
+from kvbook.tasks.store import Store, digest
 from kvbook.tasks.together import Label, answer_together
 from kvbook.texts import read_text
 
+NEW_TOKENS = 8
+"""Of an answer: four digits, and what may stand before them."""
 ESSAYS = Path("haystack") / "essays.md"
 CITIES = [
     "Lisbon",
@@ -60,6 +65,13 @@ class Needle:
     answer: str
     depth: float
     tokens: int
+
+    @property
+    def digest(self) -> str:
+        """Changes with the prompt and the answer."""
+        return digest(self.prompt, self.answer)
+
+    id = digest
 
 
 def read_essays(data: Path) -> list[str]:
@@ -129,7 +141,7 @@ def _chat(tokenizer, sentences: list[str], city: str) -> str:
     return opening + f"The special magic number for {city} mentioned in the text is"
 
 
-def ask(lm, method, needle: Needle, new_tokens: int = 8) -> str:
+def ask(lm, method, needle: Needle, new_tokens: int = NEW_TOKENS) -> str:
     """The model's greedy words after the prompt, with ``method`` attached."""
     check_loaded(lm)
     method = as_method(method)
@@ -144,7 +156,10 @@ def found(needle: Needle, words: str) -> bool:
 
 
 def ask_each(
-    lm, methods: Mapping[Label, Any], needles: Iterable[Needle]
+    lm,
+    methods: Mapping[Label, Any],
+    needles: Iterable[Needle],
+    folder: Path | None = None,
 ) -> dict[Label, list[bool]]:
     """Which of the needles each of several methods finds; every prompt is read once for all of
     them that only choose what is kept (`kvbook.Panel`).
@@ -157,17 +172,47 @@ def ask_each(
         By whatever names them.
     needles : iterable of Needle
         The same for all.
+    folder : Path, optional
+        What a method of this package has found is written down here, and read instead of asked
+        when the same is asked again: chapters share it. None: everything is asked now.
     """
     check_loaded(lm)
     methods, needles = as_methods(methods), list(needles)
-    if not methods:
-        return {}
-    prompts = [lm.tokenizer(one.prompt, add_special_tokens=False).input_ids for one in needles]
-    answers = answer_together(lm, list(methods.values()), prompts, new_tokens=8)
-    return {
-        label: [found(one, answer.words) for one, answer in zip(needles, said, strict=True)]
-        for label, said in zip(methods, answers, strict=True)
+    stores = {
+        label: _store(lm, method, folder)
+        for label, method in methods.items()
+        if folder and type(method).__module__.startswith("kvbook.")
     }
+    hits = {label: _known(store, needles) for label, store in stores.items()}
+    rest = {label: method for label, method in methods.items() if hits.get(label) is None}
+    if rest:
+        prompts = [lm.tokenizer(one.prompt, add_special_tokens=False).input_ids for one in needles]
+        started = time.perf_counter()
+        answers = answer_together(lm, list(rest.values()), prompts, NEW_TOKENS)
+        seconds = (time.perf_counter() - started) / len(rest) / max(1, len(needles))
+        for label, said in zip(rest, answers, strict=True):
+            words = [answer.words for answer in said]
+            hits[label] = [found(*pair) for pair in zip(needles, words, strict=True)]
+            if label in stores:
+                records = [{"found": hit} for hit in hits[label]]
+                with stores[label].alone():
+                    stores[label].add(needles, records, seconds, stores[label].read(needles))
+    return {label: hits[label] for label in methods}
+
+
+def _store(lm, method, folder: Path) -> Store:
+    header = describe(lm, method) | {"task": "needle", "new_tokens": NEW_TOKENS}
+    return Store(Path(folder) / Path(lm.name).name, describe_method(method), header)
+
+
+def _known(store: Store, needles: Sequence[Needle]) -> list[bool] | None:
+    """Which were found when all of them were asked before; None: some were not."""
+    if not store.path.exists():
+        return None
+    with store.alone():
+        records = store.read(needles)
+    known = [records[one.id]["found"] for one in needles if one.id in records]
+    return known if len(known) == len(needles) else None
 
 
 def ask_all(lm, method, needles: Iterable[Needle]) -> list[bool]:
