@@ -102,6 +102,7 @@ def all_but_commands():
         ("kvbook/profiling/one_run.py", "profiling", True),  # within other processes
         ("kvbook/chapters/parameters.py", "evaluation", False),  # their values count
         ("kvbook/chapters/execute.py", "snapkv", True),  # the environment is set there
+        ("kvbook/threads.py", "snapkv", True),  # and how its threads wait
         ("kvbook/chapters/page.py", "snapkv", False),
         ("kvbook/commands/run.py", "snapkv", False),
         ("kvbook/commands/run.py", "reproduce", False),

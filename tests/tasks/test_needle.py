@@ -114,6 +114,18 @@ def test_another_needle_is_asked(tiny, short, asked, tmp_path):
     assert asked == [full, full]
 
 
+def test_with_other_sources_everything_is_asked_again(tiny, short, asked, tmp_path, monkeypatch):
+    full = create_method("fullkv")
+    needle.ask_each(tiny, {"a": full}, short, tmp_path)
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "attention.py").write_text("# another line")
+    monkeypatch.setattr(needle, "PACKAGE", tmp_path)
+    needle.sources_digest.cache_clear()
+    needle.ask_each(tiny, {"a": full}, short, tmp_path)
+    needle.sources_digest.cache_clear()
+    assert asked == [full, full]
+
+
 def test_a_method_of_your_own_is_asked_each_time(tiny, short, asked, tmp_path):
     class Mine(SnapKV, listed=False):
         name = "mine"

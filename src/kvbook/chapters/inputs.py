@@ -25,8 +25,8 @@ NOT_IMPORTED = {
     "kvbook.profiling.bench": ["kvbook.profiling.kvpress_peer"],  # executes the file
 }
 """By module: others that it reaches, but by name."""
-EXECUTES = "kvbook.chapters.execute"
-"""Sets the environment of a notebook's process; what it imports has no part in the numbers."""
+EXECUTES = {"kvbook.chapters.execute", "kvbook.threads"}
+"""Set the environment of a notebook's process; what else they import has no part in the numbers."""
 
 
 def inputs_key(chapter: Chapter, parameters: dict) -> str:
@@ -66,7 +66,7 @@ def _package(notebook: Path) -> set[Path]:
     used = _used(notebook)
     for module in set(used):
         used |= _graph().find_upstream_modules(module)
-    files = {_file(module) for module in used | {EXECUTES}}
+    files = {_file(module) for module in used | EXECUTES}
     folders = {file.parent for file in files}
     return files | {
         path for folder in folders for path in folder.iterdir() if path.suffix in RESOURCES

@@ -5,10 +5,12 @@ four-digit number. Everything is drawn from a seed, so two runs see the same pro
 answer counts as found when it begins with the number.
 """
 
+import hashlib
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,13 @@ from kvbook.lm.generation import generate_words
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import first_turn
 from kvbook.methods.base import as_method, as_methods
+from kvbook.places import PACKAGE
 from kvbook.tasks.header import describe, describe_method
 from kvbook.tasks.store import Store, digest
 from kvbook.tasks.together import Label, answer_together
 from kvbook.texts import read_text
 
+ROOMS = ("engine", "methods", "lm", "tasks")
 NEW_TOKENS = 8
 """Of an answer: four digits, and what may stand before them."""
 ESSAYS = Path("haystack") / "essays.md"
@@ -202,7 +206,15 @@ def ask_each(
 
 def _store(lm, method, folder: Path) -> Store:
     header = describe(lm, method) | {"task": "needle", "new_tokens": NEW_TOKENS}
+    header |= {"sources": sources_digest()}
     return Store(Path(folder) / Path(lm.name).name, describe_method(method), header)
+
+
+@lru_cache
+def sources_digest() -> str:
+    """Of all that asks and answers: with another line anywhere in it, everything is asked again."""
+    files = [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
+    return digest(*(hashlib.sha256(path.read_bytes()).hexdigest() for path in files))
 
 
 def _known(store: Store, needles: Sequence[Needle]) -> list[bool] | None:
