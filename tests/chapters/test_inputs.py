@@ -25,6 +25,7 @@ NOT_OURS = {
     "lm/wheels.py",  # pip
     "profiling/memory.py",  # itself
     "tasks/embedded/completion.py",  # Python's library
+    "tasks/needle.py",  # the text of sources, none of which it runs
 }
 """What reaches code by name, but no other module of ours."""
 
