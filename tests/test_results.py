@@ -4,8 +4,12 @@ import errno
 import json
 import os
 import subprocess
+import sys
+import time
+from datetime import datetime
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -63,6 +67,31 @@ def test_the_provenance_has_the_number_format_where_it_was_measured(monkeypatch)
         monkeypatch.setattr(results, "remembered", lambda expected=expected: expected)
         results.save("x", {})
         assert results.load("x").provenance.number_format == expected
+
+
+def test_an_interactive_session_began_with_its_process():
+    results.save("x", {})
+    p = results.load("x").provenance
+    began = datetime.fromisoformat(p.started).timestamp()
+    assert abs(began - psutil.Process().create_time()) <= 1.01
+    assert p.seconds == pytest.approx(time.time() - began, abs=5)
+
+
+def test_cpu_time_is_of_the_process_and_of_those_that_ended(monkeypatch):
+    before = results.cpu_seconds()
+    subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
+    used = results.cpu_seconds() - before
+    assert 0.05 < used < 30
+    results.save("x", {})
+    assert results.load("x").provenance.cpu_seconds == pytest.approx(results.cpu_seconds(), abs=5)
+
+
+def test_older_files_have_no_cpu_time(folder):
+    path = results.save("x", {})
+    old = json.loads(path.read_text())
+    del old["provenance"]["cpu_seconds"]
+    path.write_text(json.dumps(old))
+    assert results.load("x").provenance.cpu_seconds is None
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ class Provenance(BaseModel):
 
     ``key`` names what it was made from (`kvbook.chapters.inputs.inputs_key`): runs with the same key had
     the same notebook, parameters, modules that it imports, data and locked versions.
+    ``seconds`` are of the clock since ``started``, ``cpu_seconds`` of all cores together, with
+    processes that were started and have ended; None in older files.
     ``number_format`` is what ``dtype="auto"`` is on the CPU of the machine, as it was measured
     there; None where it was not.
     """
@@ -40,6 +42,7 @@ class Provenance(BaseModel):
     model: str
     started: str
     seconds: float
+    cpu_seconds: float | None = None
     commit: str | None
     dirty: bool | None
     key: str | None = None
@@ -189,7 +192,7 @@ def collect_provenance(asked: dict | None = None) -> Provenance:
     """What is known of this run: from `kvbook.chapters.execute`, or of an interactive session, with the
     parameters that it asked for."""
     run = json.loads(os.environ.get("KVBOOK_RUN") or "{}")
-    started = run.get("started") or datetime.now(UTC).isoformat(timespec="seconds")
+    started = run.get("started") or _process_start()
     parameters = run.get("parameters", asked or {})
     commit, dirty = _commit()
     return Provenance(
@@ -200,6 +203,7 @@ def collect_provenance(asked: dict | None = None) -> Provenance:
         model=parameters.get("model", "unknown"),
         started=started,
         seconds=max(0.0, time.time() - datetime.fromisoformat(started).timestamp()),
+        cpu_seconds=cpu_seconds(),
         commit=commit,
         dirty=dirty,
         key=run.get("key"),
@@ -207,6 +211,17 @@ def collect_provenance(asked: dict | None = None) -> Provenance:
         number_format=remembered(),
         versions=versions(),
     )
+
+
+def cpu_seconds() -> float:
+    """Of this process, and of those that it started and that have ended, on all cores together."""
+    return sum(os.times()[:4])
+
+
+def _process_start() -> str:
+    import psutil
+
+    return datetime.fromtimestamp(psutil.Process().create_time(), UTC).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Building, with a small Snakefile of its own: nothing outlives it, and its end is told."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from kvbook import results
 from kvbook.chapters import building
 from kvbook.errors import ExecutionError, ParameterError
 
@@ -24,6 +26,16 @@ WRONG = """
 rule all:
     output: "book/_build/done"
     run: raise WorkflowError("on purpose")
+"""
+CHAPTERS_MADE = """
+from kvbook.chapters.registry import CHAPTERS
+rule all:
+    output: "book/_build/done"
+    run:
+        for name in list(CHAPTERS)[SKIP:]:
+            Path(f"book/_build/runs/{name}.ipynb").touch()
+        sum(range(30_000_000))
+        Path("book/_build/done").touch()
 """
 COMMAND = """
 import pathlib, sys
@@ -76,6 +88,23 @@ def test_a_second_build_is_refused(home):
     with FileLock(home / "book" / "_build" / ".lock"):
         with pytest.raises(ParameterError, match="another kvbook book is at work"):
             building.build_book("laptop", 1)
+
+
+def test_how_long_a_whole_book_took_is_kept(home):
+    (home / "notebooks" / "Snakefile").write_text(CHAPTERS_MADE.replace("SKIP", "0"))
+    built = building.build_book("laptop", 1)
+    book = results.load("book", built)
+    assert 0 < book.data["seconds"] < 600 and 0.2 < book.data["cpu_seconds"] < 600
+    assert book.data["pdf"] is False and book.provenance.parameters == {"profile": "laptop"}
+
+
+def test_of_a_part_of_the_book_no_time_is_kept(home):
+    (home / "notebooks" / "Snakefile").write_text(CHAPTERS_MADE.replace("SKIP", "1"))
+    first = home / "book" / "_build" / "runs" / f"{next(iter(building.CHAPTERS))}.ipynb"
+    first.touch()
+    os.utime(first, (1, 1))  # of a day before
+    built = building.build_book("laptop", 1)
+    assert results.find("book", built) is None
 
 
 def test_a_failed_build_says_what_is_missing_and_that_the_old_book_is_old(home):

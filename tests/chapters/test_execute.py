@@ -49,6 +49,7 @@ def test_the_executed_notebook_says_where_it_comes_from(notebook, tmp_path):
     done = run_chapter("status", output=tmp_path / "out", progress=False)
     made = nbformat.read(done.notebook, 4)
     assert made.metadata.kvbook["versions"]["torch"] and made.metadata.kvbook["seconds"] > 0
+    assert 0 < made.metadata.kvbook["cpu_seconds"] < 600
     assert made.metadata.kvbook["key"] == inputs_key(
         get_chapter("status"), made.metadata.kvbook["parameters"]
     )

@@ -21,6 +21,12 @@ def test_chapters_are_found_in_the_books_order_and_no_page_about_them(folder):
     assert list(executed.find_executed()) == ["snapkv", "h2o"]
 
 
+def test_the_chapters_of_another_build_are_found_in_its_folder(folder, tmp_path):
+    results.save("snapkv", {}, directory=tmp_path / "theirs")
+    assert list(executed.find_executed(tmp_path / "theirs")) == ["snapkv"]
+    assert executed.find_executed() == {}
+
+
 def test_a_chapter_leaves_a_notebook_and_results(folder):
     notebook, file = executed.left_by("snapkv")
     assert (notebook, file) == (folder / "snapkv.ipynb", folder / "results" / "snapkv.json")

@@ -3,19 +3,19 @@
 import re
 import sys
 from contextlib import nullcontext
-from operator import itemgetter
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from kvbook import create_method
+from kvbook import create_method, load_model
 from kvbook.errors import ExecutionError
 from kvbook.lm.configs import PUBLISHED
 from kvbook.places import place
-from kvbook.profiling import bench
+from kvbook.profiling import bench, beside_kvpress
 from kvbook.profiling.hardware import Hardware
+from kvbook.profiling.promises import PROMISES, Measured, Promise, kind_of
 from kvbook.profiling.timing import Measurement
 from kvbook.results import load
 from kvbook.stats import Spread
@@ -31,10 +31,51 @@ BROKEN = {("h2o, 512: end to end, 4096 + 16", "kvpress ObservedAttention")}
     "ours, holds", [((9, 10, 1), True), ((1, 10, 10), True), ((9, 11, 11), False)]
 )
 def test_the_median_of_the_measured_ratios_decides(ours, holds):
-    promise = bench.Promise("this", "that", 1.0, Spread.ratio(ours, (10, 10, 10)))
-    assert promise.holds is holds
-    assert promise.row()["holds"] == ("yes" if holds else "NO")
-    assert promise.data()["holds"] is holds
+    promise = Promise("this", "cost", "that", 1.0)
+    found = promise.compare({"cost": {"this": ours, "that": (10, 10, 10)}}, "AMD")
+    assert found.measured == Spread.ratio(ours, (10, 10, 10))
+    assert found.holds is holds
+    assert found.row()["holds"] == ("yes" if holds else "NO")
+    assert found.data()["holds"] is holds
+
+
+def test_what_was_not_measured_is_not_compared():
+    promise = Promise("this", "cost", "that", 1.0)
+    assert promise.compare({"cost": {"this": (1,)}}, "AMD") is None
+    assert promise.compare({"other": {"this": (1,), "that": (1,)}}, "AMD") is None
+
+
+@pytest.mark.parametrize(
+    "cpu, kind",
+    [
+        ("AMD EPYC 9B14", "AMD"),
+        ("Intel(R) Xeon(R) Platinum 8481C", "Intel"),
+        ("Apple M3", "another"),
+    ],
+)
+def test_a_processor_says_whose_it_is(cpu, kind):
+    assert kind_of(cpu) == kind
+
+
+def test_on_each_kind_of_machine_its_own_bound_counts_and_the_kind_is_said():
+    promise = Promise("this", "cost", "that", 0.6, elsewhere=0.7)
+    values = {"cost": {"this": (0.65,), "that": (1,)}}
+    found = {kind: promise.compare(values, kind) for kind in ("AMD", "Intel", "another")}
+    assert {kind: one.most for kind, one in found.items()} == {
+        "AMD": 0.6, "Intel": 0.7, "another": 0.7,
+    }  # fmt: skip
+    assert [one.holds for one in found.values()] == [False, True, True]
+    assert found["Intel"].row()["machine"] == "Intel" and found["Intel"].row()["at most"] == "0.70"
+
+
+def test_a_time_is_shown_with_its_unit_and_once():
+    row = Measured("a chapter", "this book", 90, "AMD", Spread.of([71.6]), "s").row()
+    assert (row["at most"], row["measured"]) == ("90 s", "72 s")
+
+
+def test_what_was_measured_comes_back_from_a_results_file():
+    one = Measured("this", "that", 0.6, "Intel", Spread(0.5, 0.4, 0.7))
+    assert Measured.read(one.data()) == one
 
 
 def fresh(peak):
@@ -42,8 +83,12 @@ def fresh(peak):
     return lambda lm: nullcontext(SimpleNamespace(peaks=lambda method, *_: [peak(method)]))
 
 
-def measured(monkeypatch, prefill, stock_prefill=1.0, decode=0.5, long_decode=0.2, peak=1.0):
-    """What `bench` finds when methods take these seconds, of one of FullKV or transformers alone."""
+def measured(
+    monkeypatch, prefill, stock_prefill=1.0, decode=0.5, long_decode=0.2, panel=1.0, peak=1.0,
+    cpu="AMD EPYC", **decoding,
+):  # fmt: skip
+    """What `bench` finds when methods take these seconds, of one of FullKV or transformers alone;
+    ``decoding`` is of one method, when it is not FullKV's."""
     seconds = {bench.STOCK: stock_prefill, "fullkv": 1.0} | prefill
 
     def measure_all(lm, turns, contexts, *_, **__):
@@ -55,7 +100,7 @@ def measured(monkeypatch, prefill, stock_prefill=1.0, decode=0.5, long_decode=0.
                 context,
                 2,
                 prefill=(seconds[name],) * 3,
-                decode=(1.0 if name == bench.STOCK else ours,) * 3,
+                decode=(1.0 if name == bench.STOCK else decoding.get(name, ours),) * 3,
             )
             for name in turns
         ]
@@ -64,8 +109,10 @@ def measured(monkeypatch, prefill, stock_prefill=1.0, decode=0.5, long_decode=0.
     phase = SimpleNamespace(flops=2.0, parts={})
     for name, stand_in in {
         "measure_all": measure_all,
+        "time_panel": lambda *_: {bench.FULL: (1.0,), bench.PANEL: (panel,)},
         "FreshProcesses": fresh(lambda method: peak if method.name == "h2o" else 1.0),
         "measures_memory": lambda: True,
+        "machine": lambda: {"cpu": cpu},
         "read_text": lambda lm, length: None,
         "measure_hardware": lambda lm: hardware,
         "predict": lambda *_, **__: SimpleNamespace(prefill=phase),
@@ -88,10 +135,17 @@ SIDES = [
     ((f"{FULL}: prefill of 4096", ALONE), {"stock_prefill": 1.0}, {"stock_prefill": 0.99}),
     ((f"{FULL}: decode at 4096", ALONE), {"decode": 0.6}, {"decode": 0.61}),
     (("snapkv, 512: decode at 8000", ALONE), {"long_decode": 0.3}, {"long_decode": 0.31}),
+    (("streamingllm, 512: decode at 4096", "snapkv, 512"),
+     {"streamingllm": 0.575}, {"streamingllm": 0.576}),
+    (("h2o, 512: decode at 4096", "snapkv, 512"), {"h2o": 0.625}, {"h2o": 0.626}),
+    (("a panel of 8 methods: a needle, 1000 + 8", FULL), {"panel": 1.4}, {"panel": 1.41}),
     (("h2o, 512: peak memory at 4096", FULL), {"peak": 1.15}, {"peak": 1.16}),
 ]  # fmt: skip
-BOUNDS = [*bench.PREFILL.values(), 1.0, 0.6, 0.3, 1.15]
-"""Of the same, what is promised at most."""
+ELSEWHERE = [
+    ((f"{FULL}: decode at 4096", ALONE), {"decode": 0.7}, {"decode": 0.71}),
+    (("snapkv, 512: decode at 8000", ALONE), {"long_decode": 0.45}, {"long_decode": 0.46}),
+]
+"""Those that are another promise where the processor is not AMD's."""
 
 
 @pytest.mark.parametrize("which, least_good, too_much", SIDES, ids=[side[0][0] for side in SIDES])
@@ -99,6 +153,17 @@ def test_a_promise_holds_up_to_its_bound_and_breaks_alone(monkeypatch, which, le
     assert all(measured(monkeypatch, **{"prefill": PREFILL} | least_good).values())
     held = measured(monkeypatch, **{"prefill": PREFILL} | too_much)
     assert [one for one, holds in held.items() if not holds] == [which]
+
+
+@pytest.mark.parametrize("which, least_good, too_much", ELSEWHERE)
+def test_on_another_kind_of_machine_some_hold_up_to_another_bound(
+    monkeypatch, which, least_good, too_much
+):
+    intel = {"prefill": PREFILL, "cpu": "Intel(R) Xeon(R)"}
+    assert all(measured(monkeypatch, **intel | least_good).values())
+    held = measured(monkeypatch, **intel | too_much)
+    assert [one for one, holds in held.items() if not holds] == [which]
+    assert not all(measured(monkeypatch, prefill=PREFILL, **least_good).values())
 
 
 def test_every_promise_of_our_own_has_its_two_sides(monkeypatch):
@@ -114,27 +179,50 @@ def test_every_phase_says_its_name_and_how_many_runs_are_done(monkeypatch, capsy
 
 def test_every_promise_names_a_method_that_exists():
     made = bench.methods()
-    assert set(made) == {"fullkv", *bench.PREFILL}
+    assert set(made) == {"fullkv", *PREFILL}
     assert made["pyramidinfer"].budget == 0.5 and made["snapkv"] == create_method(
         "snapkv", budget=512
     )
 
 
+def test_the_panel_is_of_eight_rows():
+    asked = [(method.name, getattr(method, "budget", None)) for method in bench.panel().methods]
+    assert asked == [
+        ("fullkv", None),
+        *[(name, budget) for name in ("snapkv", "streamingllm") for budget in (64, 128, 256)],
+        ("h2o", 128),
+    ]
+
+
+def test_the_panel_and_full_kv_answer_in_turns_and_the_first_pair_warms_up(monkeypatch):
+    asked = []
+
+    def generate_ids(model, prompts, new_tokens, min_new_tokens):
+        assert new_tokens == min_new_tokens == 8 and len({tuple(one) for one in prompts}) == 1
+        asked.append((len(prompts), len(prompts[0])))
+
+    monkeypatch.setattr(bench, "generate_ids", generate_ids)
+    taken = bench.time_panel(load_model("tiny-random", dtype="float32"), repeats=2)
+    assert [rows for rows, _ in asked] == [1, 8] * 3
+    assert all(900 < tokens <= 1000 for _, tokens in asked)
+    assert {name: len(of) for name, of in taken.items()} == {bench.FULL: 2, bench.PANEL: 2}
+
+
 def test_a_given_python_of_kvpress_must_exist(monkeypatch, tmp_path):
     monkeypatch.setenv("KVBOOK_KVPRESS", str(tmp_path / "python"))
     with pytest.raises(ExecutionError, match="make kvpress"):
-        bench.find_kvpress()
+        beside_kvpress.find_kvpress()
 
 
 def test_kvpress_is_left_out_when_it_is_not_set_up(monkeypatch, tmp_path):
     monkeypatch.delenv("KVBOOK_KVPRESS", raising=False)
-    monkeypatch.setattr(bench, "REPOSITORY", tmp_path)
-    assert bench.find_kvpress() is None
+    monkeypatch.setattr(beside_kvpress, "REPOSITORY", tmp_path)
+    assert beside_kvpress.find_kvpress() is None
 
 
 def test_a_python_without_kvpress_says_what_to_do():
     with pytest.raises(ExecutionError, match=r"kvpress.*make kvpress"):
-        bench.ask_kvpress(Path(sys.executable), "bfloat16", 1, {"press": None})
+        beside_kvpress.ask_kvpress(Path(sys.executable), "bfloat16", 1, {"press": None})
 
 
 def test_a_python_that_ends_without_a_word_says_what_to_do(tmp_path):
@@ -142,7 +230,7 @@ def test_a_python_that_ends_without_a_word_says_what_to_do(tmp_path):
     silent.write_text("#!/bin/sh\nexit 3\n")
     silent.chmod(0o755)
     with pytest.raises(ExecutionError, match="it said nothing; make kvpress"):
-        bench.ask_kvpress(silent, "bfloat16", 1, {"press": None})
+        beside_kvpress.ask_kvpress(silent, "bfloat16", 1, {"press": None})
 
 
 def kept_promises():
@@ -153,29 +241,26 @@ def kept_promises():
 def test_kvpress_is_promised_by_whole_runs_of_the_same_repeat(monkeypatch, capsys, ratio, holds):
     """Ours take ``ratio`` of what is promised of kvpress's one second, or byte."""
     most = {"snapkv": 1.0, "h2o": 0.3}
-
-    monkeypatch.setattr(bench, "FreshProcesses", fresh(lambda method: 0.6 * ratio))
+    measured(monkeypatch, PREFILL, peak=0.6 * ratio)  # all else is kept
     monkeypatch.setattr(bench, "read_text", lambda lm, length: torch.zeros(1, 4))
-    monkeypatch.setattr(bench, "ask_kvpress", lambda *_: {"whole": 1.0, "peak": 1.0})
+    monkeypatch.setattr(beside_kvpress, "ask_kvpress", lambda *_: {"whole": 1.0, "peak": 1.0})
     monkeypatch.setattr(
-        bench,
+        beside_kvpress,
         "run_once",
         lambda lm, method, *_: SimpleNamespace(end_to_end=ratio * most[method.name]),
     )
-    lm = SimpleNamespace(model=SimpleNamespace(dtype=torch.float32))
-    promises = bench.compare_with_kvpress(lm, Path("python"), 3)
-    assert [one.holds for one in promises] == [holds] * 3
+    model = SimpleNamespace(config=PUBLISHED["Qwen3-0.6B"](), dtype=torch.float32)
+    done = bench.bench(SimpleNamespace(model=model), 3, Path("python"))
+    theirs = [one for one in done["promises"] if one.to.startswith("kvpress")]
+    assert [one.holds for one in theirs] == [holds] * 3
     assert "kvpress: 100%" in capsys.readouterr().err
 
 
 def test_the_kept_run_has_every_promise_as_it_is_made_today():
-    most = {which: bound for which, bound in zip(map(itemgetter(0), SIDES), BOUNDS, strict=True)}
-    most |= {
-        ("snapkv, 512: end to end, 4096 + 16", "kvpress SnapKV"): 1.0,
-        ("h2o, 512: end to end, 4096 + 16", "kvpress ObservedAttention"): 0.3,
-        ("h2o, 512: peak memory at 4096", "kvpress ObservedAttention"): 0.6,
+    kept = [Measured.read(one) for one in kept_promises()]
+    assert {(one.what, one.to): one.most for one in kept if not one.unit} == {
+        (f"{one.run}: {one.cost}", one.to): one.most_on(kept[0].machine) for one in PROMISES
     }
-    assert {(one["what"], one["to"]): one["most"] for one in kept_promises()} == most
 
 
 def test_the_kept_run_holds_what_its_medians_hold_and_breaks_what_is_said():

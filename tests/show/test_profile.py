@@ -8,6 +8,7 @@ from kvbook import show
 from kvbook.profiling.hardware import Hardware
 from kvbook.profiling.prediction import Cost
 from kvbook.profiling.profile import Shares
+from kvbook.profiling.promises import Measured
 from kvbook.profiling.timing import Measurement
 from kvbook.stats import Spread
 
@@ -95,22 +96,37 @@ def test_parts_without_counted_operations_have_a_dash():
     assert rows[1:] == [["mlp", "3.00", "75%", "2.00"], ["norms", "1.00", "25%", "–"]]
 
 
+def token(context=100, kv_bytes=1_000_000):
+    return Measurement(
+        "fullkv", context, 4, decode=(0.2, 0.1, 0.4), kv_bytes=kv_bytes, weight_bytes=9_000_000
+    )
+
+
+def test_a_token_stands_beside_what_the_memory_allows():
+    rows = cells(show.token_times([token(), token(2000, 11_000_000)], 100e6, ""))
+    assert rows[1] == ["100", "9", "1", "100", "200 (100 to 400)", "2.0"]
+    assert rows[2] == ["2,000", "9", "11", "200", "200 (100 to 400)", "1.0"]
+
+
+def test_the_bars_of_a_token_are_as_long_as_its_floor_and_its_parts():
+    figure = show.token_bars(token(), 100e6, {"products": 0.1, "between": 0.05})
+    [axes] = figure.axes
+    bars = [(round(bar.get_x(), 6), round(bar.get_width(), 6)) for bar in axes.patches]
+    assert bars == [(0, 90), (90, 10), (0, 100), (100, 50)]
+    labels = [text.get_text() for text in axes.get_legend().texts]
+    assert labels == ["weights", "cache", "products", "between"]
+
+
 PROMISES = [
-    {"what": "snapkv, 512: decode", "to": "FullKV", "most": 0.6, "holds": True,
-     "measured": {"median": 0.5, "low": 0.4, "high": 0.7}},
-    {"what": "h2o, 512: decode", "to": "kvpress", "most": 0.3, "holds": False,
-     "measured": {"median": 0.5, "low": 0.4, "high": 0.7}},
-]  # fmt: skip
-
-
-def test_promises_say_what_holds():
-    rows = cells(show.promises(PROMISES, ""))
-    assert rows[1] == ["snapkv, 512: decode", "FullKV", "0.60", "0.50 (0.40 to 0.70)", "yes"]
-    assert rows[2][-1] == "no"
+    Measured("snapkv, 512: decode", "FullKV", 0.6, "AMD", Spread(0.5, 0.4, 0.7)),
+    Measured("h2o, 512: decode", "kvpress", 0.3, "AMD", Spread(0.5, 0.4, 0.7)),
+    Measured("chapter h2o", "1 of 2 cores", 90, "AMD", Spread.of([120]), "s"),
+]
 
 
 def test_broken_promises_are_named_and_kept_ones_are_not():
-    assert (
-        show.broken_promises(PROMISES) == "**h2o, 512: decode** (0.50 instead of 0.30 of kvpress)"
+    assert show.broken_promises(PROMISES) == (
+        "**h2o, 512: decode** (0.50 instead of 0.30, kvpress); "
+        "**chapter h2o** (120 s instead of 90 s, 1 of 2 cores)"
     )
     assert show.broken_promises(PROMISES[:1]) == ""

@@ -7,6 +7,7 @@ from kvbook import show
 from kvbook.lm.number_format import NumberFormat
 from kvbook.results import Provenance, ResultFile
 
+MOST = {"clock": 20, "CPU": 36}
 MACHINE = {"cpu": "C", "cores": 2, "memory_gb": 8, "os": "Linux", "threads": 1}
 
 
@@ -26,23 +27,26 @@ def test_seconds_are_said_as_people_say_them(seconds, words):
 
 def test_the_summary_names_the_longest_and_what_is_missing():
     titles = {"snapkv": "SnapKV", "h2o": "H2O", "fastkv": "FastKV"}
-    text = show.runs_summary({"snapkv": ran(30), "h2o": ran(150, seed=7)}, titles).data
+    runs = {"snapkv": ran(30, cpu_seconds=45.0), "h2o": ran(150, seed=7, cpu_seconds=255.0)}
+    text = show.runs_summary(runs, titles, MOST).data
     assert text.startswith("**2 of 3 chapters**")
-    assert "3 minutes of running, the longest *H2O* with 2 min" in text
+    assert "3 minutes of running and 5 of CPU time, the longest *H2O* with 2 min" in text
+    assert "may take 20 minutes by the clock and 36 of CPU time" in text
     assert text.endswith("model: m; seed: 0, 7. Not executed here: fastkv.")
 
 
 def test_without_runs_the_summary_says_how_to_get_some():
-    assert "kvbook book" in show.runs_summary({}, {"snapkv": "SnapKV"}).data
+    assert "kvbook book" in show.runs_summary({}, {"snapkv": "SnapKV"}, MOST).data
 
 
 def test_a_run_has_a_row_with_its_key_and_its_tables():
     kinds = {"snapkv": {"report": 1, "measured": 4}, "h2o": {}}
-    rows = cells(show.runs_table({"snapkv": ran(), "h2o": ran(key=None)}, kinds, ""))
+    runs = {"snapkv": ran(cpu_seconds=44.0), "h2o": ran(key=None)}
+    rows = cells(show.runs_table(runs, kinds, {"snapkv": 150, "h2o": None}, ""))
     assert rows[1][0] == '<a href="snapkv.html">snapkv</a>'
-    assert rows[1][1:3] == ["02 Jan, 03:04", "30 s"]
-    assert rows[1][3:] == ['<a href="results/snapkv.json">abcdef12</a>', "4 measured, 1 report"]
-    assert rows[2][3:] == ['<a href="results/h2o.json">no key</a>', "–"]
+    assert rows[1][1:5] == ["02 Jan, 03:04", "30 s", "44 s", "150 s"]
+    assert rows[1][5:] == ['<a href="results/snapkv.json">abcdef12</a>', "4 measured, 1 report"]
+    assert rows[2][3:] == ["–", "–", '<a href="results/h2o.json">no key</a>', "–"]
 
 
 def test_a_fact_that_differs_says_so():
@@ -56,6 +60,8 @@ def test_the_facts_of_a_run_are_all_of_its_provenance():
     facts = show.run_facts(ran(number_format=quicker), {"measured": 4}, [kept])
     assert facts["executed, UTC"] == "2026-01-02 03:04"
     assert facts["took"] == "30 s, 1 threads"
+    assert facts["CPU time"] == "not noted"
+    assert show.run_facts(ran(cpu_seconds=44.4), {})["CPU time"] == "44 s"
     assert facts["parameters"] == "budget=64"
     assert facts["commit"] == "0123456789, with changes"
     assert facts["machine"] == "C, 2 cores, 8 GB, Linux"

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 from kvbook.chapters.registry import CHAPTERS
 from kvbook.errors import ExecutionError, ParameterError
 from kvbook.places import clone
+from kvbook.results import cpu_seconds, save
 
 PROGRAM = """
 import os, signal, threading
@@ -26,6 +28,7 @@ main()
 def build_book(profile: str, cores: int, pdf: bool = False) -> Path:
     """Execute what has changed, and build the book from it.
 
+    Where all chapters were executed, how long it took is kept in ``book.json`` beside the pages.
     However this ends, no process is left behind, and the next call does again what was not
     finished: Snakemake marks what it has begun, and chapters are written whole or not at all.
 
@@ -50,8 +53,18 @@ def build_book(profile: str, cores: int, pdf: bool = False) -> Path:
     folder = home / "book" / "_build"
     built = folder if profile == "laptop" else folder / profile
     with _alone(folder):
+        started, used = time.time(), cpu_seconds()
         _run_snakemake(home, profile, cores, ["all", "pdf"] if pdf else ["all"], built)
+        if _executed_since(started, built) == set(CHAPTERS):
+            taken = {"seconds": time.time() - started, "cpu_seconds": cpu_seconds() - used}
+            save("book", taken | {"pdf": pdf}, parameters={"profile": profile}, directory=built)
     return built
+
+
+def _executed_since(started: float, built: Path) -> set[str]:
+    """The chapters whose executed notebooks are younger."""
+    notebooks = (built / "runs").glob("*.ipynb")
+    return {path.stem for path in notebooks if path.stat().st_mtime >= started}
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from kvbook.chapters.resolve import resolve_parameters
 from kvbook.errors import ExecutionError, ParameterError
 from kvbook.files import check_writable, write_whole
 from kvbook.places import place
-from kvbook.results import collect_provenance
+from kvbook.results import collect_provenance, cpu_seconds
 from kvbook.texts import decode, parse_json
 from kvbook.threads import waiting
 
@@ -102,7 +102,7 @@ def run_chapter(
         "started": started,
         "key": inputs_key(chapter, parameters),
     }
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), cpu_seconds()
     with _environment(run, output):
         try:
             with _this_interpreter():
@@ -125,6 +125,7 @@ def run_chapter(
         except (OSError, RuntimeError, PapermillException) as error:  # full disk, no kernel
             raise ExecutionError(f"{name} cannot be executed in {output}: {error}") from None
         provenance = collect_provenance().model_dump()
+        provenance["cpu_seconds"] -= used  # of this chapter: its kernel has ended
     seconds = time.perf_counter() - begin
     notebook = nbformat.read(partial, as_version=4)
     notebook.metadata["kvbook"] = provenance

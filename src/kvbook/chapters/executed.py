@@ -13,16 +13,21 @@ from kvbook.results import ResultFile
 from kvbook.texts import read_json
 
 
-def find_executed() -> dict[str, ResultFile]:
+def find_executed(directory: Path | None = None) -> dict[str, ResultFile]:
     """The results of this build by chapter, in the order of the chapters; one that was not
     executed is left out.
+
+    Parameters
+    ----------
+    directory : Path, optional
+        Of another build: where its results are.
 
     Raises
     ------
     ResultError
         A file is damaged, or of another schema.
     """
-    return {name: file for name in CONTENT if (file := results.find(name))}
+    return {name: file for name in CONTENT if (file := results.find(name, directory))}
 
 
 def executed_notebook(name: str) -> Path:

@@ -29,6 +29,8 @@ class Chapter:
         What the book gives it: two where times are the subject, so that nothing runs beside it.
     after : tuple of str
         Chapters whose results it reads, or whose work it goes on with: in the book they run first.
+    most_seconds : int, optional
+        What it may take in the profile laptop, on two cores where nothing else runs.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Chapter:
     profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
     cores: int = 1
     after: tuple[str, ...] = ()
+    most_seconds: int | None = None
 
     @property
     def notebook(self) -> Path:
@@ -85,25 +88,35 @@ CHAPTERS: dict[str, Chapter] = {
                 "gpu": _GPU | {"contexts": [8192, 32768, 131072]},
             },
             cores=2,
+            most_seconds=90,
         ),
         Chapter(
             "streamingllm",
             "StreamingLLM: the first and the last",
             takes.StreamingLLM,
             {"smoke": _FEW, "gpu": _MANY},
+            most_seconds=90,
         ),
         Chapter(
             "snapkv",
             "SnapKV: the question votes",
             takes.SnapKV,
             {"smoke": _FEW | {"windows": [4, 8], "kernels": [5, 7]}, "gpu": _MANY},
+            most_seconds=90,
         ),
-        Chapter("h2o", "H2O: the heavy hitters", takes.H2O, {"smoke": _FEW, "gpu": _MANY}),
+        Chapter(
+            "h2o",
+            "H2O: the heavy hitters",
+            takes.H2O,
+            {"smoke": _FEW, "gpu": _MANY},
+            most_seconds=90,
+        ),
         Chapter(
             "pyramidinfer",
             "PyramidInfer: deeper layers read less",
             takes.PyramidInfer,
             {"smoke": _FEW | {"min_length": 8, "budgets": [0.5, 0.8]}, "gpu": _MANY},
+            most_seconds=150,
         ),
         Chapter(
             "gemfilter",
@@ -113,12 +126,14 @@ CHAPTERS: dict[str, Chapter] = {
                 "smoke": _FEW | {"filter_layers": [0, 1]},
                 "gpu": _MANY | {"filter_layers": [8, 11, 14]},
             },
+            most_seconds=150,
         ),
         Chapter(
             "fastkv",
             "FastKV: shallow layers read all",
             takes.FastKV,
             {"smoke": _FEW | {"tsp_layers": [0, 1]}, "gpu": _MANY | {"tsp_layers": [9, 13, 18]}},
+            most_seconds=150,
         ),
         Chapter(
             "summarykv",
@@ -135,6 +150,7 @@ CHAPTERS: dict[str, Chapter] = {
                 },
                 "gpu": _GPU | {"conversations": 40, "document_tokens": 32768},
             },
+            most_seconds=120,
         ),
         Chapter(
             "families",
@@ -227,6 +243,8 @@ CHAPTERS: dict[str, Chapter] = {
     )
 }
 """All of them; `PAGES_ABOUT` come last."""
+BOOK_MINUTES = {"clock": 20, "CPU": 36}
+"""What all of the profile laptop may take, with the pages, on two cores where nothing else runs."""
 CONTENT = tuple(CHAPTERS)
 """The chapters that `PAGES_ABOUT` are about."""
 PAGES_ABOUT = {

@@ -1,96 +1,81 @@
-"""The speed that this book promises, as ratios: `make bench`. Not a test: it prints what holds.
+"""The speed that this book promises, measured: `make bench`. Not a test: it prints what holds.
 
 Every ratio is of a pair that ran in the same repeat of the same session; what is printed is the
-median over the repeats, and the least and the most.
+median over the repeats, and the least and the most. What is promised stands in
+`kvbook.profiling.promises`.
 """
 
-import json
-import os
-import subprocess
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from torch import Tensor
 from tqdm import tqdm
 
-from kvbook.errors import ExecutionError
+from kvbook.engine.panel import Panel
 from kvbook.lm.costs import ModelShape
-from kvbook.lm.models import LoadedModel, fetch_embedded
+from kvbook.lm.generation import generate_ids
+from kvbook.lm.models import LoadedModel
 from kvbook.methods.base import Method, create_method
-from kvbook.places import REPOSITORY
+from kvbook.places import place
+from kvbook.profiling.beside_kvpress import PEERS, run_beside_kvpress
 from kvbook.profiling.breakdown import break_down, sum_layers
 from kvbook.profiling.hardware import measure_hardware
-from kvbook.profiling.memory import STEADY, FreshProcesses, measures_memory
-from kvbook.profiling.one_run import run_once
+from kvbook.profiling.memory import FreshProcesses, measures_memory
 from kvbook.profiling.prediction import predict
-from kvbook.profiling.timing import STOCK, measure_all, read_text
-from kvbook.stats import Spread
+from kvbook.profiling.promises import (
+    ALONE,
+    ANSWER,
+    BUDGET,
+    CONTEXT,
+    DECODE,
+    DECODE_LONG,
+    FULL,
+    LONG,
+    NEEDLE,
+    NEW_TOKENS,
+    ONE_NEEDLE,
+    PANEL,
+    PEAK,
+    PREFILL,
+    PROMISES,
+    WHOLE,
+    kind_of,
+)
+from kvbook.profiling.timing import STOCK, Measurement, measure_all, read_text
+from kvbook.results import machine
+from kvbook.tasks.needle import make_needles
 
-CONTEXT, LONG = 4096, 8000
-"""Prompt tokens of most ratios, and of decoding a long context."""
-BUDGET, NEW_TOKENS = 512, 16
-PREFILL = {
-    "fastkv": 0.62,
-    "gemfilter": 0.56,
-    "pyramidinfer": 0.72,
-    "snapkv": 1.04,
-    "streamingllm": 1.04,
-    "h2o": 1.25,
+BUDGETS = {
+    "fastkv": BUDGET,
+    "gemfilter": BUDGET,
+    "pyramidinfer": 0.5,
+    "snapkv": BUDGET,
+    "streamingllm": BUDGET,
+    "h2o": BUDGET,
 }
-"""At most so much of FullKV's prefill."""
-
-
-@dataclass(frozen=True)
-class Promise:
-    """One ratio, and what it must not exceed.
-
-    Attributes
-    ----------
-    what, to : str
-        What is compared, and with what.
-    most : float
-        The promise.
-    measured : Spread
-        The ratio.
-    """
-
-    what: str
-    to: str
-    most: float
-    measured: Spread
-
-    @property
-    def holds(self) -> bool:
-        """Whether the median keeps it."""
-        return self.measured.median <= self.most
-
-    def row(self) -> dict[str, str]:
-        """For a table."""
-        return {
-            "what": self.what,
-            "to": self.to,
-            "at most": f"{self.most:.2f}",
-            "measured": self.measured.show(),
-            "holds": "yes" if self.holds else "NO",
-        }
-
-    def data(self) -> dict:
-        """Plain values, for a results file."""
-        return asdict(self) | {"holds": self.holds}
+"""The promises are of these, and of FullKV."""
+CALLED = {STOCK: ALONE, "fullkv": FULL} | {name: f"{name}, {one}" for name, one in BUDGETS.items()}
+"""What the promises call a measurement."""
+PANEL_BUDGETS = (64, 128, 256)
+"""Of SnapKV and of StreamingLLM."""
 
 
 def methods() -> dict[str, Method]:
-    """As the promises name them."""
-    made = {"fullkv": create_method("fullkv")}
-    for name in PREFILL:
-        budget = 0.5 if name == "pyramidinfer" else BUDGET
-        made[name] = create_method(name, budget=budget)
-    return made
+    """Of which the promises are."""
+    made = {name: create_method(name, budget=budget) for name, budget in BUDGETS.items()}
+    return {"fullkv": create_method("fullkv")} | made
 
 
-def describe(name: str, method) -> str:
-    """A method in a few words."""
-    return f"{name}, {method.budget}"
+def panel() -> Panel:
+    """Four methods in eight rows, as chapters compare them."""
+    several = [
+        create_method(name, budget=budget)
+        for name in ("snapkv", "streamingllm")
+        for budget in PANEL_BUDGETS
+    ]
+    return Panel([create_method("fullkv"), *several, create_method("h2o", budget=128)])
 
 
 def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dict:
@@ -108,161 +93,89 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
     Returns
     -------
     dict
-        ``promises`` (list of `Promise`), ``measurements``, ``hardware``, ``limit`` (how far the
-        prefill is from the machine's own matrix products) and ``parts`` (where its time goes).
+        ``promises`` (list of `kvbook.profiling.promises.Measured`), ``measurements``, ``hardware``,
+        ``limit`` (how far the prefill is from the machine's own matrix products) and ``parts``
+        (where its time goes).
     """
-    ours = methods()
-    few = min(3, repeats)
-    promises = []
-
+    ours, few = methods(), min(3, repeats)
     turns = {STOCK: None} | ours
     short = measure_all(lm, turns, [CONTEXT], NEW_TOKENS, repeats, memory=())
-    at = {one.method: one for one in short}
-    full = "FullKV under attach"
-    for name, most in PREFILL.items():
-        promises.append(
-            Promise(
-                f"{describe(name, ours[name])}: prefill of {CONTEXT}",
-                full,
-                most,
-                at[name].ratio_to(at["fullkv"], "prefill"),
-            )
-        )
-    stock = f"{STOCK} (sdpa, full cache)"
-    prefill = at["fullkv"].ratio_to(at[STOCK], "prefill")
-    promises.append(Promise(f"{full}: prefill of {CONTEXT}", stock, 1.0, prefill))
-    decode = at["fullkv"].ratio_to(at[STOCK], "decode")
-    promises.append(Promise(f"{full}: decode at {CONTEXT}", stock, 0.6, decode))
-
     turns = {STOCK: None, "snapkv": ours["snapkv"]}
     long = measure_all(lm, turns, [LONG], NEW_TOKENS, few, memory=())
-    decode = long[1].ratio_to(long[0], "decode")
-    promises.append(
-        Promise(f"{describe('snapkv', ours['snapkv'])}: decode at {LONG}", stock, 0.3, decode)
-    )
-
+    values: dict[str, dict[str, Sequence[float]]] = {
+        PREFILL: {CALLED[one.method]: one.prefill for one in short},
+        DECODE: {CALLED[one.method]: one.decode for one in short},
+        DECODE_LONG: {CALLED[one.method]: one.decode for one in long},
+        ONE_NEEDLE: time_panel(lm, repeats),
+        PEAK: {},
+    }
     ids = read_text(lm, CONTEXT)
+    pair = {name: ours[name] for name in ("fullkv", "h2o")}
     if measures_memory():
-        with FreshProcesses(lm) as fresh:
-            peaks: dict[str, list[int]] = {name: [] for name in ("fullkv", "h2o")}
-            for name in tqdm(list(peaks) * few, desc="memory", unit="run"):
-                peaks[name] += fresh.peaks(ours[name], ids, 2)
-        promises.append(
-            Promise(
-                f"{describe('h2o', ours['h2o'])}: peak memory at {CONTEXT}",
-                full,
-                1.15,
-                Spread.ratio(peaks["h2o"], peaks["fullkv"]),
-            )
-        )
+        peaks = measure_peaks(lm, pair, ids, few)
+        values[PEAK] = {CALLED[name]: found for name, found in peaks.items()}
     if kvpress:
-        promises += compare_with_kvpress(lm, kvpress, few)
+        pair = {name: ours[name] for name in PEERS}
+        whole, peaks = run_beside_kvpress(lm, kvpress, pair, ids, few)
+        values[WHOLE] = {CALLED.get(name, name): found for name, found in whole.items()}
+        values[PEAK] |= peaks
+    kind = kind_of(machine()["cpu"])
+    compared = [promise.compare(values, kind) for promise in PROMISES]
+    return {
+        "promises": [one for one in compared if one],
+        "measurements": short + long,
+    } | take_prefill_apart(lm, short, ids)
 
+
+def time_panel(lm: LoadedModel, repeats: int) -> dict[str, list[float]]:
+    """Seconds of a needle, answered by FullKV alone and by all methods of the panel, in turns."""
+    [needle] = make_needles(lm.tokenizer, place("data"), 1, NEEDLE)
+    prompt = lm.tokenizer(needle.prompt, add_special_tokens=False).input_ids
+    asked = {FULL: (create_method("fullkv"), 1), PANEL: (panel(), len(panel()))}
+    seconds: dict[str, list[float]] = {name: [] for name in asked}
+    for _ in tqdm(range(1 + repeats), desc="panel", unit="pair"):
+        for name, (method, rows) in asked.items():
+            started = time.perf_counter()
+            with method.attach(lm.model):
+                generate_ids(lm.model, [prompt] * rows, ANSWER, min_new_tokens=ANSWER)
+            seconds[name].append(time.perf_counter() - started)
+    return {name: taken[1:] for name, taken in seconds.items()}  # the first pair warms up
+
+
+def measure_peaks(
+    lm: LoadedModel, methods: dict[str, Method], ids: Tensor, repeats: int
+) -> dict[str, list[int]]:
+    """Bytes above the level before, each of a process of its own."""
+    peaks: dict[str, list[int]] = {name: [] for name in methods}
+    with FreshProcesses(lm) as fresh:
+        for name in tqdm(list(methods) * repeats, desc="memory", unit="run"):
+            peaks[name] += fresh.peaks(methods[name], ids, 2) or ()
+    return peaks
+
+
+def take_prefill_apart(lm: LoadedModel, short: Sequence[Measurement], ids: Tensor) -> dict:
+    """How far FullKV's prefill is from this machine's matrix products, and where its time goes."""
+    full = create_method("fullkv")
     with tqdm(total=2, desc="hardware", unit="run") as line:
         hardware = measure_hardware(lm)
         line.update()
         line.set_description("parts of a prefill")
-        parts = sum_layers(break_down(lm, ours["fullkv"], ids))
+        parts = sum_layers(break_down(lm, full, ids))
         line.update()
-    on_paper = predict(
-        lm.model.config, ours["fullkv"], CONTEXT, 1, dtype=lm.model.dtype, hardware=hardware
-    )
-    products = on_paper.prefill.flops / hardware.flops
+    config = lm.model.config
+    prefill = predict(config, full, CONTEXT, 1, dtype=lm.model.dtype, hardware=hardware).prefill
+    [measured] = [one for one in short if one.method == "fullkv"]
     return {
-        "promises": promises,
-        "measurements": short + long,
         "hardware": hardware,
         "limit": {
-            "flops": on_paper.prefill.flops,
-            "products_seconds": products,
-            "prefill_seconds": at["fullkv"].spread("prefill").median,
+            "flops": prefill.flops,
+            "products_seconds": prefill.flops / hardware.flops,
+            "prefill_seconds": measured.spread("prefill").median,
         },
         "parts": parts,
-        "parts_flops": {part: cost.flops for part, cost in on_paper.prefill.parts.items()},
-        "model": {"parameters": ModelShape.of(lm.model.config).parameters},
+        "parts_flops": {part: cost.flops for part, cost in prefill.parts.items()},
+        "model": {"parameters": ModelShape.of(config).parameters},
     }
-
-
-# ---- kvpress, in an environment of its own ---------------------------------------------------------
-
-
-def compare_with_kvpress(lm: LoadedModel, python: Path, repeats: int) -> list[Promise]:
-    """SnapKV and H2O beside kvpress's SnapKV and ObservedAttention: same model, prompt, dtype,
-    threads and number of entries, whole runs in turns, each of theirs in a process of its own."""
-    import torch
-
-    ids = read_text(lm, CONTEXT)
-    pairs = {"snapkv": "snapkv", "h2o": "observed"}
-    ours: dict[str, list] = {name: [] for name in pairs}
-    theirs: dict[str, list] = {name: [] for name in pairs}
-    peaks: dict[str, list] = {name: [] for name in pairs}
-    with FreshProcesses(lm) as fresh:
-        for name, press in tqdm(list(pairs.items()) * repeats, desc="kvpress", unit="pair"):
-            method = create_method(name, budget=BUDGET)
-            sample = run_once(lm, method, ids, NEW_TOKENS)
-            ours[name].append(sample.end_to_end)
-            peaks[name] += fresh.peaks(method, ids, 2)
-            job = {"press": press, "ids": ids[0].tolist(), "budget": BUDGET}
-            theirs[name].append(
-                ask_kvpress(
-                    python,
-                    str(lm.model.dtype).removeprefix("torch."),
-                    torch.get_num_threads(),
-                    job | {"new_tokens": NEW_TOKENS},
-                )
-            )
-    whole = {name: [one["whole"] for one in theirs[name]] for name in pairs}
-    peak = [one["peak"] for one in theirs["h2o"]]
-    observed = "kvpress ObservedAttention"
-    return [
-        Promise(
-            f"snapkv, {BUDGET}: end to end, {CONTEXT} + {NEW_TOKENS}",
-            "kvpress SnapKV",
-            1.0,
-            Spread.ratio(ours["snapkv"], whole["snapkv"]),
-        ),
-        Promise(
-            f"h2o, {BUDGET}: end to end, {CONTEXT} + {NEW_TOKENS}",
-            observed,
-            0.3,
-            Spread.ratio(ours["h2o"], whole["h2o"]),
-        ),
-        Promise(
-            f"h2o, {BUDGET}: peak memory at {CONTEXT}",
-            observed,
-            0.6,
-            Spread.ratio(peaks["h2o"], peak),
-        ),
-    ]
-
-
-def find_kvpress() -> Path | None:
-    """The Python of kvpress's environment: ``$KVBOOK_KVPRESS``, or what `make kvpress` made."""
-    given = os.environ.get("KVBOOK_KVPRESS")
-    python = Path(given) if given else REPOSITORY / ".venv-kvpress" / "bin" / "python"
-    if python.is_file():
-        return python
-    if given:
-        raise ExecutionError(f"KVBOOK_KVPRESS={given}: there is no such Python; make kvpress")
-    return None
-
-
-def ask_kvpress(python: Path, dtype: str, threads: int, job: dict) -> dict:
-    """One run in a process of its own; see `kvbook.profiling.kvpress_peer`."""
-    script = Path(__file__).with_name("kvpress_peer.py")
-    command: Sequence[str] = [str(python), str(script), str(fetch_embedded()), dtype, str(threads)]
-    done = subprocess.run(
-        command,
-        input=json.dumps(job) + "\n",
-        capture_output=True,
-        text=True,
-        env=os.environ | STEADY,
-    )
-    lines = done.stdout.splitlines()
-    if done.returncode or len(lines) < 2:
-        words = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise ExecutionError(f"kvpress in {python} failed: {words[0]}; make kvpress sets it up")
-    return json.loads(lines[-1])
 
 
 def plain(done: dict) -> dict:

@@ -76,6 +76,11 @@ class FreshProcesses:
             env=os.environ | STEADY,
             start_new_session=True,  # Ctrl-C is for us: we end, and the server sees that
         )
+        try:
+            self._server.stdout.readline()  # it is ready: what is measured now has the machine alone
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_) -> None:
@@ -124,12 +129,15 @@ def fresh_processes(lm: LoadedModel) -> AbstractContextManager[FreshProcesses | 
 
 
 def serve(folder: str, dtype: str, threads: int) -> None:
-    """Load the model; then read jobs from standard input, run each in a fork, and write a line
+    """Load the model and say so; then read jobs from standard input, run each in a fork, and write a line
     of JSON for each. When standard input is closed, all ends at once, also a run."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is not an answer
     torch.set_num_threads(1)  # a pool of threads would not survive a fork
     lm = load_model(folder, dtype=dtype, device="cpu")
+    gc.freeze()  # a child's collections look at what it makes, and write into no page of ours
+    answers.write("ready\n")
+    answers.flush()
     while size := sys.stdin.buffer.read(8):
         job = sys.stdin.buffer.read(int.from_bytes(size, "big"))
         reading, writing = os.pipe()

@@ -6,6 +6,7 @@ does; ``matrix=True`` counts H2O and PyramidInfer as their authors' codes do, wi
 score matrices (FMInference/H2O and mutonix/pyramidinfer, read in November 2026).
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import torch
@@ -307,25 +308,27 @@ def count_prefill(shape: ModelShape, steps: Plan, n: int, size: int, matrix: boo
     layers += [count_layer(shape, layer, size, matrix) for layer in steps.layers]
     passes = max(-(-layer.reads // layer.at_once) for layer in steps.layers)
     phase = Phase(tuple(layers), head_cost(shape, size), steps.scanned + passes * len(steps.layers))
-    for tokens, decoded in steps.asides:
-        phase = _beside(phase, shape, tokens, decoded, size)
+    for (tokens, decoded), times in Counter(steps.asides).items():  # a long prompt has hundreds
+        phase = _beside(phase, shape, tokens, decoded, times, size)
     return phase
 
 
-def _beside(phase: Phase, shape: ModelShape, tokens: int, decoded: int, size: int) -> Phase:
-    """Add a pass of its own over ``tokens``, and its decoding, to every layer."""
+def _beside(
+    phase: Phase, shape: ModelShape, tokens: int, decoded: int, times: int, size: int
+) -> Phase:
+    """Add passes of their own over ``tokens``, and their decoding, to every layer."""
     layer = LayerPlan(tokens, tokens, tokens, causal_pairs(tokens), tokens)
     read = count_layer(shape, layer, size, False)
     answer = decode_layer(shape, tokens, decoded, decoded, size)
+    more = {part: (cost + answer.get(part, Cost())) * times for part, cost in read.items()}
     added = tuple(
-        {part: one.get(part, Cost()) + read.get(part, Cost()) + answer.get(part, Cost())
-         for part in one | read}
+        {part: one.get(part, Cost()) + more.get(part, Cost()) for part in one | more}
         for one in phase.layers
-    )  # fmt: skip
+    )
     return Phase(
         added,
-        phase.lm_head + head_cost(shape, size) * decoded,
-        phase.starts + shape.layers * (1 + decoded),
+        phase.lm_head + head_cost(shape, size) * decoded * times,
+        phase.starts + shape.layers * (1 + decoded) * times,
     )
 
 
@@ -398,7 +401,7 @@ def find_peak(
         moments += [(reading, stages["attention"]), (reading, stages["scoring"])]
         moments.append((kept, stages["mlp"]))
         before = kept
-    for tokens, decoded in steps.asides:  # the run's own cache waits meanwhile
+    for tokens, decoded in set(steps.asides):  # the run's own cache waits meanwhile
         aside = LayerPlan(tokens, tokens, tokens, 0, tokens)
         beside = before + entry * (tokens + decoded) * len(steps.layers)
         moments.append((beside, stage_bytes(shape, aside, size, False)["mlp"]))

@@ -1,5 +1,6 @@
 """Latency and memory, measured: methods take turns in one session, on real text."""
 
+import gc
 import random
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -190,6 +191,8 @@ def measure_all(
         if alone and fresh is None:
             fresh = stack.enter_context(FreshProcesses(lm))
         warm_up(lm, methods.values())
+        gc.freeze()  # every run begins with a collection, which need not look at all libraries again
+        stack.callback(gc.unfreeze)
         for context in contexts:
             ids = read_text(lm, context)
             samples: dict[str, list[Sample]] = {name: [] for name in methods}

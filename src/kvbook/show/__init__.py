@@ -47,10 +47,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "measured_and_paper",
             "measured_over_paper",
             "parts_on_paper",
-            "promises",
             "seconds_by_part",
             "shares_of_full",
             "speed_by_part",
+            "token_bars",
+            "token_times",
         ],
         "reported": [
             "full_memory",

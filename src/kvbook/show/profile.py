@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from kvbook.show.style import COLOURS, INK, MARKERS
 from kvbook.show.tables import table
-from kvbook.stats import Spread
 
 MiB = 2**20
 
@@ -192,26 +191,74 @@ def bench_parts(data: Mapping, caption: str) -> HTML:
     return table(rows, "measured", caption)
 
 
-def promises(kept: Sequence[Mapping], caption: str) -> HTML:
-    """What the book promises of its speed, and whether it holds: the ``promises`` of
-    `kvbook.profiling.bench.plain`."""
-    rows = [
-        {
-            "what": one["what"],
-            "to": one["to"],
-            "at most": f"{one['most']:.2f}",
-            "measured": Spread(**one["measured"]).show(),
-            "holds": "yes" if one["holds"] else "no",
-        }
-        for one in kept
-    ]
+def token_times(full: Sequence, bandwidth: float, caption: str) -> HTML:
+    """A decoded token of FullKV at every context, beside the time in which the memory hands over
+    the weights and the cache.
+
+    Parameters
+    ----------
+    full : sequence of kvbook.profiling.Measurement
+        FullKV's.
+    bandwidth : float
+        Bytes a second.
+    """
+    rows = []
+    for one in full:
+        took, floor = one.spread("decode"), sum(read_once(one, bandwidth).values())
+        rows.append(
+            {
+                "context": f"{one.context_length:,}",
+                "weights, MB": f"{one.weight_bytes / 1e6:.0f}",
+                "cache, MB": f"{one.kv_bytes / 1e6:.0f}",
+                "the memory allows, ms": f"{1000 * floor:.0f}",
+                "a token took, ms": took.show(".0f", 1000),
+                "times as long": f"{took.median / floor:.1f}",
+            }
+        )
     return table(rows, "measured", caption)
 
 
-def broken_promises(kept: Sequence[Mapping]) -> str:
-    """Those of `promises` that do not hold, in Markdown; empty where all do."""
+def read_once(one, bandwidth: float) -> dict[str, float]:
+    """Seconds in which the memory hands over weights and cache of a `kvbook.profiling.Measurement`."""
+    return {"weights": one.weight_bytes / bandwidth, "cache": one.kv_bytes / bandwidth}
+
+
+def token_bars(one, bandwidth: float, token: Mapping[str, float]) -> Figure:
+    """Where a decoded token's time goes, above what the memory allows.
+
+    Parameters
+    ----------
+    one : kvbook.profiling.Measurement
+        FullKV's, at the context of ``token``.
+    bandwidth : float
+        Bytes a second.
+    token : mapping of str to float
+        Seconds by part: the fields of `kvbook.profiling.decoded_token.DecodedToken`.
+    """
+    figure, axes = plt.subplots(figsize=(7.2, 1.7))
+    colours = iter(COLOURS.values())
+    for place, parts in enumerate((read_once(one, bandwidth), token)):
+        left = 0.0
+        for part, seconds in parts.items():
+            axes.barh(place, 1000 * seconds, left=left, color=next(colours), label=part)
+            left += 1000 * seconds
+    axes.invert_yaxis()
+    axes.set_yticks([0, 1], ["the memory allows", "a token took"])
+    axes.set_xlabel("ms")
+    axes.legend(ncols=3, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
+    return figure
+
+
+def broken_promises(promises: Sequence) -> str:
+    """Those that do not hold, in Markdown; empty where all do.
+
+    Parameters
+    ----------
+    promises : sequence of kvbook.profiling.promises.Measured
+        All of them.
+    """
     return "; ".join(
-        f"**{one['what']}** ({one['measured']['median']:.2f} instead of {one['most']:.2f} of {one['to']})"
-        for one in kept
-        if not one["holds"]
+        f"**{one.what}** ({one.show(one.measured.median)} instead of {one.show(one.most)}, {one.to})"
+        for one in promises
+        if not one.holds
     )

@@ -23,7 +23,9 @@ def moment(started: str) -> str:
     return datetime.fromisoformat(started).strftime("%Y-%m-%d %H:%M")
 
 
-def runs_summary(runs: Mapping[str, Provenance], titles: Mapping[str, str]) -> Markdown:
+def runs_summary(
+    runs: Mapping[str, Provenance], titles: Mapping[str, str], most: Mapping[str, int]
+) -> Markdown:
     """How many of the chapters were run, how long that took, and with what.
 
     Parameters
@@ -32,12 +34,15 @@ def runs_summary(runs: Mapping[str, Provenance], titles: Mapping[str, str]) -> M
         By chapter.
     titles : mapping
         Of all chapters that there are.
+    most : mapping
+        Minutes that the whole book may take, ``clock`` and ``CPU``.
     """
     if not runs:
         return Markdown(
             "**No chapter has been executed beside this page.** `kvbook book` executes all of them first."
         )
     total = sum(p.seconds for p in runs.values())
+    used = sum(p.cpu_seconds or 0 for p in runs.values())
     slow = max(runs, key=lambda name: runs[name].seconds)
     missing = [name for name in titles if name not in runs]
     profiles, models, seeds = (
@@ -46,14 +51,19 @@ def runs_summary(runs: Mapping[str, Provenance], titles: Mapping[str, str]) -> M
     )
     return Markdown(
         f"**{len(runs)} of {len(titles)} chapters** are behind this copy, all of them together "
-        f"{total / 60:.0f} minutes of running, the longest *{titles[slow]}* with "
-        f"{duration(runs[slow].seconds)}. Profile: {profiles}; model: {models}; seed: {seeds}."
+        f"{total / 60:.0f} minutes of running and {used / 60:.0f} of CPU time, the longest "
+        f"*{titles[slow]}* with {duration(runs[slow].seconds)}. With the profile laptop the book, "
+        f"its pages too, may take {most['clock']} minutes by the clock and {most['CPU']} of CPU "
+        f"time. Profile: {profiles}; model: {models}; seed: {seeds}."
         + (f" Not executed here: {', '.join(missing)}." if missing else "")
     )
 
 
 def runs_table(
-    runs: Mapping[str, Provenance], kinds: Mapping[str, Mapping[str, int]], caption: str
+    runs: Mapping[str, Provenance],
+    kinds: Mapping[str, Mapping[str, int]],
+    most: Mapping[str, int | None],
+    caption: str,
 ) -> HTML:
     """A row a chapter.
 
@@ -63,14 +73,19 @@ def runs_table(
         By chapter.
     kinds : mapping
         By chapter: how many of its tables hold numbers of which kind.
+    most : mapping
+        By chapter: seconds that it may take, where it has a limit of its own.
     """
     rows = []
     for name, p in runs.items():
+        limit = most[name]
         rows.append(
             {
                 "chapter": linked(name, f"{name}.html"),
                 "executed": f"{datetime.fromisoformat(p.started):%d %b, %H:%M}",
                 "took": duration(p.seconds),
+                "CPU": "–" if p.cpu_seconds is None else duration(p.cpu_seconds),
+                "at most": f"{limit} s" if limit else "–",
                 "key": linked((p.key or "no key")[:8], f"results/{name}.json"),
                 "tables": _counted(kinds[name], SHORT) or "–",
             }
@@ -107,6 +122,7 @@ def run_facts(
     facts = {
         "executed, UTC": moment(p.started),
         "took": f"{p.seconds:.0f} s, {machine.get('threads', '?')} threads",
+        "CPU time": "not noted" if p.cpu_seconds is None else f"{p.cpu_seconds:.0f} s",
         "profile": p.profile,
         "model": p.model,
         "seed": p.seed,

@@ -1,0 +1,58 @@
+"""How long chapters and book took, beside what they may take."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from kvbook import results
+from kvbook.chapters.executed import find_executed
+from kvbook.chapters.registry import BOOK_MINUTES, CHAPTERS
+from kvbook.profiling.promises import Measured, kind_of
+from kvbook.results import Provenance
+from kvbook.stats import Spread
+
+
+def book_times(built: Path) -> list[Measured]:
+    """Of a book that was built with the profile laptop: its chapters with a limit and, where it was
+    built in one go, the whole.
+
+    Parameters
+    ----------
+    built : Path
+        ``book/_build`` of a clone.
+
+    Raises
+    ------
+    ResultError
+        A file is damaged, or of another schema.
+    """
+    found = find_executed(built / "runs" / "results")
+    runs = {name: file.provenance for name, file in found.items()}
+    whole = results.find("book", built)
+    return chapter_times(runs) + (whole_times(whole) if whole else [])
+
+
+def chapter_times(runs: Mapping[str, Provenance]) -> list[Measured]:
+    """Chapters that have a limit, by the clock."""
+    return [
+        _measured(f"chapter {name}", run, run.seconds, most, "s")
+        for name, run in runs.items()
+        if run.profile == "laptop" and (most := CHAPTERS[name].most_seconds)
+    ]
+
+
+def whole_times(whole: results.ResultFile) -> list[Measured]:
+    """All of ``book.json``: by the clock, and on all cores together."""
+    taken = {"clock": whole.data["seconds"], "CPU": whole.data["cpu_seconds"]}
+    pdf = " and the PDF" * bool(whole.data["pdf"])
+    return [
+        _measured(
+            f"the whole book{pdf}, {name} time", whole.provenance, taken[name] / 60, most, "min"
+        )
+        for name, most in BOOK_MINUTES.items()
+    ]
+
+
+def _measured(what: str, run: Provenance, value: float, most: float, unit: str) -> Measured:
+    machine = run.machine
+    once = f"{machine['threads']} of {machine['cores']} cores, {run.started[:10]}"
+    return Measured(what, once, most, kind_of(machine["cpu"]), Spread.of([value]), unit)

@@ -1,0 +1,82 @@
+"""Where the time of one decoded token goes: reading weights, attention, small operations, Python."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity
+from torch.profiler import profile as watch
+
+from kvbook.engine.attach import attach
+from kvbook.lm.models import LoadedModel, check_loaded
+from kvbook.methods.base import Method, as_method
+from kvbook.profiling.hardware import synchronize
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler says when it starts and stops
+
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::mv", "mkldnn::_linear_pointwise")
+"""What PyTorch calls products; those with the weights, where attention is fused."""
+ATTENTION = "scaled_dot_product"
+"""In the name of every kernel of fused attention."""
+
+
+@dataclass(frozen=True)
+class DecodedToken:
+    """Seconds of one step, mean over several, under PyTorch's profiler, which adds some itself.
+
+    Attributes
+    ----------
+    products : float
+        Matrix products: they read every weight once.
+    attention : float
+        Fused attention: it reads the cache.
+    small : float
+        All other operations: norms, RoPE, residuals, writing into the cache.
+    between : float
+        Between the operations: Python finds the next one.
+    """
+
+    products: float
+    attention: float
+    small: float
+    between: float
+
+
+def take_token_apart(lm: LoadedModel, method: Method, ids: Tensor, steps: int = 16) -> DecodedToken:
+    """Read a prompt, decode tokens after it, and sum the time of their operations by kind.
+
+    Parameters
+    ----------
+    lm : LoadedModel
+        On the CPU: a GPU's kernels run beside the operations that start them.
+    method : Method
+        Attached meanwhile; one without an explicit softmax, such as FullKV.
+    ids : LongTensor [1, tokens]
+        The prompt.
+    steps : int
+        Tokens that are watched; as many are decoded before, to warm up.
+    """
+    check_loaded(lm)
+    model, device = lm.model, lm.model.device
+    with torch.no_grad(), attach(as_method(method), model):
+        cache = model(ids, use_cache=True, logits_to_keep=1).past_key_values
+
+        def decode() -> float:
+            synchronize(device)
+            started = time.perf_counter()
+            for _ in range(steps):
+                model(ids[:, -1:], past_key_values=cache, use_cache=True)
+            synchronize(device)
+            return time.perf_counter() - started
+
+        decode()
+        with watch(activities=[ProfilerActivity.CPU]) as watched:
+            whole = decode()
+    taken = dict.fromkeys(("products", "attention", "small"), 0.0)
+    for event in watched.key_averages():
+        kind = "attention" if ATTENTION in event.key else "small"
+        taken["products" if event.key in PRODUCTS else kind] += event.self_cpu_time_total / 1e6
+    taken["between"] = max(0.0, whole - sum(taken.values()))
+    return DecodedToken(**{part: seconds / steps for part, seconds in taken.items()})
