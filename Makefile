@@ -23,7 +23,7 @@ test: $(VENV)/.ready  ## run the tests
 browser: $(VENV)/.ready  ## look at every page of the built book in headless Chromium
 	$(BIN)/python -m pytest --confcutdir tests/browser tests/browser
 
-bench: $(VENV)/.ready $(KVPRESS)/.ready  ## print the promised ratios of speed and memory, and which hold (a quarter of an hour)
+bench: $(VENV)/.ready $(KVPRESS)/.ready  ## print the promised ratios and the times of the last book, and which hold (a quarter of an hour)
 	KVBOOK_KVPRESS=$(KVPRESS)/bin/python $(BIN)/kvbook bench
 
 kvpress: $(KVPRESS)/.ready  ## set up kvpress in an environment of its own, to compare with

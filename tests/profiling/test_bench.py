@@ -54,7 +54,7 @@ def test_what_was_not_measured_is_not_compared():
     ],
 )
 def test_a_processor_says_whose_it_is(cpu, kind):
-    assert kind_of(cpu) == kind
+    assert kind_of({"cpu": cpu}) == kind
 
 
 def test_on_each_kind_of_machine_its_own_bound_counts_and_the_kind_is_said():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kvbook import results
 from kvbook.chapters.executed import find_executed
@@ -42,8 +43,9 @@ def chapter_times(runs: Mapping[str, Provenance]) -> list[Measured]:
 
 def whole_times(whole: results.ResultFile) -> list[Measured]:
     """All of ``book.json``: by the clock, and on all cores together."""
-    taken = {"clock": whole.data["seconds"], "CPU": whole.data["cpu_seconds"]}
-    pdf = " and the PDF" * bool(whole.data["pdf"])
+    data: dict[str, Any] = whole.data
+    taken = {"clock": data["seconds"], "CPU": data["cpu_seconds"]}
+    pdf = " and the PDF" * data["pdf"]
     return [
         _measured(
             f"the whole book{pdf}, {name} time", whole.provenance, taken[name] / 60, most, "min"
@@ -55,4 +57,4 @@ def whole_times(whole: results.ResultFile) -> list[Measured]:
 def _measured(what: str, run: Provenance, value: float, most: float, unit: str) -> Measured:
     machine = run.machine
     once = f"{machine['threads']} of {machine['cores']} cores, {run.started[:10]}"
-    return Measured(what, once, most, kind_of(machine["cpu"]), Spread.of([value]), unit)
+    return Measured(what, once, most, kind_of(machine), Spread.of([value]), unit)

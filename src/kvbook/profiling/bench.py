@@ -6,7 +6,7 @@ median over the repeats, and the least and the most. What is promised stands in
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
     short = measure_all(lm, turns, [CONTEXT], NEW_TOKENS, repeats, memory=())
     turns = {STOCK: None, "snapkv": ours["snapkv"]}
     long = measure_all(lm, turns, [LONG], NEW_TOKENS, few, memory=())
-    values: dict[str, dict[str, Sequence[float]]] = {
+    values: dict[str, Mapping[str, Sequence[float]]] = {
         PREFILL: {CALLED[one.method]: one.prefill for one in short},
         DECODE: {CALLED[one.method]: one.decode for one in short},
         DECODE_LONG: {CALLED[one.method]: one.decode for one in long},
@@ -112,14 +112,14 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
     ids = read_text(lm, CONTEXT)
     pair = {name: ours[name] for name in ("fullkv", "h2o")}
     if measures_memory():
-        peaks = measure_peaks(lm, pair, ids, few)
-        values[PEAK] = {CALLED[name]: found for name, found in peaks.items()}
+        ours_peak = measure_peaks(lm, pair, ids, few)
+        values[PEAK] = {CALLED[name]: found for name, found in ours_peak.items()}
     if kvpress:
         pair = {name: ours[name] for name in PEERS}
-        whole, peaks = run_beside_kvpress(lm, kvpress, pair, ids, few)
+        whole, their_peak = run_beside_kvpress(lm, kvpress, pair, ids, few)
         values[WHOLE] = {CALLED.get(name, name): found for name, found in whole.items()}
-        values[PEAK] |= peaks
-    kind = kind_of(machine()["cpu"])
+        values[PEAK] = {**values[PEAK], **their_peak}
+    kind = kind_of(machine())
     compared = [promise.compare(values, kind) for promise in PROMISES]
     return {
         "promises": [one for one in compared if one],
@@ -131,7 +131,11 @@ def time_panel(lm: LoadedModel, repeats: int) -> dict[str, list[float]]:
     """Seconds of a needle, answered by FullKV alone and by all methods of the panel, in turns."""
     [needle] = make_needles(lm.tokenizer, place("data"), 1, NEEDLE)
     prompt = lm.tokenizer(needle.prompt, add_special_tokens=False).input_ids
-    asked = {FULL: (create_method("fullkv"), 1), PANEL: (panel(), len(panel()))}
+    several = panel()
+    asked: dict[str, tuple[Method | Panel, int]] = {
+        FULL: (create_method("fullkv"), 1),
+        PANEL: (several, len(several)),
+    }
     seconds: dict[str, list[float]] = {name: [] for name in asked}
     for _ in tqdm(range(1 + repeats), desc="panel", unit="pair"):
         for name, (method, rows) in asked.items():

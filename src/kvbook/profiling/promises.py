@@ -119,9 +119,10 @@ class Measured:
         return asdict(self) | {"holds": self.holds}
 
 
-def kind_of(cpu: str) -> str:
-    """Whose processor it is, by the name that it gives: ``"AMD"``, ``"Intel"``, or ``"another"``."""
-    return next((kind for kind in ("AMD", "Intel") if kind in cpu), "another")
+def kind_of(machine: Mapping[str, object]) -> str:
+    """Whose processor a provenance's machine has, by its name: ``"AMD"``, ``"Intel"`` or
+    ``"another"``."""
+    return next((kind for kind in ("AMD", "Intel") if kind in str(machine["cpu"])), "another")
 
 
 PROMISES = (
