@@ -44,7 +44,7 @@ class DecodedToken:
     between: float
 
 
-def take_token_apart(lm: LoadedModel, method: Method, ids: Tensor, steps: int = 16) -> DecodedToken:
+def take_token_apart(lm: LoadedModel, method: Method, ids: Tensor, steps: int = 6) -> DecodedToken:
     """Read a prompt, decode tokens after it, and sum the time of their operations by kind.
 
     Parameters
