@@ -22,7 +22,7 @@ RESOURCES = (".js", ".yaml")
 """What else of a folder counts with any module in it: scripts of pictures, keys of a training."""
 NOT_IMPORTED = {
     "kvbook.catalogue": ["kvbook.methods"],  # reads their sources
-    "kvbook.profiling.bench": ["kvbook.profiling.kvpress_peer"],  # executes the file
+    "kvbook.profiling.beside_kvpress": ["kvbook.profiling.kvpress_peer"],  # executes the file
 }
 """By module: others that it reaches, but by name."""
 EXECUTES = {"kvbook.chapters.execute", "kvbook.threads"}

@@ -16,10 +16,11 @@ from kvbook.profiling.hardware import synchronize
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler says when it starts and stops
 
-PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::mv", "mkldnn::_linear_pointwise")
-"""What PyTorch calls products; those with the weights, where attention is fused."""
-ATTENTION = "scaled_dot_product"
-"""In the name of every kernel of fused attention."""
+PRODUCTS = ("aten::mm", "aten::addmm")
+"""What PyTorch calls the products with matrices of weights."""
+ATTENTION = ("bmm", "softmax", "scaled_dot_product")
+"""In the names of what attention is made of: its two products, a batch of heads each, and what
+stands between; or one fused kernel."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class DecodedToken:
     Attributes
     ----------
     products : float
-        Matrix products: they read every weight once.
+        Products with the weights: they read each of them once.
     attention : float
-        Fused attention: it reads the cache.
+        It reads the cache.
     small : float
         All other operations: norms, RoPE, residuals, writing into the cache.
     between : float
@@ -52,7 +53,7 @@ def take_token_apart(lm: LoadedModel, method: Method, ids: Tensor, steps: int = 
     lm : LoadedModel
         On the CPU: a GPU's kernels run beside the operations that start them.
     method : Method
-        Attached meanwhile; one without an explicit softmax, such as FullKV.
+        Attached meanwhile; what it measures counts as small operations.
     ids : LongTensor [1, tokens]
         The prompt.
     steps : int
@@ -76,7 +77,7 @@ def take_token_apart(lm: LoadedModel, method: Method, ids: Tensor, steps: int = 
             whole = decode()
     taken = dict.fromkeys(("products", "attention", "small"), 0.0)
     for event in watched.key_averages():
-        kind = "attention" if ATTENTION in event.key else "small"
+        kind = "attention" if any(name in event.key for name in ATTENTION) else "small"
         taken["products" if event.key in PRODUCTS else kind] += event.self_cpu_time_total / 1e6
     taken["between"] = max(0.0, whole - sum(taken.values()))
     return DecodedToken(**{part: seconds / steps for part, seconds in taken.items()})

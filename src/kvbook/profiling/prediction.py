@@ -2,7 +2,8 @@
 
 Everything follows from a transformers configuration and the method's plan
 (`kvbook.profiling.plan`); no weights are needed. What is counted is what this book's engine
-does; ``matrix=True`` counts H2O and PyramidInfer as their authors' codes do, with whole
+does on a CPU, where a prompt's attention in bfloat16 is made of blocks of one KV head, as H2O's
+is in any format; ``matrix=True`` counts H2O and PyramidInfer as their authors' codes do, with whole
 score matrices (FMInference/H2O and mutonix/pyramidinfer, read in November 2026).
 """
 
@@ -369,8 +370,12 @@ def stage_bytes(shape: ModelShape, layer: LayerPlan, size: int, matrix: bool) ->
     raised = 4 if size < 4 else 0  # a float32 copy of what was not
     if matrix:
         attention += shape.heads * m * m * (size + 8)
-    elif layer.sums:  # the weights, and two blocks of scores
-        attention += shape.heads * min(SUM_BLOCK, m) * entries * (4 + 2 * size)
+    elif layer.sums or size == 2:  # a KV head's weights and two blocks of scores, and all sums
+        group = shape.heads // shape.kv_heads
+        attention += group * (
+            min(SUM_BLOCK, m) * entries * (4 + 2 * size) + m * shape.head_dim * size
+        )
+        attention += 4 * shape.heads * entries
     scoring = 0
     if layer.scored and not matrix:
         live = 12 if layer.score_rows == QUERY_BLOCK else 8  # one block, or the one before too
