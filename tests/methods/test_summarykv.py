@@ -8,8 +8,9 @@ from conftest import VOCABULARY, continue_greedily, prompt_of
 
 from kvbook import create_method, load_model
 from kvbook.engine.attach import attach
+from kvbook.engine.panel import Panel
 from kvbook.errors import ParameterError, UnsupportedError
-from kvbook.methods import summarizers
+from kvbook.methods import SummaryKV, summarizers
 from kvbook.methods.summarizers import find_tokenizer, split, summarize_by_model
 
 
@@ -173,6 +174,55 @@ def test_a_snapshot_brings_everything_back_as_often_as_one_likes(llama, name):
     assert torch.equal(logits[0], logits[1]) and torch.equal(logits[1], logits[2])
 
 
+def test_a_document_read_on_at_whole_segments_is_the_document_read_at_once(llama):
+    ids = prompt_of(50)
+    with summarykv(summarizer="extractive").attach(llama) as run:
+        expected = llama(ids).logits[:, -1]
+        held = [layer.keys for layer in run.cache.layers]
+    with summarykv(summarizer="extractive").attach(llama) as parts:
+        llama(ids[:, :18])
+        so_far = parts.kv_bytes_peak
+        logits = llama(ids[:, 18:], past_key_values=parts.cache).logits[:, -1]
+    assert parts.summaries[-1].ids == run.summaries[-1].ids and parts.kv_lengths == run.kv_lengths
+    assert torch.equal(logits, expected) and parts.kv_bytes_peak == run.kv_bytes_peak >= so_far
+    assert all(map(torch.equal, held, [layer.keys for layer in parts.cache.layers]))
+
+
+@pytest.mark.parametrize("summarizer", ["model", "extractive"])
+def test_rows_of_a_panel_are_summarised_together_and_each_as_alone(llama, monkeypatch, summarizer):
+    """From one state, with later inputs of several lengths."""
+    method, ids, together = summarykv(summarizer=summarizer), prompt_of(32), []
+    plain = SummaryKV.summarize
+    monkeypatch.setattr(
+        SummaryKV, "summarize", lambda *given: together.append(len(given[1])) or plain(*given)
+    )
+    turns = [prompt_of(n, seed=n) for n in (6, 2, 5)]
+    rows = torch.zeros(3, 38, dtype=torch.long)
+    mask = torch.ones_like(rows)
+    for row, turn in enumerate(turns):
+        rows[row, :32], rows[row, 38 - turn.shape[1] :] = ids[0], turn[0]
+        mask[row, 32 : 38 - turn.shape[1]] = 0
+    options = {"max_new_tokens": 12, "min_new_tokens": 12, "do_sample": False}
+    with Panel([method]).attach(llama) as panel:
+        llama(ids)
+        panel.restore(panel.snapshot().pick([0, 0, 0]))
+        words = llama.generate(rows, attention_mask=mask, past_key_values=panel.cache, **options)[
+            :, 38:
+        ]
+    assert max(together) > 1
+    for row, turn in enumerate(turns):
+        with method.attach(llama) as run:
+            llama(ids)
+            whole = torch.cat((ids, turn), 1)
+            alone = llama.generate(whole, past_key_values=run.cache, **options)
+        one = panel.rows[row]
+        assert alone[0, whole.shape[1] :].equal(words[row])
+        for name in ("ids", "read", "at"):
+            made = [[getattr(note, name) for note in it.summaries] for it in (one, run)]
+            assert made[0] == made[1] and len(made[0]) > 3
+        assert one.kv_lengths == run.kv_lengths
+
+
 def decode(llama, prompt, tokens, **parameters):
     with summarykv(**parameters).attach(llama) as run:
         llama(prompt_of(prompt))
@@ -199,9 +249,9 @@ def test_a_summary_is_never_longer_than_what_it_stands_for(llama):
 
 def test_the_end_token_is_no_part_of_a_summary(llama, monkeypatch):
     ids = prompt_of(12)[0].tolist()
-    free = summarize_by_model(llama, None, ids, 6)
+    free = summarize_by_model(llama, None, [ids], [6])[0]
     monkeypatch.setattr(llama.generation_config, "eos_token_id", free[2])
-    assert summarize_by_model(llama, None, ids, 6) == free[: free.index(free[2])]
+    assert summarize_by_model(llama, None, [ids], [6])[0] == free[: free.index(free[2])]
 
 
 def test_sentences_that_say_nothing_are_left_out():

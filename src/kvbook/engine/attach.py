@@ -40,9 +40,10 @@ of a batch gives what it gives alone; ``None`` from a hook means "all".
     A first pass over the prompt, up to the queries and keys of this layer and without a
     cache; then the indices ``[kept]`` of the prompt's tokens that the model reads, the last
     one included. ``None``: no first pass is needed.
-``after_forward(run, ids)``
-    After an input (or a chunk of it) has gone through all layers: the record, and the token
-    ids ``list[int]`` that were read; one sequence at a time.
+``after_forward(runs, ids)``
+    After an input (or a chunk of it) has gone through all layers: the records, and the token
+    ids ``list[int]`` that each has read. One, but for rows of a `kvbook.engine.panel.Panel` that
+    read together.
 ``check_model(model)``
     Refuse a model that does not fit the method's parameters, before it is attached.
 ``chunk : int | None``
@@ -52,12 +53,12 @@ of a batch gives what it gives alone; ``None`` from a hook means "all".
 """
 
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from functools import wraps
 from inspect import signature
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -67,22 +68,22 @@ from kvbook.engine import padding, past, refuse
 from kvbook.engine.attention import attend, attend_and_sum
 from kvbook.engine.cache import KVLayer
 from kvbook.engine.first_pass import choose_inputs
-from kvbook.engine.run import Run, input_device, now
+from kvbook.engine.run import Run, attached, input_device, now
 from kvbook.engine.seen import Recent, Seen
 from kvbook.engine.state import Forward, Incoming, PromptState
 from kvbook.errors import UnsupportedError
 
 ATTENTION = "kvbook"
 """The name of our attention function in transformers."""
-_engines: "weakref.WeakKeyDictionary[nn.Module, Engine]" = weakref.WeakKeyDictionary()
-"""By model, and by attention module, the engine that is attached to it."""
+_models: "WeakKeyDictionary[nn.Module, nn.Module]" = WeakKeyDictionary()
+"""By attention module, the model that it is a part of, while something is attached."""
 _lock = threading.Lock()
 """Two threads that attach to one model at once: one of them is refused."""
 
 
 def _attention(module: nn.Module, *args, **kwargs):
     """The attention of the engine that is attached to this module's model."""
-    return _engines[module].attention(module, *args, **kwargs)
+    return attached[_models[module]].attention(module, *args, **kwargs)
 
 
 AttentionInterface.register(ATTENTION, _attention)
@@ -113,7 +114,7 @@ class Engine:
     """
 
     def __init__(self, run: Run):
-        self.run = run
+        self.run, run.engine = run, self
         self.base = run.model.base_model
 
     # ---- the whole model: time, and no gradients -------------------------------------------------
@@ -228,7 +229,7 @@ class Engine:
             kwargs |= {name: piece, "position_ids": state.forward.position_ids}
             output = plain(**kwargs)
             if hasattr(method, "after_forward"):
-                method.after_forward(self.run, piece[0].tolist())
+                method.after_forward([self.run], [piece[0].tolist()])
         return output
 
     def finish(self, columns: int) -> None:
@@ -419,14 +420,15 @@ def wire(engine, model: nn.Module, hooks: bool) -> Iterator[None]:
     with ExitStack() as undo:
         _register(undo, engine, model)
         _own_config(undo, model)
-        _in_front(undo, model, "forward", engine.call_model)
-        _in_front(undo, model.base_model, "forward", engine.call_stack)
+        _in_front(undo, model, "forward", _ours(model, "call_model"))
+        _in_front(undo, model.base_model, "forward", _ours(model, "call_stack"))
         if hasattr(model, "generate"):
-            _in_front(undo, model, "generate", engine.call_generate)
+            _in_front(undo, model, "generate", _ours(model, "call_generate"))
+        before, after = _ours(model, "before_layer"), _ours(model, "after_layer")
         for layer in model.base_model.layers if hooks else ():
-            before = layer.register_forward_pre_hook(engine.before_layer, with_kwargs=True)
-            undo.callback(before.remove)
-            undo.callback(layer.register_forward_hook(engine.after_layer).remove)
+            hook = layer.register_forward_pre_hook(before, with_kwargs=True)
+            undo.callback(hook.remove)
+            undo.callback(layer.register_forward_hook(after).remove)
         try:
             yield
         finally:
@@ -436,15 +438,25 @@ def wire(engine, model: nn.Module, hooks: bool) -> Iterator[None]:
 
 def _register(undo: ExitStack, engine, model: nn.Module) -> None:
     """Note that this engine is attached to the model; one at a time."""
-    modules = [model, *(layer.self_attn for layer in model.base_model.layers)]
     with _lock:
-        if model in _engines:
+        if model in attached:
             raise UnsupportedError(
                 "a method is attached to this model already; leave its `with` block first"
             )
-        for module in modules:
-            _engines[module] = engine
-            undo.callback(_engines.pop, module, None)
+        attached[model] = engine
+        undo.callback(attached.pop, model, None)
+        for layer in model.base_model.layers:
+            _models[layer.self_attn] = model
+            undo.callback(_models.pop, layer.self_attn, None)
+
+
+def _ours(model: nn.Module, name: str) -> Callable:
+    """A function of the engine that answers the model's calls at that moment."""
+
+    def function(*args, **kwargs):
+        return getattr(attached[model], name)(*args, **kwargs)
+
+    return function
 
 
 def _own_config(undo: ExitStack, model: nn.Module) -> None:

@@ -7,8 +7,8 @@ method were attached alone; what they share is the forward:
 
 1. Of a prompt, the layers read one row. Each layer attends once; then every method sees what the
    layer saw, and its row keeps its own entries.
-2. A method that changes the reading itself (`kvbook.engine.refuse.RESHAPING`, or chunks) reads in
-   a row of its own.
+2. A method that changes the reading itself (`kvbook.engine.refuse.RESHAPING`, or chunks), or looks
+   back at what was read, reads in a row of its own.
 3. Decoded tokens and later turns go through the weights as one batch. Only attention is a row's
    own, over the entries that it holds: no row pays for the length of its neighbour.
 """
@@ -37,15 +37,12 @@ class Panel:
     Parameters
     ----------
     methods : sequence
-        Of anything that `kvbook.engine.attach.attach` takes, but for methods that look back at
-        one conversation (SummaryKV); the same may come twice.
+        Of anything that `kvbook.engine.attach.attach` takes; the same may come twice.
 
     Raises
     ------
     ParameterError
         No sequence, an empty one, or something in it that is no method.
-    UnsupportedError
-        A method that looks back at the words of one conversation.
 
     Examples
     --------
@@ -259,6 +256,7 @@ class PanelEngine:
     def __init__(self, run: PanelRun):
         self.run = run
         self.base = run.model.base_model
+        self.aside_seconds = 0.0  # of this call: what methods do meanwhile
 
     @property
     def part(self) -> Part:
@@ -281,10 +279,10 @@ class PanelEngine:
         for method in self.run.methods:
             refuse.check_outputs(method, given)
         device = input_device(self.run.model)
-        started = now(device)
+        started, self.aside_seconds = now(device), 0.0
         with no_autograd():
             output = plain(*args, **kwargs)
-        seconds = now(device) - started
+        seconds = now(device) - started - self.aside_seconds
         for row in self.run.rows:
             row.state.count_call(seconds)
         return output
@@ -327,6 +325,7 @@ class PanelEngine:
             raise
         finally:
             for engine in engines:
+                self.aside_seconds += engine.run.state.forward.aside_seconds
                 engine.run.state.forward = None
         for engine, one in zip(engines, incoming, strict=True):
             engine.finish(one.columns)
@@ -419,7 +418,16 @@ class PanelEngine:
             positions[place, columns - new.shape[1] :] = new[0]
         given = {name: kwargs[name][part.rows], "position_ids": positions}
         given |= {"past_key_values": self.run.cache, "attention_mask": None, "use_cache": True}
-        return plain(**kwargs | given)
+        output = plain(**kwargs | given)
+        self._look_back([engine.run for engine in part.engines])
+        return output
+
+    def _look_back(self, runs: list[Run]) -> None:
+        """Let each method that wants to look back at what its rows have read, all of them at once."""
+        for method in {id(run.method): run.method for run in runs}.values():
+            if hasattr(method, "after_forward"):
+                its = [run for run in runs if run.method is method]
+                method.after_forward(its, [run.state.forward.inputs[0].tolist() for run in its])
 
     # ---- one layer -------------------------------------------------------------------------------
 

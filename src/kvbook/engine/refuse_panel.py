@@ -10,9 +10,12 @@ from kvbook.errors import UnsupportedError, wanted
 
 
 def reads_its_own_way(method) -> bool:
-    """Whether a method changes what the layers read of a prompt: it cannot share a reading."""
-    reshapes = any(hasattr(method, hook) for hook in RESHAPING)
-    return reshapes or getattr(method, "chunk", None) is not None
+    """Whether a method changes what the layers read of a prompt, or looks back at it: it cannot
+    share a reading."""
+    hooks = *RESHAPING, "after_forward"
+    return (
+        any(hasattr(method, hook) for hook in hooks) or getattr(method, "chunk", None) is not None
+    )
 
 
 def check_methods(methods) -> None:
@@ -22,8 +25,6 @@ def check_methods(methods) -> None:
     ------
     ParameterError
         No sequence of methods.
-    UnsupportedError
-        One of them looks back at the words of one conversation.
     """
     example = "Panel([create_method('fullkv'), create_method('snapkv', budget=256)]), for example"
     if isinstance(methods, str) or not isinstance(methods, Sequence) or not methods:
@@ -31,11 +32,6 @@ def check_methods(methods) -> None:
     for method in methods:
         if method is None or isinstance(method, str | type | nn.Module):
             raise wanted("a method", method, example)
-        if hasattr(method, "after_forward"):
-            raise UnsupportedError(
-                f"{method.name} looks back at the words of one conversation, and reads it in its own "
-                "way: attach it alone"
-            )
 
 
 def check_generate(model: nn.Module, kwargs: dict) -> None:

@@ -1,9 +1,11 @@
 """The record of what happens under one attach, and what a method may ask of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,9 @@ from torch import Tensor, nn
 from kvbook.engine.cache import KVLayer
 from kvbook.engine.seen import Recent
 from kvbook.engine.state import PromptState
+
+attached: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+"""By model, the engine that answers its calls now."""
 
 
 def now(device: torch.device) -> float:
@@ -40,6 +45,8 @@ class Run:
         What is attached.
     model : nn.Module
         The model it is attached to.
+    engine : kvbook.engine.attach.Engine
+        What reads for it.
     state : PromptState
         All that is known of the prompt; the other attributes only read it.
     """
@@ -47,6 +54,7 @@ class Run:
     def __init__(self, method, model: nn.Module):
         self.method = method
         self.model = model
+        self.engine: Any = None
         self.state = PromptState()
 
     kept_positions = _of_state(
@@ -129,19 +137,23 @@ class Run:
         self.state = deepcopy(snapshot)
 
     @contextmanager
-    def aside(self, method=None) -> Iterator[None]:
+    def aside(self, method=None, others: Sequence["Run"] = ()) -> Iterator[None]:
         """Within it the model runs with another method (none given: everything is kept) and no
         state of this run; the run then goes on as if nothing had happened. Its time is not
-        the prefill's or the decode's; its memory counts for the peak."""
+        the prefill's or the decode's; its memory counts for the peak: where it is done for
+        ``others`` too, an equal share of it for each."""
         device = input_device(self.model)
         own, started = (self.method, self.state), now(device)
+        present, attached[self.model] = attached[self.model], self.engine
         self.method, self.state = method or Everything(), PromptState()
         try:
             yield
         finally:
-            peak = self.kv_bytes_peak
+            share = self.kv_bytes_peak // (1 + len(others))
             self.method, self.state = own
-            self.state.kv_bytes_peak = max(self.kv_bytes_peak, self.kv_bytes + peak)
+            attached[self.model] = present
+            for run in (self, *others):
+                run.state.kv_bytes_peak = max(run.kv_bytes_peak, run.kv_bytes + share)
             if self.state.forward:
                 self.state.forward.aside_seconds += now(device) - started
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -47,20 +48,35 @@ def _tokenizer_in(path: str, changed: int):
         return None
 
 
-def summarize_by_model(model: nn.Module, tokenizer, ids: list[int], most: int) -> list[int]:
-    """Ask the model for notes on what ``ids`` say, greedily, at most ``most`` tokens.
+def summarize_by_model(
+    model: nn.Module, tokenizer, sources: Sequence[list[int]], most: Sequence[int]
+) -> list[list[int]]:
+    """Ask the model for notes on what each of ``sources`` says, greedily, all of them at once.
 
-    Without a tokenizer the model cannot be asked in words: it continues ``ids``.
+    Without a tokenizer the model cannot be asked in words: it continues them.
+
+    Parameters
+    ----------
+    most : sequence of int
+        Most tokens of the notes, by source.
     """
-    prompt = ids
+    prompts = sources
     if tokenizer is not None:
-        request = REQUEST.format(tokenizer.decode(ids, skip_special_tokens=True).strip())
-        if tokenizer.chat_template:
-            request = first_turn(tokenizer, request)
-        prompt = tokenizer(request, add_special_tokens=False).input_ids
+        prompts = [_request(tokenizer, ids) for ids in sources]
     ends = ends_of(model)
-    new = generate_ids(model, [prompt], most)[0].tolist()
-    return [token for token in new if token not in ends]
+    notes = generate_ids(model, prompts, max(most)).tolist()
+    return [
+        list(takewhile(lambda token: token not in ends, new[:room]))
+        for new, room in zip(notes, most, strict=True)
+    ]
+
+
+def _request(tokenizer, ids: list[int]) -> list[int]:
+    """The tokens that ask for notes on what ``ids`` say."""
+    request = REQUEST.format(tokenizer.decode(ids, skip_special_tokens=True).strip())
+    if tokenizer.chat_template:
+        request = first_turn(tokenizer, request)
+    return tokenizer(request, add_special_tokens=False).input_ids
 
 
 # ---- by attention ----------------------------------------------------------------------------

@@ -40,7 +40,8 @@ class Summary:
     at : int
         Tokens that the run had read by then.
     seconds : float
-        What making it and reading it into the cache took.
+        What making it and reading it into the cache took; where several rows of a panel were
+        summarised together, an equal share of it.
     """
 
     ids: list[int]
@@ -79,7 +80,7 @@ class SummaryKV(Method):
     -----
     Positions are slots in the cache, as in StreamingLLM. A summary is read directly after the
     sinks, and moved with them when the window moves on: RoPE is relative, so a rotation does
-    it exactly. One sequence at a time.
+    it exactly. One sequence at a time; several are rows of a `kvbook.engine.panel.Panel`.
 
     What it remembers of a run, in ``run.shared``: ``ids`` (all tokens read), ``summary`` (the
     present one's ids), ``summaries`` (every `Summary`, in order), ``done`` (tokens that are a
@@ -119,55 +120,61 @@ class SummaryKV(Method):
 
     # ---- after all layers: summarise -------------------------------------------------------------
 
-    def after_forward(self, run: Run, ids: list[int]) -> None:
-        """When a segment has been evicted, compress it with the present summary."""
-        shared = run.shared
+    def after_forward(self, runs: list[Run], ids: list[list[int]]) -> None:
+        """Where a segment has been evicted, compress it with the present summary."""
         if not self.summary_tokens:
             return
+        waiting = [self.collect(run, new) for run, new in zip(runs, ids, strict=True)]
+        due = [
+            (run, evicted)
+            for run, evicted in zip(runs, waiting, strict=True)
+            if len(evicted) >= self.segment and self.room(run)
+        ]
+        if not due:
+            return
+        started, tokenizer = time.perf_counter(), find_tokenizer(due[0][0].model)
+        read = [len(run.shared["summary"]) + len(evicted) for run, evicted in due]
+        summaries = self.summarize(due, tokenizer)
+        for (run, evicted), summary in zip(due, summaries, strict=True):
+            self.put_back(run, summary)
+            run.shared["done"] += len(evicted)
+        seconds = (time.perf_counter() - started) / len(due)
+        for (run, _), summary, count in zip(due, summaries, read, strict=True):
+            text, at = tokenizer.decode(summary) if tokenizer else "", len(run.shared["ids"])
+            made = Summary(ids=summary, text=text, read=count, at=at, seconds=seconds)
+            run.shared.setdefault("summaries", []).append(made)
+
+    def collect(self, run: Run, ids: list[int]) -> list[int]:
+        """Note the tokens that were read; all that are evicted and in no summary yet."""
+        shared, layer = run.shared, run.cache.layers[0]
         read = shared.setdefault("ids", [])
         read += ids
-        most = min(self.summary_tokens, (shared["capacity"] - shared["sinks"]) // 2)
         head = shared["sinks"] + len(shared["summary"])
-        layer = run.cache.layers[0]
         first_recent = int(layer.positions[0, 0, head]) if layer.entries > head else len(read)
-        done = shared.setdefault("done", shared["sinks"])
-        evicted = read[done:first_recent]
-        if len(evicted) < self.segment or most < 1:
-            return
-        started = time.perf_counter()
-        summary = self.summarize(run, evicted, most)
-        self.put_back(run, summary)
-        shared["done"] = first_recent
-        tokenizer = find_tokenizer(run.model)
-        made = Summary(
-            ids=summary,
-            text=tokenizer.decode(summary) if tokenizer else "",
-            read=len(evicted) + head - shared["sinks"],
-            at=len(read),
-            seconds=time.perf_counter() - started,
-        )
-        shared.setdefault("summaries", []).append(made)
+        return read[shared.setdefault("done", shared["sinks"]) : first_recent]
 
-    def summarize(self, run: Run, evicted: list[int], most: int) -> list[int]:
-        """At most ``most`` tokens for the present summary and the evicted tokens."""
-        shared, tokenizer = run.shared, find_tokenizer(run.model)
-        source = shared["summary"] + evicted
-        most = min(most, len(evicted))  # a summary is never longer than what it stands for
-        if self.summarizer == "extractive":
-            return extract(run.model, tokenizer, source, most, run.aside)
+    def room(self, run: Run) -> int:
+        """Most tokens of a summary: half of what the sinks leave, if that is less."""
+        return min(self.summary_tokens, (run.shared["capacity"] - run.shared["sinks"]) // 2)
+
+    def summarize(self, due: list[tuple[Run, list[int]]], tokenizer) -> list[list[int]]:
+        """For each run and its evicted tokens, a summary of the present one and of these."""
+        runs, model = [run for run, _ in due], due[0][0].model
+        sources = [run.shared["summary"] + evicted for run, evicted in due]
+        # a summary is never longer than what it stands for
+        most = [min(self.room(run), len(evicted)) for run, evicted in due]
         if self.summarizer == "model":
-            with run.aside():
-                return summarize_by_model(run.model, tokenizer, source, most)
-        ids = self.summarizer(list(source), most)
-        valid = isinstance(ids, list | tuple) and all(
-            type(i) is int and 0 <= i < run.model.config.vocab_size for i in ids
-        )
-        if not valid or len(ids) > most:
-            raise ParameterError(
-                f"summarizer must return a list of at most {most} token ids of this model, and "
-                f"returned {str(ids)[:80]}"
-            )
-        return list(ids)
+            with runs[0].aside(others=runs[1:]):
+                return summarize_by_model(model, tokenizer, sources, most)
+        if self.summarizer == "extractive":
+            return [
+                extract(model, tokenizer, source, room, run.aside)
+                for run, source, room in zip(runs, sources, most, strict=True)
+            ]
+        return [
+            checked(self.summarizer(list(source), room), room, model.config.vocab_size)
+            for source, room in zip(sources, most, strict=True)
+        ]
 
     def put_back(self, run: Run, ids: list[int]) -> None:
         """Replace the present summary in every layer's cache by the entries of ``ids``."""
@@ -209,3 +216,22 @@ def move_head(seen: Seen, head: int, steps: int) -> None:
             seen.values[None, :, :head].clone(),
         )
     seen.keys[:, :head] = rotate(seen.memory["head"][0][0], steps, seen.inv_freq)
+
+
+def checked(ids, most: int, vocabulary: int) -> list[int]:
+    """What a callable has returned, if it is a summary.
+
+    Raises
+    ------
+    ParameterError
+        It is not, or longer than ``most``.
+    """
+    valid = isinstance(ids, list | tuple) and all(
+        type(i) is int and 0 <= i < vocabulary for i in ids
+    )
+    if not valid or len(ids) > most:
+        raise ParameterError(
+            f"summarizer must return a list of at most {most} token ids of this model, and "
+            f"returned {str(ids)[:80]}"
+        )
+    return list(ids)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kvbook.engine.panel import Panel
 from kvbook.engine.run import Run
 from kvbook.errors import ResultError
 from kvbook.lm.generation import generate_words
@@ -186,36 +187,33 @@ def recall(
 ) -> tuple[list[Recalled], Run]:
     """Read a conversation turn by turn through one cache, then ask for each of its facts.
 
-    Every question starts from the same state, so that none of them pushes another's answer
-    out. The run is left as it was before the questions.
+    Every question starts from the same state, in a row of its own, so that none of them pushes
+    another's answer out. The run is left as it was before the questions.
     """
     check_loaded(lm)
-    method = as_method(method)
-    told, ids, ends = {fact.turn: fact for fact in conversation.facts}, [], {}
-    with method.attach(lm.model) as run, torch.no_grad():
+    method, tokenizer, facts = as_method(method), lm.tokenizer, conversation.facts
+    read, ends = [], []
+    with Panel([method]).attach(lm.model) as panel, torch.no_grad():
         for turn, (user, assistant) in enumerate(conversation.turns):
             begin = later_turn if turn else first_turn
-            new = _ids(lm, begin(lm.tokenizer, user) + assistant + behind_answer(lm.tokenizer))
-            lm.model(new, past_key_values=run.cache, logits_to_keep=1)
-            ids.append(new)
-            ends[turn] = sum(part.shape[1] for part in ids)
-        state, read = run.snapshot(), torch.cat(ids, dim=1)
-        answers = []
-        for turn, fact in told.items():
-            run.restore(state)
-            asked = later_turn(lm.tokenizer, fact.question) + fact.opening
-            whole = torch.cat((read, _ids(lm, asked)), dim=1).tolist()
-            words = generate_words(lm, whole, new_tokens, past_key_values=run.cache)[0]
-            answers.append(
-                Recalled(words.strip().startswith(fact.answer), ends[max(ends)] - ends[turn], words)
-            )
-        run.restore(state)
-    return answers, run
+            new = _ids(lm, begin(tokenizer, user) + assistant + behind_answer(tokenizer))
+            inputs = torch.tensor([new], device=lm.model.device)
+            lm.model(inputs, past_key_values=panel.cache, logits_to_keep=1)
+            read += new
+            ends.append(len(read))
+        state = panel.snapshot()
+        panel.restore(state.pick([0] * len(facts)))
+        asked = [_ids(lm, later_turn(tokenizer, one.question) + one.opening) for one in facts]
+        answers = generate_words(lm, asked, new_tokens, read=read, past_key_values=panel.cache)
+        panel.restore(state)
+    return [
+        Recalled(words.strip().startswith(fact.answer), len(read) - ends[fact.turn], words)
+        for fact, words in zip(facts, answers, strict=True)
+    ], panel.rows[0]
 
 
-def _ids(lm, text: str) -> torch.Tensor:
-    ids = lm.tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
-    return ids.to(lm.model.device)
+def _ids(lm, text: str) -> list[int]:
+    return lm.tokenizer(text, add_special_tokens=False).input_ids
 
 
 if __name__ == "__main__":
