@@ -5,6 +5,7 @@ import torch
 from conftest import continue_greedily, prompt_of
 
 from kvbook import create_method, load_model
+from kvbook.engine.panel import Panel
 from kvbook.errors import ParameterError
 from kvbook.lm.generation import GREEDY, NOT_TAKEN, ends_of, generate_ids, generate_words
 
@@ -58,6 +59,16 @@ def test_rows_of_unequal_lengths_get_what_they_get_alone(llama):
     rows = [prompt_of(9, 1)[0].tolist(), prompt_of(4, 2)[0].tolist()]
     together = generate_ids(llama, rows, 5, pad=0)
     assert together.tolist() == [generate_ids(llama, [row], 5)[0].tolist() for row in rows]
+
+
+def test_prompts_of_unequal_lengths_go_on_from_what_was_read(llama):
+    read, later = prompt_of(20)[0].tolist(), [prompt_of(n, n)[0].tolist() for n in (9, 4)]
+    panel = Panel([create_method("fullkv")])
+    with panel.attach(llama) as run:
+        llama(torch.tensor([read]))
+        run.restore(run.snapshot().pick([0, 0]))
+        together = generate_ids(llama, later, 5, pad=0, read=read, past_key_values=run.cache)
+    assert together.tolist() == [generate_ids(llama, [read + row], 5)[0].tolist() for row in later]
 
 
 def test_it_goes_on_with_a_cache(llama):
