@@ -71,7 +71,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
     if queries == 1 and q.device.type == "cpu":
-        return _attend_last(q, k, v, scaling, valid)[0]
+        return attend_last(q, k, v, scaling, valid)[0]
     if queries == 1:  # one decoded token sees all that is kept
         mask = None if valid is None else visible(valid, 1)
         out = F.scaled_dot_product_attention(fold(q, kv_heads), k, v, attn_mask=mask, scale=scaling)
@@ -92,7 +92,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
     )
 
 
-def _attend_last(
+def attend_last(
     q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """`attend` of one decoded token, and its weights ``[batch, heads, entries]``, float32.
@@ -190,7 +190,7 @@ def attend_and_sum(
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
     if queries == 1:
-        output, weights = _attend_last(q, k, v, scaling, valid)
+        output, weights = attend_last(q, k, v, scaling, valid)
         return output, weights if valid is None else weights * valid[:, None, -1:]
     block = min(block, queries)
     output = torch.empty(batch, queries, heads, dim, dtype=q.dtype, device=q.device).transpose(1, 2)
