@@ -67,7 +67,7 @@ CHECKED_BEFORE = {
     "profiling.timing": ["warm_up"],
     "tasks.evaluation": ["summarise"],
     "tasks.following": ["follow", "next_logs", "write_along"],
-    "tasks.together": ["answer_together", "looks_back", "share_readings"],
+    "tasks.together": ["answer_together"],
     "tasks.header": ["describe", "describe_method", "parameters_of", "code_of"],
 }
 """The same, of functions that get what another one has checked."""

@@ -17,7 +17,7 @@ from kvbook.stats import mean_and_interval
 from kvbook.tasks.header import describe, describe_method
 from kvbook.tasks.longbench import Benchmark, Row, official_length
 from kvbook.tasks.store import Store, complete_together
-from kvbook.tasks.together import Label, answer_together, looks_back
+from kvbook.tasks.together import Label, answer_together
 
 SCORED_BY = ("lm_eval", "rouge", "jieba", "fuzzywuzzy")
 """Packages that make the prompts and the scores."""
@@ -177,8 +177,7 @@ def evaluate_all(
         context when left out.
     batch : int, optional
         Prompts answered together. Left out: `BATCH` of the embedded items, or ``limit`` if that
-        is less; LongBench's own one by one, since they are long. A method
-        that looks back at one conversation takes them one by one in any case.
+        is less; LongBench's own one by one, since they are long.
     folder : Path, optional
         Where the files are; ``<results>/evaluations`` when left out.
     advance : callable
@@ -205,36 +204,25 @@ def evaluate_all(
     if batch is None:
         batch = min(BATCH, limit or BATCH) if data is None else 1
     where = Path(folder or results_dir() / "evaluations") / Path(lm.name).name / task
+    protocol = asdict(benchmark.task) | {"max_length": max_length, "batch": batch}
+    more = {"task": task, "protocol": protocol}
+    more["scored by"] = {name: version(name) for name in SCORED_BY}
+    asked = list(methods.values())
+    stores = [Store(where, describe_method(one), describe(lm, one) | more) for one in asked]
+
+    def measure(part: Sequence[Row], which: list[int]) -> list[list[dict]]:
+        return _measure(lm, [asked[i] for i in which], benchmark, max_length, part)
+
+    rows = benchmark.rows[: limit and -(-limit // batch) * batch]  # whole batches, always the same
+    measured = complete_together(stores, rows, measure, batch=batch, advance=advance)
     results = {}
-    for size, labels in _by_batch(methods, batch).items():
-        asked = [methods[label] for label in labels]
-        protocol = asdict(benchmark.task) | {"max_length": max_length, "batch": size}
-        more = {"task": task, "protocol": protocol}
-        more["scored by"] = {name: version(name) for name in SCORED_BY}
-        stores = [Store(where, describe_method(one), describe(lm, one) | more) for one in asked]
-
-        def measure(part: Sequence[Row], which: list[int], asked=asked) -> list[list[dict]]:
-            return _measure(lm, [asked[i] for i in which], benchmark, max_length, part)
-
-        rows = benchmark.rows[
-            : limit and -(-limit // size) * size
-        ]  # whole batches, always the same
-        measured = complete_together(stores, rows, measure, batch=size, advance=advance)
-        for label, store, records in zip(labels, stores, measured, strict=True):
-            times = store.seconds()
-            seconds = sum(times.get(one["id"], nan) for one in records[:limit])
-            results[label] = summarise(
-                benchmark, lm, methods[label], records[:limit], seconds, store.path, seed
-            )
-    return {label: results[label] for label in methods}
-
-
-def _by_batch(methods: Mapping[Label, Any], batch: int) -> dict[int, list[Label]]:
-    """By prompts a batch, the labels of the methods that are asked so many at a time."""
-    sizes: dict[int, list[Label]] = {}
-    for label, method in methods.items():
-        sizes.setdefault(1 if looks_back(method) else batch, []).append(label)
-    return sizes
+    for (label, method), store, records in zip(methods.items(), stores, measured, strict=True):
+        times = store.seconds()
+        seconds = sum(times.get(one["id"], nan) for one in records[:limit])
+        results[label] = summarise(
+            benchmark, lm, method, records[:limit], seconds, store.path, seed
+        )
+    return results
 
 
 def _measure(

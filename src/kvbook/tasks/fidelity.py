@@ -22,7 +22,7 @@ from kvbook.tasks.following import follow, next_logs, write_along
 from kvbook.tasks.header import describe, describe_method
 from kvbook.tasks.longbench import TASKS, Benchmark, official_length
 from kvbook.tasks.store import Store, complete_together, digest
-from kvbook.tasks.together import ROWS, Label, looks_back
+from kvbook.tasks.together import ROWS, Label
 
 
 @dataclass(frozen=True)
@@ -189,20 +189,15 @@ def agreements(
     """
     check_loaded(lm)
     methods = as_methods(methods)
-    together = {label: one for label, one in methods.items() if not looks_back(one)}
     same: dict[Label, list[bool]] = {label: [] for label in methods}
     asked = [lm.tokenizer(prompt, add_special_tokens=False).input_ids for prompt in prompts]
-    size = max(1, ROWS // (1 + len(together)))
+    size = max(1, ROWS // (1 + len(methods)))
     for start in range(0, len(asked), size):
         part = asked[start : start + size]
-        said, would = write_along(lm, list(together.values()), part, new_tokens)
+        said, would = write_along(lm, list(methods.values()), part, new_tokens)
         agree = would == said[:, None]
-        for place, label in enumerate(together):
+        for place, label in enumerate(methods):
             same[label] += agree[:, place, 1:].flatten().tolist()
-        for label in methods.keys() - together.keys():
-            for prompt, words in zip(part, said, strict=True):
-                [one] = follow(lm, [methods[label]], prompt, [words.tolist()])
-                same[label] += (one.logs[0].argmax(-1) == words)[1:].tolist()
     return same
 
 

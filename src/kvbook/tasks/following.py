@@ -11,7 +11,7 @@ from kvbook.engine.panel import Panel, PanelRun, PanelState
 from kvbook.engine.run import Run
 from kvbook.lm.generation import ends_of, pad_left
 from kvbook.methods import create_method
-from kvbook.tasks.together import kept_bytes, looks_back, share_readings
+from kvbook.tasks.together import kept_bytes
 
 
 @dataclass(frozen=True)
@@ -36,33 +36,28 @@ def follow(
     """Every method reads a prompt and, from there, each of some texts.
 
     The prompt is read once for all methods (`kvbook.engine.panel.Panel`), and each goes on with one
-    copy of its row a text. One that evicts while decoding reads a text token by token, since
-    what it drops depends on where an input ends; the others read it in one forward, which gives
-    the same.
+    copy of its row a text. One that evicts, or looks back, while decoding reads a text token by
+    token, since what it holds depends on where an input ends; the others read it in one forward,
+    which gives the same.
     """
-    followed: dict[int, Followed] = {}
-    for members in share_readings(methods):
-        of = [methods[i] for i in members]
-        read = _follow_alone if looks_back(of[0]) else _follow_together
-        followed |= zip(members, read(lm, of, prompt, texts), strict=True)
-    return [followed[i] for i in range(len(methods))]
-
-
-def _follow_together(lm, methods: Sequence, prompt, texts) -> list[Followed]:
-    """Methods that share the reading of the prompt."""
     ids = torch.tensor([list(prompt)] * len(methods))
     with Panel(methods).attach(lm.model) as run, torch.no_grad():
         first = next_logs(lm, run, ids, last=True)
         kept, state = [kept_bytes(row) for row in run.rows], run.snapshot()
     logs: dict[int, list[Tensor]] = {}
-    for evicts in (False, True):
-        which = [i for i, one in enumerate(methods) if hasattr(one, "evict") == evicts]
+    for one_by_one in (False, True):
+        which = [i for i, one in enumerate(methods) if _changes(one) == one_by_one]
         if which:
             of = [methods[i] for i in which]
             rows = [i for i in which for _ in texts]
-            read = _go_on(lm, of, state.pick(rows), first[rows], texts, one_by_one=evicts)
+            read = _go_on(lm, of, state.pick(rows), first[rows], texts, one_by_one)
             logs |= zip(which, read, strict=True)
     return [Followed(size, logs[i]) for i, size in enumerate(kept)]
+
+
+def _changes(method) -> bool:
+    """Whether what a method holds changes while it decodes, but for the new entries."""
+    return hasattr(method, "evict") or hasattr(method, "after_forward")
 
 
 def _go_on(
@@ -92,19 +87,6 @@ def _go_on(
     return [[row[: len(text)] for row, text in zip(of, texts, strict=True)] for of in logs]
 
 
-def _follow_alone(lm, methods: Sequence, prompt, texts) -> list[Followed]:
-    """A method that looks back at the words of one conversation."""
-    [method] = methods
-    with method.attach(lm.model) as run, torch.no_grad():
-        first = next_logs(lm, run, torch.tensor([list(prompt)]), last=True)
-        kept, state, logs = kept_bytes(run), run.snapshot(), []
-        for text in texts:
-            run.restore(state)
-            steps = [next_logs(lm, run, torch.tensor([[token]])) for token in text[:-1]]
-            logs.append(torch.cat([first, *steps], dim=1)[0])
-    return [Followed(kept, logs)]
-
-
 def write_along(
     lm, methods: Sequence, prompts: Sequence[Sequence[int]], new_tokens: int
 ) -> tuple[Tensor, Tensor]:
@@ -114,7 +96,7 @@ def write_along(
     Parameters
     ----------
     methods : sequence of Method
-        None that looks back at the words of one conversation.
+        A row each, beside full KV's.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """Several methods asked the same prompts: each prompt is read once, all answers are one batch."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -52,8 +52,7 @@ def answer_together(
     lm : LoadedModel
         From `kvbook.load_model`.
     methods : sequence of Method
-        One or more. They share the reading of a prompt, by `kvbook.engine.panel.Panel`; one that
-        looks back at the words of one conversation is asked alone, prompt by prompt.
+        One or more. They share the reading of a prompt, by `kvbook.engine.panel.Panel`.
     prompts : sequence of sequence of int
         Token ids, of any lengths.
     new_tokens : int
@@ -82,55 +81,19 @@ def answer_together(
             raise ParameterError(f"{name}={value}: give at least 1")
     if not all(map(len, prompts)):
         raise ParameterError("a prompt is empty: give it at least one token")
-    answers: list[list[Answer]] = [[] for _ in methods]
-    for members in share_readings(methods):
-        size = max(1, rows // len(members))
-        if looks_back(methods[members[0]]):
-            size = 1
-        for start in range(0, len(prompts), size):
-            said = _answer_batch(
-                lm,
-                [methods[i] for i in members],
-                prompts[start : start + size],
-                new_tokens,
-                first_line,
+    panel, answers = Panel(methods), [list[Answer]() for _ in methods]
+    size = max(1, rows // len(panel))
+    for start in range(0, len(prompts), size):
+        part = prompts[start : start + size]
+        asked = [prompt for prompt in part for _ in methods]
+        stop = [FirstLine(lm.tokenizer, max(map(len, part)))] if first_line else []
+        with panel.attach(lm.model) as run:
+            words = generate_words(
+                lm, asked, new_tokens, stopping_criteria=StoppingCriteriaList(stop)
             )
-            for place, answer in enumerate(said):
-                answers[members[place % len(members)]].append(answer)
+        for place, (said, row) in enumerate(zip(words, run.rows, strict=True)):
+            answers[place % len(panel)].append(Answer(said, kept_bytes(row)))
     return answers
-
-
-def looks_back(method) -> bool:
-    """Whether a method reads the words of one conversation again, and so is attached alone."""
-    return hasattr(method, "after_forward")
-
-
-def share_readings(methods: Sequence) -> Iterator[list[int]]:
-    """Which of the methods are attached together: a list of their places each time."""
-    together = [i for i, method in enumerate(methods) if not looks_back(method)]
-    if together:
-        yield together
-    for i, method in enumerate(methods):
-        if looks_back(method):
-            yield [i]
-
-
-def _answer_batch(
-    lm, methods: Sequence, prompts: Sequence[Sequence[int]], new_tokens: int, first_line: bool
-) -> list[Answer]:
-    """The answers to some prompts, prompt by prompt, each of all methods."""
-    asked = [prompt for prompt in prompts for _ in methods]
-    start = max(map(len, prompts))
-    stop = StoppingCriteriaList([FirstLine(lm.tokenizer, start)] if first_line else [])
-    if looks_back(methods[0]):
-        with methods[0].attach(lm.model) as alone:
-            words = generate_words(lm, asked, new_tokens, stopping_criteria=stop)
-        runs = [alone]
-    else:
-        with Panel(methods).attach(lm.model) as panel:
-            words = generate_words(lm, asked, new_tokens, stopping_criteria=stop)
-        runs = panel.rows
-    return [Answer(said, kept_bytes(run)) for said, run in zip(words, runs, strict=True)]
 
 
 def kept_bytes(run: Run) -> int:
