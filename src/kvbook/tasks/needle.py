@@ -187,8 +187,9 @@ def ask_each(
         for label, method in methods.items()
         if folder and type(method).__module__.startswith("kvbook.")
     }
-    hits = {label: _known(store, needles) for label, store in stores.items()}
-    rest = {label: method for label, method in methods.items() if hits.get(label) is None}
+    before = {label: _known(store, needles) for label, store in stores.items()}
+    hits = {label: known for label, known in before.items() if known is not None}
+    rest = {label: method for label, method in methods.items() if label not in hits}
     if rest:
         prompts = [lm.tokenizer(one.prompt, add_special_tokens=False).input_ids for one in needles]
         started = time.perf_counter()
