@@ -204,7 +204,7 @@ def test_an_interrupted_evaluation_keeps_its_cells_and_goes_on(cells, tmp_path, 
     arguments = ["evaluate", *LONG["evaluate"][0], "--task", "lcc"]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["kvbook", *arguments])
-    begun, measure = [], grid.evaluate
+    begun, measure = [], grid.evaluate_all
 
     def interrupted(*args, **options):
         begun.append(args)
@@ -213,7 +213,7 @@ def test_an_interrupted_evaluation_keeps_its_cells_and_goes_on(cells, tmp_path, 
         return measure(*args, **options)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr(grid, "evaluate", interrupted)
+        patch.setattr(grid, "evaluate_all", interrupted)
         cli.main()
     assert ended.value.code == 130 and "the same command goes on" in capfd.readouterr().err
     assert len([*(tmp_path / "e").glob("**/*.jsonl")]) == cells

@@ -25,7 +25,8 @@ from kvbook.tasks.store import Store, digest
 from kvbook.tasks.together import Label, answer_together
 from kvbook.texts import read_text
 
-ROOMS = ("engine", "methods", "lm", "tasks")
+SOURCES = ("engine/*.py", "methods/*.py", "lm/generation.py", "lm/turns.py", "tasks/together.py")
+"""Of this package: what decides an answer."""
 NEW_TOKENS = 8
 """Of an answer: four digits, and what may stand before them."""
 ESSAYS = Path("haystack") / "essays.md"
@@ -214,7 +215,7 @@ def _store(lm, method, folder: Path) -> Store:
 @lru_cache
 def sources_digest() -> str:
     """Of all that asks and answers: with another line anywhere in it, everything is asked again."""
-    files = [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
+    files = [Path(__file__), *(file for name in SOURCES for file in sorted(PACKAGE.glob(name)))]
     return digest(*(hashlib.sha256(path.read_bytes()).hexdigest() for path in files))
 
 
