@@ -72,7 +72,8 @@ def find_kvpress() -> Path | None:
 def ask_kvpress(python: Path, dtype: str, threads: int, job: dict) -> dict:
     """One run in a process of its own; see `kvbook.profiling.kvpress_peer`."""
     script = Path(__file__).with_name("kvpress_peer.py")
-    command = [str(python), str(script), str(fetch_embedded()), dtype, str(threads)]
+    # -P: what lies beside it, such as profile.py, must not stand in for Python's own
+    command = [str(python), "-P", str(script), str(fetch_embedded()), dtype, str(threads)]
     done = subprocess.run(
         command,
         input=json.dumps(job) + "\n",
