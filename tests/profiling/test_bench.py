@@ -23,8 +23,13 @@ from kvbook.stats import Spread
 PREFILL = {"fastkv": 0.5, "gemfilter": 0.4, "pyramidinfer": 0.6, "snapkv": 1.0,
            "streamingllm": 1.0, "h2o": 1.2}  # fmt: skip
 """Seconds that keep every promise where FullKV and transformers alone take one."""
-BROKEN = {("h2o, 512: end to end, 4096 + 16", "kvpress ObservedAttention")}
-"""Promises that the kept run breaks; the profiling chapter says so beside the table."""
+BROKEN = {
+    ("a panel of 8 methods: a needle, 1000 + 8", "FullKV under attach"),
+    ("chapter fullkv", "2 of 2 cores, 2026-11-29"),
+    ("chapter summarykv", "1 of 2 cores, 2026-11-29"),
+}
+"""Promises that the kept run breaks; the profiling chapter says so beside the table. The book whose
+chapters it timed was not alone on its machine."""
 
 
 @pytest.mark.parametrize(
@@ -271,7 +276,6 @@ def test_what_the_kept_run_has_is_promised_today():
     assert of_the_kept_run().items() <= of_today(machine).items()
 
 
-@pytest.mark.xfail(strict=True, reason="the kept run is older than three promises: make bench")
 def test_the_kept_run_has_every_promise_as_it_is_made_today():
     assert of_the_kept_run() == of_today(kept_promises()[0]["machine"])
 
