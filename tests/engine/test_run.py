@@ -1,9 +1,13 @@
 """The record, the state behind it, and what a method may do aside."""
 
+import gc
+import weakref
+
+import pytest
 import torch
 from conftest import continue_greedily, prompt_of
 
-from kvbook import create_method
+from kvbook import Panel, create_method
 from kvbook.engine.state import PromptState
 
 
@@ -73,3 +77,21 @@ def test_something_aside_that_fails_leaves_the_run_as_it_was(llama, prompt):
         except KeyboardInterrupt:
             pass
         assert run.state is state and run.method is method
+
+
+@pytest.mark.parametrize("panel", [False, True], ids=["alone", "panel"])
+def test_a_caches_memory_is_free_as_soon_as_nobody_holds_the_run(llama, panel):
+    """Not some time later, when Python looks for circles: on a GPU that may be too late."""
+    methods = [create_method("fullkv"), create_method("summarykv", budget=40, segment=8)]
+    ids = prompt_of(30)
+    gc.collect()
+    gc.disable()
+    try:
+        for method in methods:
+            with (Panel([method, method]) if panel else method).attach(llama) as run:
+                llama(ids.repeat(2, 1) if panel else ids)
+            keys = weakref.ref((run.rows[0] if panel else run).cache.layers[0])
+            del run
+            assert keys() is None, method
+    finally:
+        gc.enable()

@@ -114,8 +114,13 @@ class Engine:
     """
 
     def __init__(self, run: Run):
-        self.run, run.engine = run, self
+        self.run = run
         self.base = run.model.base_model
+
+    def engine_of(self, run: Run) -> "Engine":
+        """What reads for a run: this engine, for its own. A run does not hold its engine, so that
+        the cache's memory is free as soon as nobody holds the run."""
+        return self
 
     # ---- the whole model: time, and no gradients -------------------------------------------------
 

@@ -258,6 +258,10 @@ class PanelEngine:
         self.base = run.model.base_model
         self.aside_seconds = 0.0  # of this call: what methods do meanwhile
 
+    def engine_of(self, run: Run) -> Engine:
+        """What reads for one of the rows."""
+        return next(engine for engine in self.run.engines if engine.run is run)
+
     @property
     def part(self) -> Part:
         """The rows that go through the layers now."""

@@ -45,8 +45,6 @@ class Run:
         What is attached.
     model : nn.Module
         The model it is attached to.
-    engine : kvbook.engine.attach.Engine
-        What reads for it.
     state : PromptState
         All that is known of the prompt; the other attributes only read it.
     """
@@ -54,7 +52,6 @@ class Run:
     def __init__(self, method, model: nn.Module):
         self.method = method
         self.model = model
-        self.engine: Any = None
         self.state = PromptState()
 
     kept_positions = _of_state(
@@ -144,7 +141,8 @@ class Run:
         ``others`` too, an equal share of it for each."""
         device = input_device(self.model)
         own, started = (self.method, self.state), now(device)
-        present, attached[self.model] = attached[self.model], self.engine
+        present = attached[self.model]
+        attached[self.model] = present.engine_of(self)
         self.method, self.state = method or Everything(), PromptState()
         try:
             yield
