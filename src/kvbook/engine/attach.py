@@ -401,11 +401,7 @@ def attach(method, model: nn.Module) -> Iterator[Run]:
     ParameterError
         A name, a class or nothing in place of a method, or of a model.
     """
-    refuse.check_kinds(method, model)
-    model = refuse.unwrapped(model)
-    refuse.check_model(model)
-    if hasattr(method, "check_model"):
-        method.check_model(model)
+    model = refuse.check_all([method], model)
     run = Run(method, model)
     with wire(Engine(run), model, hooks=hasattr(method, "pass_on")):
         yield run

@@ -81,13 +81,7 @@ class Panel:
         UnsupportedError
             As of `kvbook.engine.attach.attach`, and for rows that are not the same prompt.
         """
-        for method in self.methods:
-            refuse.check_kinds(method, model)
-        model = refuse.unwrapped(model)
-        refuse.check_model(model)
-        for method in self.methods:
-            if hasattr(method, "check_model"):
-                method.check_model(model)
+        model = refuse.check_all(self.methods, model)
         run = PanelRun(self.methods, model)
         hooks = any(hasattr(method, "pass_on") for method in self.methods)
         with wire(PanelEngine(run), model, hooks):

@@ -4,7 +4,7 @@ hidden now, refused by name elsewhere."""
 import torch
 from torch import Tensor
 
-from kvbook.engine.refuse import DROPPING
+from kvbook.engine.refuse import DROPPING, changes_later
 from kvbook.engine.seen import Recent
 from kvbook.engine.state import PromptState
 from kvbook.errors import UnsupportedError
@@ -54,10 +54,8 @@ def hidden_tokens(mask: Tensor | None, columns: int, state: PromptState) -> list
 
     Parameters
     ----------
-    mask : Tensor [batch, tokens] or None
-        The caller's: of the new columns only, or of all.
-    columns : int
-        The new ones.
+    mask, columns
+        As of `shown`.
 
     Raises
     ------
@@ -90,8 +88,11 @@ def check_hidden(hidden: list[int], method, state: PromptState) -> None:
     kept = [1] * len(left)  # at least
     if any(hasattr(method, hook) for hook in DROPPING):
         kept = state.prompt_lengths
-    evicts = hasattr(method, "evict") or hasattr(method, "after_forward")
-    if evicts or state.chosen is not None or any(a < b for a, b in zip(left, kept, strict=True)):
+    if (
+        changes_later(method)
+        or state.chosen is not None
+        or any(a < b for a, b in zip(left, kept, strict=True))
+    ):
         raise UnsupportedError(HIDDEN)
 
 

@@ -1,5 +1,6 @@
 """What cannot work under an attach, refused by name before anything runs or changes."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 
 from torch import Tensor, nn
@@ -18,8 +19,8 @@ RESHAPING = ("pass_on", "first_pass")
 """The hooks of a method whose prefill gives hidden states of fewer tokens than the prompt has."""
 
 
-def check_kinds(method, model) -> None:
-    """Refuse what is no method, or no model: a name has no hooks, and would keep everything.
+def check_method(method) -> None:
+    """Refuse what is no method: a name has no hooks, and would keep everything.
 
     Raises
     ------
@@ -28,8 +29,37 @@ def check_kinds(method, model) -> None:
     """
     if method is None or isinstance(method, str | type | nn.Module):
         raise wanted("a method", method, "create_method('snapkv', budget=256), for example")
+
+
+def check_all(methods: Sequence, model) -> nn.Module:
+    """Refuse what no method, or none of several, can be attached to.
+
+    Returns
+    -------
+    nn.Module
+        The model itself, out of peft's wrapper.
+
+    Raises
+    ------
+    ParameterError, UnsupportedError
+        No method, no model of PyTorch, or as of `unwrapped`, `check_model` and the methods' own
+        ``check_model``.
+    """
+    for method in methods:
+        check_method(method)
     if not isinstance(model, nn.Module):
         raise wanted("a model of PyTorch", model, "lm.model of lm = load_model(...)")
+    model = unwrapped(model)
+    check_model(model)
+    for method in methods:
+        if hasattr(method, "check_model"):
+            method.check_model(model)
+    return model
+
+
+def changes_later(method) -> bool:
+    """Whether what a method holds changes after the prompt, but for the new entries."""
+    return hasattr(method, "evict") or hasattr(method, "after_forward")
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

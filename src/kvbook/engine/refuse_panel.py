@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from kvbook.engine.refuse import RESHAPING
+from kvbook.engine.refuse import RESHAPING, check_method
 from kvbook.errors import UnsupportedError, wanted
 
 
@@ -30,8 +30,7 @@ def check_methods(methods) -> None:
     if isinstance(methods, str) or not isinstance(methods, Sequence) or not methods:
         raise wanted("a sequence of methods", methods, example)
     for method in methods:
-        if method is None or isinstance(method, str | type | nn.Module):
-            raise wanted("a method", method, example)
+        check_method(method)
 
 
 def check_generate(model: nn.Module, kwargs: dict) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from kvbook.engine.panel import Panel, PanelRun, PanelState
+from kvbook.engine.refuse import changes_later
 from kvbook.engine.run import Run
 from kvbook.lm.generation import ends_of, pad_left
 from kvbook.methods import create_method
@@ -46,18 +47,13 @@ def follow(
         kept, state = [kept_bytes(row) for row in run.rows], run.snapshot()
     logs: dict[int, list[Tensor]] = {}
     for one_by_one in (False, True):
-        which = [i for i, one in enumerate(methods) if _changes(one) == one_by_one]
+        which = [i for i, one in enumerate(methods) if changes_later(one) == one_by_one]
         if which:
             of = [methods[i] for i in which]
             rows = [i for i in which for _ in texts]
             read = _go_on(lm, of, state.pick(rows), first[rows], texts, one_by_one)
             logs |= zip(which, read, strict=True)
     return [Followed(size, logs[i]) for i, size in enumerate(kept)]
-
-
-def _changes(method) -> bool:
-    """Whether what a method holds changes while it decodes, but for the new entries."""
-    return hasattr(method, "evict") or hasattr(method, "after_forward")
 
 
 def _go_on(
