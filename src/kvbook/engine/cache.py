@@ -30,8 +30,6 @@ class KVLayer(CacheLayerMixin):
     ----------
     keys, values : Tensor [batch, kv_heads, entries, head_dim]
         Views of what is held.
-    positions : LongTensor [batch, kv_heads or 1, entries]
-        The position in its prompt of every entry; -1 for padding.
     pads : list of int
         Padding entries on the left of each row.
     """
@@ -40,7 +38,6 @@ class KVLayer(CacheLayerMixin):
 
     def __init__(self):
         super().__init__()
-        self.positions: Tensor | None = None
         self.pads: list[int] = []
         self.columns = 0
         self._room: tuple[Tensor, ...] = ()  # keys, values and positions, with the free places
@@ -86,9 +83,9 @@ class KVLayer(CacheLayerMixin):
         width, old, begin = max(counts), self._room, self._begin
         end = begin + self.entries
         sets = [len(one.before) for one in rows if isinstance(one.before, Tensor)]
-        heads = max([self.positions.shape[1], *sets])
+        heads = max([old[2].shape[1], *sets])
         wide = old[0].shape[2] > width + 2 * spare(width)
-        moves = self._shared or wide or heads > self.positions.shape[1]
+        moves = self._shared or wide or heads > old[2].shape[1]
         if moves:
             self._make_room(old, width + spare(width), heads)
             end, device = width, self.keys.device
@@ -151,9 +148,14 @@ class KVLayer(CacheLayerMixin):
     def _look(self, begin: int, entries: int) -> None:
         """What is held stands at these places of the room."""
         self._begin = begin
-        self.keys, self.values, self.positions = (
-            room.narrow(2, begin, entries) for room in self._room
-        )
+        keys, values, _ = self._room
+        self.keys, self.values = keys.narrow(2, begin, entries), values.narrow(2, begin, entries)
+
+    @property
+    def positions(self) -> Tensor | None:
+        """LongTensor ``[batch, kv_heads or 1, entries]``: the position in its prompt of every
+        entry, -1 for padding; None before there are any."""
+        return self._room[2].narrow(2, self._begin, self.entries) if self._room else None
 
     @property
     def entries(self) -> int:

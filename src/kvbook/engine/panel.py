@@ -136,15 +136,19 @@ class PanelCache(KVCache):
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args, **kwargs):
         """Append to each row's cache what is the row's."""
+        rows = len(self.part.engines)
         if self.part.shared:  # all refer to the same entries, until their methods have chosen
             key_states, value_states = key_states.contiguous(), value_states.contiguous()
-        for row, engine in enumerate(self.part.engines):
+            parts = [(key_states, value_states)] * rows
+        else:
+            parts = list(zip(key_states.split(1), value_states.split(1), strict=True))
+        for engine, (keys, values) in zip(self.part.engines, parts, strict=True):
             state = engine.run.state
             new = state.forward.inputs.shape[1]
-            at = slice(0, 1) if self.part.shared else slice(row, row + 1)
-            keys, values = key_states[at, :, -new:], value_states[at, :, -new:]
+            if new < keys.shape[2]:  # padding on the left
+                keys, values = keys[:, :, -new:], values[:, :, -new:]
             state.cache.update(keys, values, layer_idx)
-            if self.part.shared and len(self.part.engines) > 1:
+            if self.part.shared and rows > 1:
                 state.cache.layers[layer_idx].share()
         return key_states, value_states
 
@@ -439,13 +443,14 @@ class PanelEngine:
         if self.part.shared and len(engines) > 1:
             return self._attend_once(module, query, key, value, scaling), None
         outputs = []
-        for row, engine in enumerate(engines):
+        for engine, mine in zip(engines, query.split(1), strict=True):
             state = engine.run.state
             if state.forward.first_pass is None:  # which has no cache
                 layer = state.cache.layers[module.layer_idx]
                 key, value = layer.keys, layer.values
             new = min(columns, state.forward.inputs.shape[1])
-            mine = query[row : row + 1, :, columns - new :]
+            if new < columns:  # padding on the left
+                mine = mine[:, :, columns - new :]
             one, _ = engine.attention(module, mine, key, value, scaling=scaling)
             outputs.append(one if new == columns else F.pad(one, (0, 0, 0, 0, columns - new, 0)))
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs), None

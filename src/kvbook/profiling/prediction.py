@@ -370,11 +370,10 @@ def stage_bytes(shape: ModelShape, layer: LayerPlan, size: int, matrix: bool) ->
     raised = 4 if size < 4 else 0  # a float32 copy of what was not
     if matrix:
         attention += shape.heads * m * m * (size + 8)
-    elif layer.sums or size == 2:  # a KV head's weights and two blocks of scores, and all sums
-        group = shape.heads // shape.kv_heads
-        attention += group * (
-            min(SUM_BLOCK, m) * entries * (4 + 2 * size) + m * shape.head_dim * size
-        )
+    elif layer.sums or size == 2:  # a KV head's weights, float32 and as the values are; all sums
+        block = shape.heads // shape.kv_heads * min(SUM_BLOCK, m) * entries
+        attention += block * (4 + (size if raised else 0))
+        attention += shape.head_dim * (shape.heads // shape.kv_heads * m * 4 + entries * raised)
         attention += 4 * shape.heads * entries
     scoring = 0
     if layer.scored and not matrix:
