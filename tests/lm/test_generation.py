@@ -67,7 +67,7 @@ def test_prompts_of_unequal_lengths_go_on_from_what_was_read(llama):
     with panel.attach(llama) as run:
         llama(torch.tensor([read]))
         run.restore(run.snapshot().pick([0, 0]))
-        together = generate_ids(llama, later, 5, pad=0, read=read, past_key_values=run.cache)
+        together = generate_ids(llama, later, 5, pad=0, read=run.real, past_key_values=run.cache)
     assert together.tolist() == [generate_ids(llama, [read + row], 5)[0].tolist() for row in later]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from kvbook import create_method, load_model
-from kvbook.errors import ResultError
+from kvbook.errors import ParameterError, ResultError
 from kvbook.places import place
 from kvbook.tasks.conversations import (
     Conversation,
@@ -44,9 +44,8 @@ def test_the_whole_conversation_is_read_and_a_fact_is_as_old_as_what_came_after_
         ("Ah.", "So."),
     ]
     facts = [Fact(turn=at, question="Which?", opening="It is", answer="293") for at in (0, 1)]
-    answers, run = recall(
-        lm, create_method("fullkv"), Conversation(turns=said, facts=facts), new_tokens=2
-    )
+    talk = Conversation(turns=said, facts=facts)
+    [answers], [run] = recall(lm, create_method("fullkv"), [talk], new_tokens=2)
 
     def tokens(turns):
         messages = [
@@ -69,8 +68,39 @@ def test_early_facts_survive_in_the_summary_and_not_in_the_stream():
         ),
     }
     for name, method in methods.items():
-        answers = [
-            a for one in read_conversations(place("data"))[:2] for a in recall(lm, method, one)[0]
-        ]
-        found[name] = sum(answer.found for answer in answers if answer.ago > 256)
+        answers, _ = recall(lm, method, read_conversations(place("data"))[:2])
+        found[name] = sum(one.found for told in answers for one in told if one.ago > 256)
     assert found["summarykv"] > found["streamingllm"] == 0
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        create_method("fullkv"),
+        create_method("streamingllm", budget=40),
+        create_method("summarykv", budget=60, segment=20, summary_tokens=20),
+    ],
+    ids=str,
+)
+def test_conversations_read_together_are_recalled_as_each_of_them_alone(method):
+    """Of unequal turns, and of unequally many."""
+    lm = load_model("tiny-random", dtype="float32")
+    talks = [make_conversations(1, turns, 2, seed)[0] for seed, turns in enumerate((6, 5, 6))]
+    together, runs = recall(lm, method, talks, new_tokens=3)
+    for talk, answers, run in zip(talks, together, runs, strict=True):
+        [alone], [own] = recall(lm, method, [talk], new_tokens=3)
+        assert alone == answers
+        assert (run.tokens_seen, run.kv_bytes) == (own.tokens_seen, own.kv_bytes)
+        assert [one.ids for one in run.summaries] == [one.ids for one in own.summaries]
+
+
+def test_a_conversation_without_facts_is_read():
+    lm = load_model("tiny-random", dtype="float32")
+    talk = Conversation(turns=[("Hello.", "Hello.")], facts=[])
+    answers, [run] = recall(lm, "fullkv", [talk])
+    assert answers == [[]] and run.tokens_seen > 0
+
+
+def test_no_conversation_is_refused():
+    with pytest.raises(ParameterError, match="at least one"):
+        recall(load_model("tiny-random"), "fullkv", [])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvbook import create_method, load_model
+from kvbook import Panel, create_method, load_model
 from kvbook.places import place
 from kvbook.tasks.document import Document, ask_document, make_document
 
@@ -32,7 +32,7 @@ def test_it_is_about_as_long_as_asked(document):
 
 def test_every_question_gives_what_it_gives_alone(lm, document):
     def ask(numbers):
-        with create_method("fullkv").attach(lm.model) as run:
+        with Panel([create_method("fullkv")]).attach(lm.model) as run:
             lm.model(document.ids, logits_to_keep=1)
             return ask_document(lm, run, Document(document.ids, numbers))
 
@@ -42,6 +42,8 @@ def test_every_question_gives_what_it_gives_alone(lm, document):
 
 
 def test_a_number_outside_of_the_window_is_not_found(lm, document):
-    with create_method("streamingllm", budget=60).attach(lm.model) as run:
+    with Panel([create_method("streamingllm", budget=60)]).attach(lm.model) as run:
         lm.model(document.ids, logits_to_keep=1)
+        held = run.rows[0].kv_bytes
         assert not any(ask_document(lm, run, document).values())
+        assert len(run.rows) == 1 and run.rows[0].kv_bytes == held  # as before the questions

@@ -15,10 +15,10 @@ FACTS = [
 
 
 def test_facts_of_all_conversations_and_costs_of_the_last(monkeypatch):
-    def ask(lm, method, conversation):
-        notes = [SimpleNamespace(seconds=0.5)] * conversation
-        answers = [SimpleNamespace(found=True, ago=conversation, words="yes")]
-        return answers, SimpleNamespace(kv_bytes=10 * conversation, summaries=notes)
+    def ask(lm, method, conversations):
+        answers = [[SimpleNamespace(found=True, ago=one, words="yes")] for one in conversations]
+        notes = [[SimpleNamespace(seconds=0.5)] * one for one in conversations]
+        return answers, [SimpleNamespace(kv_bytes=20, summaries=summaries) for summaries in notes]
 
     monkeypatch.setattr(recall, "recall", ask)
     clock = iter([100.0, 103.0])

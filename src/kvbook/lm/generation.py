@@ -72,7 +72,7 @@ def generate_ids(
     new_tokens: int,
     *,
     pad: int | None = None,
-    read: Sequence[int] = (),
+    read: Tensor | None = None,
     **options,
 ) -> Tensor:
     """The tokens that a model writes after prompts: greedily, if nothing else is said.
@@ -87,12 +87,12 @@ def generate_ids(
         Most tokens to write.
     pad : int, optional
         The id of the padding; any will do, for padding is masked.
-    read : sequence of int
-        What the cache has read already, the same in front of every prompt: prompts of several
-        lengths can go on from there.
+    read : BoolTensor [prompts, columns], optional
+        Which of the columns that the cache has read already are tokens: prompts of several lengths
+        can go on from there. What the tokens were does not matter to greedy decoding.
     **options
         For transformers' ``generate``, such as ``past_key_values`` (the prompts then begin with
-        what the cache has read, if ``read`` does not say it), ``streamer``, or ``do_sample=True, temperature=0.7``. What is
+        what the cache has read, if ``read`` does not stand for it), ``streamer``, or ``do_sample=True, temperature=0.7``. What is
         not given here is off, whatever the model's ``generation_config.json`` says:
         `greedy_options`.
 
@@ -114,9 +114,9 @@ def generate_ids(
                 "own generate"
             )
     ids, mask = pad_left(prompts, pad or 0)
-    rows = len(prompts)
-    ids = torch.cat((torch.tensor(read, dtype=torch.long).expand(rows, -1), ids), dim=1)
-    mask = torch.cat((mask.new_ones(rows, len(read)), mask), dim=1)
+    if read is not None:
+        ids = torch.cat((ids.new_full(read.shape, pad or 0), ids), dim=1)
+        mask = torch.cat((read.to(mask), mask), dim=1)
     settings = greedy_options(model) | {"max_new_tokens": new_tokens}
     if pad is not None:
         settings["pad_token_id"] = pad

@@ -6,6 +6,7 @@ to write it again.
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kvbook.engine.panel import Panel
 from kvbook.engine.run import Run
-from kvbook.errors import ResultError
-from kvbook.lm.generation import generate_words
+from kvbook.errors import ParameterError, ResultError
+from kvbook.lm.generation import generate_words, pad_left
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
-from kvbook.methods.base import as_method
+from kvbook.methods.base import Method, as_method
 from kvbook.texts import parse_json, read_lines
 
 FILE = Path("conversations") / "conversations.jsonl"
+TOGETHER = 8
+"""Conversations that are read at the same time; each of their facts has a row when it is asked."""
 NAMES = [
     "Nadia",
     "Bruno",
@@ -183,33 +186,77 @@ class Recalled:
 
 
 def recall(
-    lm, method, conversation: Conversation, new_tokens: int = 6
-) -> tuple[list[Recalled], Run]:
-    """Read a conversation turn by turn through one cache, then ask for each of its facts.
+    lm, method, conversations: Sequence[Conversation], new_tokens: int = 6
+) -> tuple[list[list[Recalled]], list[Run]]:
+    """Read conversations turn by turn, each through a cache of its own, then ask for their facts.
 
-    Every question starts from the same state, in a row of its own, so that none of them pushes
-    another's answer out. The run is left as it was before the questions.
+    Conversations of equally many turns are read together, as rows of a
+    `kvbook.engine.panel.Panel`. Every question starts from the same state, in a row of its own, so
+    that none of them pushes another's answer out. The runs are left as they were before the
+    questions.
+
+    Returns
+    -------
+    list of list of Recalled
+        By conversation and fact.
+    list of Run
+        By conversation.
+
+    Raises
+    ------
+    ParameterError
+        No conversation, something else than a loaded model and a method.
     """
     check_loaded(lm)
-    method, tokenizer, facts = as_method(method), lm.tokenizer, conversation.facts
-    read, ends = [], []
+    method, found = as_method(method), dict[int, tuple[list[Recalled], Run]]()
+    if not conversations:
+        raise ParameterError("no conversations: give at least one")
+    for turns in {len(one.turns) for one in conversations}:
+        alike = [i for i, one in enumerate(conversations) if len(one.turns) == turns]
+        for start in range(0, len(alike), TOGETHER):
+            part = alike[start : start + TOGETHER]
+            told = _recall(lm, method, [conversations[i] for i in part], new_tokens)
+            found |= zip(part, told, strict=True)
+    answers, runs = zip(*(found[i] for i in range(len(conversations))), strict=True)
+    return list(answers), list(runs)
+
+
+def _recall(
+    lm, method: Method, conversations: Sequence[Conversation], new_tokens: int
+) -> list[tuple[list[Recalled], Run]]:
+    """Some that are read together."""
+    tokenizer, device = lm.tokenizer, lm.model.device
+    ends = [list[int]() for _ in conversations]
     with Panel([method]).attach(lm.model) as panel, torch.no_grad():
-        for turn, (user, assistant) in enumerate(conversation.turns):
+        for turn, said in enumerate(zip(*(one.turns for one in conversations), strict=True)):
             begin = later_turn if turn else first_turn
-            new = _ids(lm, begin(tokenizer, user) + assistant + behind_answer(tokenizer))
-            inputs = torch.tensor([new], device=lm.model.device)
-            lm.model(inputs, past_key_values=panel.cache, logits_to_keep=1)
-            read += new
-            ends.append(len(read))
+            new = [
+                _ids(lm, begin(tokenizer, user) + assistant + behind_answer(tokenizer))
+                for user, assistant in said
+            ]
+            ids, mask = (one.to(device) for one in pad_left(new))
+            lm.model(ids, attention_mask=mask, past_key_values=panel.cache, logits_to_keep=1)
+            for end, read in zip(ends, panel.read_lengths, strict=True):
+                end.append(read)
         state = panel.snapshot()
-        panel.restore(state.pick([0] * len(facts)))
-        asked = [_ids(lm, later_turn(tokenizer, one.question) + one.opening) for one in facts]
-        answers = generate_words(lm, asked, new_tokens, read=read, past_key_values=panel.cache)
-        panel.restore(state)
-    return [
-        Recalled(words.strip().startswith(fact.answer), len(read) - ends[fact.turn], words)
-        for fact, words in zip(facts, answers, strict=True)
-    ], panel.rows[0]
+        facts = [(i, fact) for i, one in enumerate(conversations) for fact in one.facts]
+        words = []
+        if facts:
+            panel.restore(state.pick([i for i, _ in facts]))
+            asked = [later_turn(tokenizer, fact.question) + fact.opening for _, fact in facts]
+            words = generate_words(
+                lm,
+                [_ids(lm, one) for one in asked],
+                new_tokens,
+                read=panel.real,
+                past_key_values=panel.cache,
+            )
+            panel.restore(state)
+    answers = [list[Recalled]() for _ in conversations]
+    for (i, fact), text in zip(facts, words, strict=True):
+        ago = ends[i][-1] - ends[i][fact.turn]
+        answers[i].append(Recalled(text.strip().startswith(fact.answer), ago, text))
+    return list(zip(answers, panel.rows, strict=True))
 
 
 def _ids(lm, text: str) -> list[int]:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from kvbook.engine.run import Run
-from kvbook.lm.generation import generate_ids
+from kvbook.engine.panel import PanelRun
+from kvbook.lm.generation import generate_words
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
 from kvbook.tasks.needle import CITIES, read_essays
@@ -61,21 +60,26 @@ def make_document(lm, data: Path, tokens: int, count: int = 8) -> Document:
     return Document(_ids(lm, read + behind_answer(lm.tokenizer)), numbers)
 
 
-def ask_document(lm, run: Run, document: Document) -> dict[str, bool]:
-    """Which numbers are found, by city, after ``run`` has read the document; every question
-    starts from the same state."""
+def ask_document(lm, run: PanelRun, document: Document) -> dict[str, bool]:
+    """Which numbers are found, by city, after a panel of one method has read the document.
+
+    Every question starts from the same state, in a row of its own; then the run is left as it was
+    before.
+    """
     check_loaded(lm)
-    state, found = run.snapshot(), {}
-    for city, number in document.numbers.items():
-        run.restore(state)
-        asked = later_turn(
-            lm.tokenizer, f"What is the special magic number for {city} mentioned in the text?"
-        )
-        opening = f"{asked}The special magic number for {city} mentioned in the text is"
-        whole = torch.cat((document.ids, _ids(lm, opening)), 1).tolist()
-        new = generate_ids(lm.model, whole, 6, past_key_values=run.cache)[0]
-        found[city] = lm.tokenizer.decode(new).strip().startswith(number)
-    return found
+    state, cities = run.snapshot(), list(document.numbers)
+    asked = []
+    for city in cities:
+        fact = f"special magic number for {city} mentioned in the text"
+        question = later_turn(lm.tokenizer, f"What is the {fact}?")
+        asked.append(_ids(lm, f"{question}The {fact} is")[0].tolist())
+    run.restore(state.pick([0] * len(cities)))
+    words = generate_words(lm, asked, 6, read=run.real, past_key_values=run.cache)
+    run.restore(state)
+    return {
+        city: said.strip().startswith(document.numbers[city])
+        for city, said in zip(cities, words, strict=True)
+    }
 
 
 def _ids(lm, text: str) -> Tensor:

@@ -22,17 +22,16 @@ def measure_recall(lm, method, conversations: Sequence[Conversation]) -> dict:
     -------
     dict
         Ready for a results file: ``facts``, each ``found`` or not and told so many tokens
-        ``ago``; ``seconds`` a conversation; and of the last one ``kv_bytes``, ``summaries``
+        ``ago``; ``seconds`` a conversation, of all that are read together an equal share; and of the last one ``kv_bytes``, ``summaries``
         and ``summary_seconds``.
     """
     check_loaded(lm)
     method = as_method(method)
-    facts, started = [], time.perf_counter()
-    for conversation in conversations:
-        answers, run = recall(lm, method, conversation)
-        facts += [{"found": one.found, "ago": one.ago} for one in answers]
+    started = time.perf_counter()
+    answers, runs = recall(lm, method, conversations)
+    run = runs[-1]
     return {
-        "facts": facts,
+        "facts": [{"found": one.found, "ago": one.ago} for told in answers for one in told],
         "kv_bytes": run.kv_bytes,
         "seconds": (time.perf_counter() - started) / len(conversations),
         "summaries": len(run.summaries),
