@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import make_method
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -72,6 +73,20 @@ def test_column_sums_equal_dense(queries, block):
     output, sums = attend_and_sum(q, k, v, SCALING, block=block)
     assert torch.allclose(output, expected, atol=1e-5)
     assert torch.allclose(sums, weights.sum(2), atol=1e-5)
+
+
+@pytest.mark.parametrize("queries", [1, 200])
+def test_in_bfloat16_the_blocks_are_about_as_exact_as_the_fused_kernel(queries):
+    """Scores rounded to bfloat16 would cost several times the error."""
+    few = [one.bfloat16() for one in tensors(queries, 200)]
+    _, expected = dense(*(one.double() for one in few), torch.ones(2, 200).bool())
+    q, k, v = few
+    fused = F.scaled_dot_product_attention(
+        q, k, v, is_causal=queries > 1, scale=SCALING, enable_gqa=True
+    )
+    output, _ = attend_and_sum(q, k, v, SCALING)
+    error, least = ((one.double() - expected).square().mean().sqrt() for one in (output, fused))
+    assert error < 1.5 * least
 
 
 def test_column_sums_add_up_to_the_real_queries():

@@ -77,7 +77,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
     grouped = heads != kv_heads
     whole = valid is None and queries == entries  # a prompt
     if whole and q.dtype == torch.bfloat16 and q.device.type == "cpu":
-        return attend_and_sum(q, k, v, scaling)[0]  # quicker than the fused kernel, and as exact
+        return attend_and_sum(q, k, v, scaling)[0]  # quicker than the fused kernel, about as exact
     if whole:
         return F.scaled_dot_product_attention(
             q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped
@@ -163,7 +163,7 @@ def attend_and_sum(
 
     The softmax is explicit, block by block of queries, so memory is O(block x entries) and
     never queries x entries. Scores are in float32: rounded to bfloat16 they would cost the output
-    five times the error.
+    several times the error.
 
     Returns
     -------

@@ -22,8 +22,8 @@ def measure_recall(lm, method, conversations: Sequence[Conversation]) -> dict:
     -------
     dict
         Ready for a results file: ``facts``, each ``found`` or not and told so many tokens
-        ``ago``; ``seconds`` a conversation, of all that are read together an equal share; and of the last one ``kv_bytes``, ``summaries``
-        and ``summary_seconds``.
+        ``ago``; ``seconds`` a conversation, of all that are read together an equal share; and of
+        the last one ``kv_bytes``, ``summaries`` and ``summary_seconds``.
     """
     check_loaded(lm)
     method = as_method(method)
