@@ -126,7 +126,7 @@ class SavedChat:
             state.cache = KVCache(sum(name.endswith("/keys") for name in tensors))
             for i, layer in enumerate(state.cache.layers):
                 layer.assign(*(tensors[f"{i}/{part}"] for part in PARTS))
-                layer.is_initialized, layer.columns = True, len(self.facts.ids)
+                layer.columns = len(self.facts.ids)
         for name in sorted(one for one in tensors if "/memory/" in one):
             layer, _, row, rest = name.split("/", 3)
             key, _, parts = rest.rsplit("/", 2)

@@ -9,9 +9,6 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from kvbook.engine.seen import Recent
 
-NOTHING = 0, 0, -1
-"""What padding holds of keys, values and positions."""
-
 
 def spare(entries: int) -> int:
     """Places that are free behind so many entries when they move to a room of their own: an
@@ -24,7 +21,8 @@ class KVLayer(CacheLayerMixin):
 
     They stand in a room with free places behind them: to append writes there, and to drop moves
     what stands before the dropped ones up to their place, in the room; what is held begins later
-    then. Rows of a batch may hold different numbers of entries: each row's padding is on its left.
+    then. Keys and values stand side by side in it, so that both move at once. Rows of a batch may
+    hold different numbers of entries: each row's padding is on its left.
 
     Attributes
     ----------
@@ -40,30 +38,31 @@ class KVLayer(CacheLayerMixin):
         super().__init__()
         self.pads: list[int] = []
         self.columns = 0
-        self._room: tuple[Tensor, ...] = ()  # keys, values and positions, with the free places
+        # [batch, 2, kv_heads, places, head_dim] of keys and values; [batch, heads or 1, places]
+        self._room: tuple[Tensor, ...] = ()
         self._begin = 0
         self._shared = False
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """There is something to hold now; the prompt's keys and values are taken as they are, with
-        each head's in one piece: attention reads them many times."""
+        """There is something to hold now."""
         self.is_initialized = True
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *, positions: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Append entries, of the given positions ``[batch, new]``, and return all keys and values."""
-        parts = key_states, value_states, positions[:, None]
-        held, new = self.entries, key_states.shape[2]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._room = (key_states.contiguous(), value_states.contiguous(), parts[2].clone())
-            self._look(0, new)
+            self._hold(key_states, value_states, positions[:, None])
             return self.keys, self.values
-        if self._begin + held + new > self._room[0].shape[2]:
-            self._move((self.keys, self.values, self.positions), new)
-        for room, part in zip(self._room, parts, strict=True):
-            room.narrow(2, self._begin + held, new).copy_(part)
+        held, new = self.entries, key_states.shape[2]
+        if self._begin + held + new > self.places:
+            self._move(new)
+        at = self._begin + held
+        pair, places = self._room
+        pair[:, 0].narrow(2, at, new).copy_(key_states)
+        pair[:, 1].narrow(2, at, new).copy_(value_states)
+        places.narrow(2, at, new).copy_(positions[:, None])
         self._look(self._begin, held + new)
         return self.keys, self.values
 
@@ -83,79 +82,94 @@ class KVLayer(CacheLayerMixin):
         width, old, begin = max(counts), self._room, self._begin
         end = begin + self.entries
         sets = [len(one.before) for one in rows if isinstance(one.before, Tensor)]
-        heads = max([old[2].shape[1], *sets])
-        wide = old[0].shape[2] > width + 2 * spare(width)
-        moves = self._shared or wide or heads > old[2].shape[1]
+        heads = max([old[1].shape[1], *sets])
+        wide = self.places > width + 2 * spare(width)
+        moves = self._shared or wide or heads > old[1].shape[1]
         if moves:
-            self._make_room(old, width + spare(width), heads)
+            self._make_room(width + spare(width), heads)
             end, device = width, self.keys.device
             rows = [Recent(n, one.indices(n, device)) for one, n in zip(rows, held, strict=True)]
         for row, one in enumerate(rows):
             first, to = begin + self.pads[row], end - counts[row]
+            pair, places = _words(self._room[0][row]), self._room[1][row]
             if one.chosen:
-                parts = [room[row] for room in old]
-                for room, part in zip(self._room, _take(parts, first, one.before), strict=True):
-                    room[row].narrow(1, to, one.chosen).copy_(part)
-            if counts[row] < width:  # it has padding
-                for room, nothing in zip(self._room, NOTHING, strict=True):
-                    room[row, :, 0 if moves else first : to] = nothing
+                entries, at = _take(_words(old[0][row]), old[1][row], first, one.before)
+                pair.narrow(2, to, one.chosen).copy_(entries)
+                places.narrow(1, to, one.chosen).copy_(at)
+            if counts[row] < width:  # it has padding: finite, at no position
+                pair[:, :, 0 if moves else first : to] = 0
+                places[:, 0 if moves else first : to] = -1
         self.pads = [width - count for count in counts]
         self._look(end - width, width)
 
     def assign(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
         """Hold exactly these entries of one sequence; shapes as of the attributes."""
-        self._room, self.pads, self._shared = (keys, values, positions), [0], False
-        self._look(0, keys.shape[2])
+        self.is_initialized, self.pads = True, [0]
+        self._hold(keys, values, positions)
 
-    def share(self) -> None:
-        """Another layer holds the same tensors: copy them before anything is changed in them."""
-        self._shared = True
+    def mirror(self, other: "KVLayer") -> None:
+        """Hold the same tensors as another layer, until one of the two changes something in them.
+        Only the other may write to the free places behind them."""
+        self.is_initialized, self.pads = True, list(other.pads)
+        self._room, self._shared, other._shared = other._held(), True, True
+        self._look(0, other.entries)
 
     def own(self) -> None:
         """Hold entries that no other layer looks at, so that they may be changed."""
         if self._shared:
-            self._move((self.keys, self.values, self.positions), 0)
+            self._move(0)
 
     def __deepcopy__(self, memo: dict) -> "KVLayer":
-        """A copy that looks at the same entries until one of the two changes them. Only this one
-        may write to the free places behind them."""
+        """A copy that looks at the same entries until one of the two changes them."""
         twin = copy(self)
-        twin.pads = list(self.pads)
         if self.is_initialized:
-            self.share()
-            twin.share()
-            twin._room = self.keys, self.values, self.positions
-            twin._look(0, self.entries)
+            twin.mirror(self)
         return twin
 
-    def _make_room(self, like: Sequence[Tensor], places: int, heads: int) -> None:
+    def _hold(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
+        """Copy these, and nothing else, to a room without free places; each head's keys come in
+        one piece, since attention reads them many times."""
+        self._room, self._shared = (torch.stack((keys, values), dim=1), positions.clone()), False
+        self._look(0, keys.shape[2])
+
+    def _make_room(self, places: int, heads: int) -> None:
         """New and empty; ``heads`` are those of the positions."""
-        keys, values, positions = like
+        pair, positions = self._room
         self._room = (
-            *(one.new_empty(*one.shape[:2], places, one.shape[3]) for one in (keys, values)),
+            pair.new_empty(*pair.shape[:3], places, pair.shape[4]),
             positions.new_empty(len(positions), heads, places),
         )
         self._shared = False
 
-    def _move(self, parts: tuple[Tensor, ...], new: int) -> None:
-        """Copy these keys, values and positions to a room that takes ``new`` more."""
-        entries = parts[0].shape[2]
-        self._make_room(parts, entries + new + spare(entries + new), parts[2].shape[1])
-        for room, part in zip(self._room, parts, strict=True):
-            room.narrow(2, 0, entries).copy_(part)
+    def _move(self, new: int) -> None:
+        """Copy all to a room that takes ``new`` more."""
+        old, entries = self._held(), self.entries
+        self._make_room(entries + new + spare(entries + new), old[1].shape[1])
         self._look(0, entries)
+        for part, before in zip(self._held(), old, strict=True):
+            part.copy_(before)
+
+    def _held(self) -> tuple[Tensor, Tensor]:
+        """What of the room is held: keys and values, and positions."""
+        at, entries = self._begin, self.entries
+        return self._room[0].narrow(3, at, entries), self._room[1].narrow(2, at, entries)
 
     def _look(self, begin: int, entries: int) -> None:
         """What is held stands at these places of the room."""
         self._begin = begin
-        keys, values, _ = self._room
-        self.keys, self.values = keys.narrow(2, begin, entries), values.narrow(2, begin, entries)
+        pair = self._room[0].narrow(3, begin, entries)
+        self.keys, self.values = pair[:, 0], pair[:, 1]
+
+    @property
+    def places(self) -> int:
+        """Of the room: those of what is held, and the free ones."""
+        return self._room[0].shape[3]
 
     @property
     def positions(self) -> Tensor | None:
         """LongTensor ``[batch, kv_heads or 1, entries]``: the position in its prompt of every
         entry, -1 for padding; None before there are any."""
-        return self._room[2].narrow(2, self._begin, self.entries) if self._room else None
+        return self._held()[1] if self._room else None
 
     @property
     def entries(self) -> int:
@@ -210,23 +224,34 @@ def _as_recent(kept: Tensor | Recent | None, held: int) -> Recent:
     return Recent(held, kept) if isinstance(kept, Tensor) else kept
 
 
-def _take(parts: Sequence[Tensor], first: int, chosen: int | Tensor) -> list[Tensor]:
-    """A copy of what stands in parts ``[heads or 1, places, ...]`` at ``chosen`` places behind
-    ``first``: the next so many, or those of indices ``[heads or 1, kept]``.
+def _words(pair: Tensor) -> Tensor:
+    """The same memory as words of 8 bytes, to move it: torch wakes a second thread for as many
+    numbers as one decoded token moves, and that takes longer than to move them as fewer words."""
+    size = pair.shape[-1] * pair.element_size()
+    return pair.view(torch.int64) if size % 8 == 0 else pair
+
+
+def _take(
+    pair: Tensor, positions: Tensor, first: int, chosen: int | Tensor
+) -> tuple[Tensor, Tensor]:
+    """A copy of keys and values ``[2, heads, places, head_dim]`` and positions ``[heads or 1,
+    places]``, ``chosen`` places behind ``first``: the next so many, or those of indices ``[heads or
+    1, kept]``.
 
     A set a head is taken as rows of one flat table: several times faster than ``gather``.
     """
     if not isinstance(chosen, Tensor):
-        return [part.narrow(1, first, chosen).clone() for part in parts]
+        return pair.narrow(2, first, chosen).clone(), positions.narrow(1, first, chosen).clone()
     heads, kept = chosen.shape
     if heads == 1:
         index = chosen[0] + first
-        return [part.index_select(1, index) for part in parts]
-    places = parts[0].shape[1]
-    starts = torch.arange(first, first + heads * places, places, device=chosen.device)
-    flat = (chosen + starts[:, None]).flatten()
-    tables = [part.expand(heads, *part.shape[1:]).flatten(0, 1) for part in parts]
-    return [table.index_select(0, flat).view(heads, kept, *table.shape[1:]) for table in tables]
+        return pair.index_select(2, index), positions.index_select(1, index)
+    places = pair.shape[2]
+    starts = torch.arange(first, first + 2 * heads * places, places, device=chosen.device)
+    flat = (starts.view(2, heads, 1) + chosen).flatten()
+    entries = pair.flatten(0, 2).index_select(0, flat).view(2, heads, kept, -1)
+    table = positions.expand(heads, -1).flatten()
+    return entries, table.index_select(0, flat[: heads * kept]).view(heads, kept)
 
 
 class KVCache(Cache):

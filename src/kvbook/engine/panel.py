@@ -136,20 +136,19 @@ class PanelCache(KVCache):
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args, **kwargs):
         """Append to each row's cache what is the row's."""
-        rows = len(self.part.engines)
-        if self.part.shared:  # all refer to the same entries, until their methods have chosen
-            key_states, value_states = key_states.contiguous(), value_states.contiguous()
-            parts = [(key_states, value_states)] * rows
-        else:
-            parts = list(zip(key_states.split(1), value_states.split(1), strict=True))
-        for engine, (keys, values) in zip(self.part.engines, parts, strict=True):
-            state = engine.run.state
-            new = state.forward.inputs.shape[1]
+        caches = [engine.run.state.cache for engine in self.part.engines]
+        if self.part.shared:  # all hold the same entries, until their methods have chosen
+            first, *others = caches
+            first.update(key_states, value_states, layer_idx)
+            for one in others:
+                one.layers[layer_idx].mirror(first.layers[layer_idx])
+            return first.layers[layer_idx].keys, first.layers[layer_idx].values
+        parts = zip(key_states.split(1), value_states.split(1), strict=True)
+        for engine, cache, (keys, values) in zip(self.part.engines, caches, parts, strict=True):
+            new = engine.run.state.forward.inputs.shape[1]
             if new < keys.shape[2]:  # padding on the left
                 keys, values = keys[:, :, -new:], values[:, :, -new:]
-            state.cache.update(keys, values, layer_idx)
-            if self.part.shared and rows > 1:
-                state.cache.layers[layer_idx].share()
+            cache.update(keys, values, layer_idx)
         return key_states, value_states
 
 
