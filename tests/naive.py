@@ -201,11 +201,11 @@ class NaiveSnapKV:
 class NaiveFastKV(NaiveSnapKV):
     def __init__(self, budget, kv_heads, tsp_layer, tsp_length, window=8, kernel=7, pooling="max"):
         super().__init__(budget, kv_heads, window, kernel, pooling, "sum")
-        self.tsp_layer, self.length = tsp_layer, max(budget, tsp_length)
+        self.tsp_layer, self.length = tsp_layer, max(self.window + 1, tsp_length)
 
     def pass_on(self, layer, weights):
         n = weights.shape[1]
-        if layer != self.tsp_layer or self.length >= n:
+        if layer != self.tsp_layer or self.length >= n or self.budget >= n:
             return None
         total = join(self.scores(weights), "sum")
         return top(total, self.length - self.window) + list(range(n - self.window, n))
@@ -273,15 +273,52 @@ class NaivePyramid:
         self,
         tokens,
         layers,
+        kv_heads,
         decay=0.3,
         recent_ratio=0.2,
         min_length=64,
         sinks=4,
         distance_weight=1.2,
+        generation=False,
     ):
         self.layers, self.decay, self.min_length, self.sinks = layers, decay, min_length, sinks
         self.recent = math.floor(tokens * recent_ratio)
-        self.weight = distance_weight
+        self.weight, self.generation, self.kv_heads = distance_weight, generation, kv_heads
+        self.rows, self.made = {}, {}
+
+    def note(self, layer, weights, made):
+        """Every query's row over all entries, mean over the heads; which entries were generated."""
+        heads, new, entries = weights.shape
+        rows, known = self.rows.setdefault(layer, []), self.made.setdefault(layer, [])
+        for row in rows:
+            row += [0.0] * new
+        for i in range(new):
+            rows.append(
+                [float(sum(weights[h, i, j] for h in range(heads))) / heads for j in range(entries)]
+            )
+        known += [made] * new
+
+    def after_prompt(self, layer, weights):
+        self.note(layer, weights, made=False)
+
+    def after_token(self, layer, weights):
+        self.note(layer, weights, made=weights.shape[1] == 1)
+        entries = weights.shape[-1]
+        rows, made = self.rows[layer], self.made[layer]
+        before = [j for j in range(entries - 1 - self.recent) if made[j]]
+        if not self.generation or sum(made) - self.recent < 16 or len(before) < 15:
+            return None
+        asked = rows[-1 - self.recent :]
+        step = (self.weight - 1) / self.recent if self.recent else 0
+        score = [sum((1 + step * i) * row[j] for i, row in enumerate(asked)) for j in before[:16]]
+        share = 0.9 * (math.cos(math.pi * layer / self.layers) + 1) / 2 + 0.1
+        stay = {
+            before[i] for i in top(score, min(len(score), max(1, math.floor(16 * 0.9 * share))))
+        }
+        kept = [j for j in range(entries) if j not in before[:16] or j in stay]
+        self.rows[layer] = [[row[j] for j in kept] for row in rows]
+        self.made[layer] = [made[j] for j in kept]
+        return [kept] * self.kv_heads
 
     def pass_on(self, layer, weights):
         heads, m, _ = weights.shape

@@ -68,6 +68,8 @@ PYRAMID = [
     dict(min_length=0, decay=0.5, recent_ratio=0.0, sinks=0, distance_weight=1.0),
     dict(min_length=5, decay=0.1, distance_weight=3.0),
     dict(),
+    dict(min_length=2, recent_ratio=0.1, generation=True, distance_weight=3.0),
+    dict(min_length=2, recent_ratio=0.0, generation=True),
 ]
 GEMFILTER = [
     dict(budget=12),
@@ -83,6 +85,7 @@ FASTKV = [
     dict(budget=0.5, window=4, tsp_length=1),
     dict(budget=6),
     dict(budget=1, tsp_length=1),
+    dict(budget=20, window=3, tsp_length=9, tsp_layer=0),
 ]
 
 
@@ -99,7 +102,7 @@ def naive_for(model, name, parameters, tokens):
     if name == "snapkv":
         return Naive(model, NaiveSnapKV(kv_heads=kv_heads, **own))
     if name == "pyramidinfer":
-        return Naive(model, NaivePyramid(tokens, layers, **own))
+        return Naive(model, NaivePyramid(tokens, layers, kv_heads, **own))
     if name == "fastkv":
         own["tsp_length"] = size(own.get("tsp_length", 0.2), tokens)
         own.setdefault("tsp_layer", layers // 2 - 1)
@@ -135,6 +138,7 @@ IN_TURNS = [
     *[("h2o", H2O[i]) for i in (0, 1)],
     ("h2o_published", PUBLISHED_H2O[0]),
     ("pyramidinfer", PYRAMID[0]),
+    ("pyramidinfer", PYRAMID[5]),
     *[("fastkv", FASTKV[i]) for i in (0, 1)],
 ]
 
@@ -217,7 +221,7 @@ def test_other_families_equal_naive(family, prompt):
     + [("snapkv", SNAPKV[i]) for i in (0, 1, 6, 7)]
     + [("h2o", H2O[i]) for i in (0, 1, 4, 5)]
     + [("h2o_published", PUBLISHED_H2O[0])]
-    + [("pyramidinfer", PYRAMID[i]) for i in (0, 2, 4)]
+    + [("pyramidinfer", PYRAMID[i]) for i in (0, 2, 4, 6)]
     + [("gemfilter", parameters) for parameters in GEMFILTER]
     + [("fastkv", FASTKV[i]) for i in (0, 1, 3, 5)],
     ids=lambda x: str(x).replace(" ", ""),

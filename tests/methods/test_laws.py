@@ -76,6 +76,31 @@ def test_fastkv_that_passes_everything_on_is_snapkv_with_sums(model, prompt, tsp
     )
 
 
+def test_a_layer_of_fastkv_that_reads_less_than_the_budget_keeps_all(model, prompt):
+    method = create_method("fastkv", budget=20, window=3, tsp_length=9)
+    _, run = greedy(model, method, prompt, 2)
+    assert [kept.shape[2] for kept in run.kept_positions] == [20, 9, 9]
+    assert torch.equal(run.kept_positions[2][0, 0], run.layer_inputs[2][0])
+
+
+def test_pyramidinfers_generation_stage_thins_only_what_was_generated(model, prompt):
+    own = dict(min_length=2, recent_ratio=0.1)
+    _, plain = greedy(model, create_method("pyramidinfer", **own), prompt, 60)
+    _, run = greedy(model, create_method("pyramidinfer", **own, generation=True), prompt, 60)
+    prompts = [kept.shape[2] for kept in run.kept_positions]
+    assert prompts == [kept.shape[2] for kept in plain.kept_positions]
+    for layer, entries in zip(run.cache.layers, prompts, strict=True):
+        assert layer.entries - entries < 3 + 17  # the recent, and fewer than an interval
+        assert (layer.positions[0] < 30).sum() == entries
+
+
+def test_pyramidinfers_generation_stage_drops_nothing_of_a_whole_budget(model, prompt):
+    own = dict(budget=1.0, generation=True)
+    (tokens, logits), run = greedy(model, create_method("pyramidinfer", **own), prompt, 40)
+    (expected, full), _ = greedy(model, create_method("fullkv"), prompt, 40)
+    assert tokens == expected and torch.equal(logits, full)
+
+
 def test_a_methods_layers_read_what_the_record_says(model, prompt):
     _, run = greedy(model, create_method("fastkv", budget=4, window=2, tsp_length=12), prompt, 2)
     assert [read.shape[1] for read in run.layer_inputs] == [30, 12, 12]

@@ -48,3 +48,9 @@ def test_the_budget_is_spread_over_twentieths_of_the_prompt():
 
 def test_needles_are_counted_at_the_layer_that_loses_them():
     assert heights(show.lost_layers([1, 1, 3], 3, "pyramidinfer").axes[0]) == [0, 2, 0, 1]
+
+
+def test_generated_entries_are_a_line_a_variant_over_the_layers():
+    axes = show.generated_entries({"off": [4, 4], "on": [4, 2]}, "four tokens").axes[0]
+    assert [list(line.get_ydata()) for line in axes.lines] == [[4, 4], [4, 2]]
+    assert axes.get_ylim()[0] == 0 and axes.get_title() == "four tokens"

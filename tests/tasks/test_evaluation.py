@@ -38,14 +38,12 @@ def lm():
     return load_model("tiny-random", dtype="float32")
 
 
-def write(folder, contexts=CONTEXTS, answers=(ANSWER,)):
-    """Items of `TASK` in LongBench's format."""
-    rows = [
-        {"_id": f"a{i}", "input": "", "context": context, "answers": list(answers)}
-        for i, context in enumerate(contexts)
-    ]
+def write(folder, contexts=CONTEXTS, answers=(ANSWER,), task=TASK):
+    """Items in LongBench's format."""
+    own = {"input": "Who?", "answers": list(answers), "all_classes": list(answers)}
+    rows = [own | {"_id": f"a{i}", "context": context} for i, context in enumerate(contexts)]
     folder.mkdir(exist_ok=True)
-    (folder / f"{TASK}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / f"{task}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
 
@@ -309,13 +307,52 @@ def test_when_nothing_fits_the_score_says_so(lm, tmp_path):
     assert str(result) == "OOM" and result.scores == {} and result.score != result.score
 
 
+# ---- the question after the compression ----------------------------------------------------------
+
+
+@pytest.fixture
+def asks(lm, tmp_path):
+    """`evaluate` by either protocol, on items of a task that asks."""
+    data = write(tmp_path / "data", CONTEXTS, task="trec")
+
+    def run(question, method=None, **more):
+        method = method or create_method("snapkv", budget=0.5, window=4)
+        own = dict(data=data, folder=tmp_path, question=question)
+        return evaluate(lm, method, "trec", **own | more)
+
+    return run
+
+
+def test_the_two_protocols_are_two_files(asks):
+    before, after = asks("before"), asks("after")
+    assert before.path != after.path and "question=after" in after.path.name
+    assert (before.cell["question"], after.cell["question"]) == ("before", "after")
+    assert [one.tokens for one in before.items] == [one.tokens for one in after.items]
+    for one, other in zip(before.items, after.items, strict=True):
+        assert other.kept_bytes < one.kept_bytes  # of a share, the context's is less
+
+
+def test_full_kv_answers_the_same_by_both_protocols(asks):
+    full = create_method("fullkv")
+    assert predictions(asks("after", full)) == predictions(asks("before", full))
+
+
+def test_all_tasks_are_those_that_ask_when_the_question_comes_after():
+    assert "lcc" in make_grid(["fullkv"]).tasks
+    assert "lcc" not in make_grid(["fullkv"], question="after").tasks
+    with pytest.raises(ParameterError, match="asks nothing"):
+        make_grid(["fullkv"], ["lcc"], question="after")
+
+
 # ---- killed -------------------------------------------------------------------------------------
 
 
-def test_killed_and_run_again_gives_the_file_of_an_uninterrupted_run(tmp_path):
+@pytest.mark.parametrize("task, question", [(TASK, "before"), ("trec", "after")])
+def test_killed_and_run_again_gives_the_file_of_an_uninterrupted_run(tmp_path, task, question):
     """The command line, ended by ``kill -9`` while it measures."""
-    data = write(tmp_path / "data", [f"{i}\n" for i in range(100)])
-    more = ["--task", TASK, "--method", "fullkv", "--data", data, "--output", tmp_path / "killed"]
+    data = write(tmp_path / "data", [f"{i}\n" for i in range(100)], task=task)
+    more = ["--task", task, "--method", "fullkv", "--data", data, "--output", tmp_path / "killed"]
+    more += ["--question", question]
     more += ["--model", "tiny-random", "--dtype", "float32", "--batch", "1"]
     running = subprocess.Popen(
         [sys.executable, "-m", "kvbook.commands.cli", "evaluate", *map(str, more)],
@@ -328,7 +365,7 @@ def test_killed_and_run_again_gives_the_file_of_an_uninterrupted_run(tmp_path):
     running.wait()
     files = []
     for folder in ("killed", "whole"):
-        grid = make_grid(["fullkv"], [TASK])
+        grid = make_grid(["fullkv"], [task], question=question)
         done = evaluate_grid(
             grid,
             model="tiny-random",

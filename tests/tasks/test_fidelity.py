@@ -59,6 +59,39 @@ def plain(lm, ids, mask=None):
     return logits[0].float().log_softmax(-1)
 
 
+@pytest.fixture(scope="module")
+def asked_after(lm, tmp_path_factory):
+    """A probe whose question comes after its context."""
+    folder = tmp_path_factory.mktemp("data")
+    row = {"_id": "a", "input": "Who?", "context": "x = 1\n" * 9, "answers": ["Ada Bo"]}
+    (folder / "2wikimqa.jsonl").write_text(json.dumps(row) + "\n")
+    own = {"data": folder, "tasks": ["2wikimqa"], "new_tokens": 8}
+    [before], [after] = (make_probes(lm, 1, question=when, **own) for when in ("before", "after"))
+    assert before.prompt == after.prompt + after.question and before.digest != after.digest
+    assert before.continuation == after.continuation
+    return after
+
+
+def test_a_question_after_the_compression_is_read_before_what_follows(lm, asked_after):
+    """As a method alone: the context, then the question, then the continuation."""
+    probe, method = asked_after, create_method("snapkv", budget=16, window=4)
+    with method.attach(lm.model) as run, torch.no_grad():
+        lm.model(torch.tensor([probe.prompt]))
+        rest = torch.tensor([probe.question + probe.continuation[:-1]])
+        logits = lm.model(rest, past_key_values=run.cache).logits[0]
+    ours = logits[len(probe.question) - 1 :].float().log_softmax(-1)
+    full = probe.reference
+    kl = float((full.exp() * (full - ours)).sum(-1).mean())
+    found = measure_probe(lm, {"asked": method}, probe)["asked"]
+    assert found["kl"] == pytest.approx(kl, rel=1e-3) and kl > 1e-4
+    assert found["tokens"] == len(probe.prompt) + len(probe.question)
+
+
+def test_what_drops_nothing_is_as_far_from_full_kv_after_as_before(lm, asked_after):
+    found = measure_probe(lm, {"asked": create_method("fullkv")}, asked_after)["asked"]
+    assert found["kl"] < 1e-5 and found["agreement"] == 1
+
+
 def test_probes_take_the_tasks_in_turn(probes):
     assert [probe.id for probe in probes] == ["lcc/a0", "2wikimqa/a0", "lcc/a1"]
 

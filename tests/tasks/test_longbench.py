@@ -8,7 +8,7 @@ import pytest
 
 from kvbook import load_model
 from kvbook.errors import ParameterError, ResultError
-from kvbook.tasks.longbench import TASKS, Benchmark, cut_middle, official_length
+from kvbook.tasks.longbench import TASKS, Benchmark, cut_middle, official_length, task_named
 
 ROW = {
     "_id": "a1",
@@ -72,6 +72,50 @@ def test_a_prompt_is_encoded_as_it_is(tokenizer, tmp_path):
     made = benchmark(tmp_path, "2wikimqa")
     words = ask(tokenizer, made)
     assert tokenizer.decode(made.encode(tokenizer, words)) == words
+
+
+ASKED = {
+    "narrativeqa": "Now, answer",
+    "2wikimqa": "Answer the question",
+    "gov_report": "Now, write",
+    "trec": "Who?",
+    "passage_count": "Please enter",
+}
+"""What the part that is asked begins with."""
+
+
+@pytest.mark.parametrize("task", ASKED)
+def test_a_prompt_in_two_parts_is_the_same_prompt(task, tokenizer, tmp_path):
+    made = benchmark(tmp_path, task)
+    whole = ask(tokenizer, made)
+    context, asked = made.encode_apart(tokenizer, made.rows[0], 10_000)
+    assert context + asked == made.encode(tokenizer, whole)
+    assert tokenizer.decode(context).endswith(
+        "Ada met {{ Bo }}.\n"
+        + ("" if task == "trec" else "\n\n")
+        + ("\n" if task == "trec" else "")
+    )
+    assert tokenizer.decode(asked).startswith(ASKED[task])
+
+
+def test_a_prompt_in_two_parts_loses_its_middle_and_not_what_is_asked(tokenizer, tmp_path):
+    made = benchmark(tmp_path, "2wikimqa", context="Ada met Bo. " * 100)
+    context, asked = made.encode_apart(tokenizer, made.rows[0], 500)
+    assert tokenizer.decode(asked).startswith("Answer the question")
+    assert context + asked == made.encode(tokenizer, ask(tokenizer, made, 500))
+
+
+def test_a_length_that_cuts_into_what_is_asked_is_refused(tokenizer, tmp_path):
+    made = benchmark(tmp_path, "2wikimqa", context="Ada met Bo. " * 100)
+    with pytest.raises(ParameterError, match="give a longer max_length"):
+        made.encode_apart(tokenizer, made.rows[0], 100)
+
+
+def test_where_nothing_is_asked_no_question_comes_after():
+    with pytest.raises(ParameterError, match="lcc .* asks nothing.* tasks that ask are"):
+        task_named("lcc", "after")
+    with pytest.raises(ParameterError, match="'before' or 'after'"):
+        task_named("trec", "later")
 
 
 def test_new_tokens():
@@ -147,6 +191,8 @@ F1 = 2 * (2 / 3) * (2 / 2) / (2 / 3 + 2 / 2)
         ("lcc", ["abcd"], "abcd\nxyz", 1),
         ("lcc", ["abcd"], "\n# a comment\n```python\n// another\nabxd", 0.75),
         ("lcc", ["    abcd"], "    abcd", 1),
+        ("lcc", ["abcd"], "# a comment\n  \nabcd", 1),  # every blank line is skipped, and not
+        ("lcc", ["abcd"], "  \nabcd", 1),  # only empty ones at the very start
     ],
 )
 def test_scores(task, answers, words, score, tmp_path):

@@ -90,7 +90,7 @@ def asked(monkeypatch):
     """Which methods are asked; everybody answers 1234."""
     methods = []
 
-    def answer(lm, several, prompts, new_tokens):
+    def answer(lm, several, prompts, new_tokens, questions):
         methods.extend(several)
         return [[SimpleNamespace(words="1234") for _ in prompts] for _ in several]
 
@@ -104,6 +104,25 @@ def test_what_is_known_is_read_and_only_the_rest_is_asked(tiny, short, asked, tm
     both = needle.ask_each(tiny, {"b": snap, "c": full}, short, tmp_path)
     assert asked == [full, snap] and list(both) == ["b", "c"]
     assert both["c"] == first["a"] == [False, False]
+
+
+def test_what_is_known_before_is_not_known_after(tiny, short, asked, tmp_path):
+    full = create_method("fullkv")
+    for question in ("before", "after", "after"):
+        needle.ask_each(tiny, {"a": full}, short, tmp_path, question)
+    assert asked == [full, full]
+
+
+def test_after_the_question_is_not_in_what_is_compressed(tiny, short, monkeypatch):
+    def answer(lm, methods, prompts, new_tokens, questions):
+        for one, prompt, question in zip(short, prompts, questions, strict=True):
+            read, said = map(tiny.tokenizer.decode, (prompt, question))
+            assert read + said == one.prompt and one.answer in read
+            assert said.startswith("What is the special magic number")
+        return [[SimpleNamespace(words="1234") for _ in prompts]]
+
+    monkeypatch.setattr(needle, "answer_together", answer)
+    needle.ask_each(tiny, {"a": create_method("fullkv")}, short, question="after")
 
 
 def test_another_needle_is_asked(tiny, short, asked, tmp_path):

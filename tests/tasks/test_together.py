@@ -53,6 +53,48 @@ def test_together_is_alone(rows, lm, methods, prompts):
             assert (answer.words, answer.kept_bytes) == (words, kept_bytes(run)), str(method)
 
 
+@pytest.fixture(scope="module")
+def questions(lm):
+    return [lm.tokenizer(text).input_ids for text in ("Who?", "And then what?", "n", "z = ")]
+
+
+@pytest.mark.parametrize("rows", [1, 100])
+def test_a_question_after_is_the_next_input_of_a_method_alone(
+    rows, lm, methods, prompts, questions
+):
+    together = answer_together(lm, methods, prompts, 12, questions=questions, rows=rows)
+    for method, answers in zip(methods, together, strict=True):
+        for prompt, question, answer in zip(prompts, questions, answers, strict=True):
+            with method.attach(lm.model) as run, torch.no_grad():
+                lm.model(torch.tensor([prompt]))
+                kept = kept_bytes(run)
+                [words] = generate_words(lm, [prompt + question], 12, past_key_values=run.cache)
+            assert (answer.words, answer.kept_bytes) == (words, kept), str(method)
+
+
+def test_what_drops_nothing_says_the_same_before_and_after(lm, prompts, questions):
+    full = [create_method("fullkv")]
+    whole = [prompt + question for prompt, question in zip(prompts, questions, strict=True)]
+    [before] = answer_together(lm, full, whole, 12)
+    [after] = answer_together(lm, full, prompts, 12, questions=questions)
+    assert [one.words for one in after] == [one.words for one in before]
+
+
+def test_questions_on_one_text_share_its_reading(lm, prompts, questions):
+    READ.clear()
+    one, other = prompts[1], prompts[3]
+    [answers] = answer_together(lm, [Counting()], [one, other, one], 3, questions=questions[:3])
+    assert sorted(READ) == sorted([len(one), len(other)])
+    [[alone]] = answer_together(lm, [Counting()], [one], 3, questions=questions[2:3])
+    assert answers[2] == alone
+
+
+@pytest.mark.parametrize("given", [[], [[1]], [[1], [2], [3], []]])
+def test_every_prompt_has_a_question_or_none_has(lm, prompts, given):
+    with pytest.raises(ParameterError, match="give every prompt a question"):
+        answer_together(lm, [create_method("fullkv")], prompts, 2, questions=given)
+
+
 def test_an_answer_that_ended_is_not_extended(lm, prompts, monkeypatch):
     """The end of a turn is a letter that the answers say sooner or later."""
     said = [generate_words(lm, [prompt], 24)[0] for prompt in prompts]

@@ -1,7 +1,7 @@
 """`kvbook evaluate`: methods on LongBench's tasks."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -24,6 +24,13 @@ def evaluate(
         list[str],
         typer.Option("-p", "--parameter", help="name=value, for the methods that have it."),
     ] = [],  # noqa: B006
+    question: Annotated[
+        Literal["before", "after"],
+        typer.Option(
+            help="When a method compresses: it knows the question before, or the context is "
+            "compressed alone and the question comes after (of all tasks, those that ask)."
+        ),
+    ] = "before",
     data: Annotated[
         str | None,
         typer.Option(
@@ -73,7 +80,7 @@ def evaluate(
     with interruptible("items measured so far are kept; the same command goes on"):
         from kvbook.commands.grid import evaluate_grid, make_grid, table_rows
 
-        grid = make_grid(method, task, budget, parameter)
+        grid = make_grid(method, task, budget, parameter, question)
         done = evaluate_grid(
             grid,
             model=model,

@@ -17,6 +17,7 @@ from kvbook.results import save
 from kvbook.tasks.evaluation import TaskResult, evaluate_all, say
 from kvbook.tasks.header import describe_method
 from kvbook.tasks.longbench import TASKS, Benchmark, task_named
+from kvbook.tasks.together import When
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,13 @@ class Grid:
         With their parameters; a method at two budgets is two.
     tasks : tuple of str
         Names of LongBench's tasks.
+    question : {"before", "after"}
+        When it is asked: as of `evaluate_all`.
     """
 
     methods: tuple[Method, ...]
     tasks: tuple[str, ...]
+    question: When = "before"
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ def make_grid(
     tasks: Sequence[str] = ("all",),
     budgets: Sequence[str] = ("0.1",),
     parameters: Sequence[str] = (),
+    question: When = "before",
 ) -> Grid:
     """A grid from the words of a command line.
 
@@ -89,6 +94,8 @@ def make_grid(
         Such as ``"256"`` or ``"0.1"``; a method without a budget appears once.
     parameters : sequence of str
         ``name=value``; each goes to the methods that have it.
+    question : {"before", "after"}
+        As of `evaluate_all`; ``"after"``: ``"all"`` tasks are those that ask something.
 
     Raises
     ------
@@ -96,13 +103,14 @@ def make_grid(
         An unknown name, or a value that a method refuses; before anything is loaded.
     """
     names = METHODS if "all" in methods else tuple(dict.fromkeys(methods))
-    chosen = tuple(TASKS) if "all" in tasks else tuple(dict.fromkeys(tasks))
+    every = tuple(name for name, task in TASKS.items() if question == "before" or task.asks)
+    chosen = every if "all" in tasks else tuple(dict.fromkeys(tasks))
     if not names or not chosen or not budgets:
         raise ParameterError(
             f"nothing to do: give a method of {', '.join(METHODS)}, a task and a budget, or all"
         )
     for task in chosen:
-        task_named(task)
+        task_named(task, question)
     wrong = [one for one in parameters if "=" not in one]
     if wrong:
         raise ParameterError(f"-p {wrong[0]}: give name=value, for example -p window=16")
@@ -125,7 +133,7 @@ def make_grid(
         raise ParameterError(
             f"none of {', '.join(names)} has a parameter {', '.join(map(repr, unused))}"
         )
-    return Grid(tuple(made), chosen)
+    return Grid(tuple(made), chosen, question)
 
 
 def _value(text: str):
@@ -178,6 +186,7 @@ def evaluate_grid(
                 lm,
                 methods,
                 task,
+                question=grid.question,
                 data=data,
                 limit=limit,
                 seed=seed,
@@ -194,6 +203,7 @@ def evaluate_grid(
         if cell.out_of_memory
     ]
     asked = {
+        "question": grid.question,
         "model": model,
         "dtype": dtype,
         "data": str(data) if data else "embedded",

@@ -32,7 +32,8 @@ of a batch gives what it gives alone; ``None`` from a hook means "all".
     kept]`` into its entries; or all that is recent and some of what is before
     (`kvbook.engine.seen.Recent`), which is quicker where little moves.
 ``evict(seen) -> LongTensor | Recent | None``
-    The same after every later input: a decoded token, or the next turn of a chat.
+    The same after every later input: a decoded token, or the next turn of a chat. None instead
+    of the hook: nothing goes then.
 ``pass_on(seen) -> LongTensor | None``
     Ascending indices ``[kept]`` of the prompt's inputs that go on to the next layer, the
     last one included.

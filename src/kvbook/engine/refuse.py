@@ -59,7 +59,7 @@ def check_all(methods: Sequence, model) -> nn.Module:
 
 def changes_later(method) -> bool:
     """Whether what a method holds changes after the prompt, but for the new entries."""
-    return hasattr(method, "evict") or hasattr(method, "after_forward")
+    return getattr(method, "evict", None) is not None or hasattr(method, "after_forward")
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What a tokenizer can read."""
+"""What a tokenizer can read, and where a text's tokens may be parted."""
 
 from kvbook.errors import ParameterError
 
@@ -28,3 +28,31 @@ def check_text(text, name: str) -> str:
             "surrogate pair, or read with the wrong encoding; give whole characters"
         ) from None
     return text
+
+
+def split_ids(
+    tokenizer, text: str, at: int, *, special: bool = False
+) -> tuple[list[int], list[int]]:
+    """A text's tokens in two parts: those that begin before a character of it, and the others. The
+    two together are the tokens of the whole text.
+
+    Parameters
+    ----------
+    at : int
+        The character that the second part begins with.
+    special : bool
+        Whether the tokenizer adds its special tokens, such as one for the beginning.
+
+    Raises
+    ------
+    ParameterError
+        A tokenizer that does not say which token is where.
+    """
+    if not tokenizer.is_fast:
+        raise ParameterError(
+            f"{type(tokenizer).__name__} does not say where its tokens are in a text: use the fast "
+            "tokenizer of this model"
+        )
+    coded = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
+    first = sum(start < at for start, _ in coded.offset_mapping)
+    return coded.input_ids[:first], coded.input_ids[first:]

@@ -34,7 +34,9 @@ class FastKV(Method):
         The layer, from 0, after which the hidden states are cut (token-selective
         propagation); none: the last of the first half, which is 15 of 32, as in the paper.
     tsp_length : int or float
-        Tokens that go deeper, never fewer than the budget; or a fraction of the prompt.
+        Tokens that go deeper, at least the window and one more; or a fraction of the prompt. A
+        deeper layer that reads fewer than the budget keeps them all, as in the authors' code
+        (dongwonjo/FastKV, read in November 2026).
     window : int
         The last queries, which vote, as for `SnapKV`; the votes of a group are summed.
     kernel : int
@@ -44,8 +46,8 @@ class FastKV(Method):
 
     References
     ----------
-    FastKV (Jo et al., 2025), section 3: token-selective propagation, and a KV budget of its
-    own beside it.
+    FastKV (Jo et al., 2025; Findings of ACL 2026), section 3: token-selective propagation, and a
+    KV budget of its own beside it.
     """
 
     budget: Budget
@@ -69,14 +71,24 @@ class FastKV(Method):
     def pass_on(self, seen: Seen) -> Tensor | None:
         """After the TSP layer: the top of the votes summed over all heads, and the window."""
         tsp_layer = max(0, seen.layers // 2 - 1) if self.tsp_layer is None else self.tsp_layer
-        budget = resolve_budget(self.budget, seen.prompt_length)
-        length = max(budget, resolve_budget(self.tsp_length, seen.prompt_length))
+        length = self.propagated(seen.prompt_length)
         if seen.layer != tsp_layer or length >= seen.entries:
             return None
-        window = resolve_window(self.window, budget)
+        window = self.resolve_window(seen.prompt_length)
         score = self.snapkv.score(seen, window).sum(0, keepdim=True)
         recent = last_indices(seen.entries, window, 1, score.device)
         return torch.cat((top_indices(score, length - window), recent), dim=-1)[0]
+
+    def propagated(self, tokens: int) -> int:
+        """How many tokens go deeper, of a prompt of so many: all, if the budget holds them all."""
+        if resolve_budget(self.budget, tokens) >= tokens:
+            return tokens
+        length = max(self.resolve_window(tokens) + 1, resolve_budget(self.tsp_length, tokens))
+        return min(length, tokens)
+
+    def resolve_window(self, tokens: int) -> int:
+        """The window for a prompt of so many tokens: a small budget makes it smaller."""
+        return resolve_window(self.window, resolve_budget(self.budget, tokens))
 
     def check_model(self, model: nn.Module) -> None:
         """Refuse a layer that the model has not."""

@@ -20,8 +20,9 @@ class GemFilter(Method):
     budget : int or float
         Prompt tokens that are prefilled; or a fraction of the prompt.
     filter_layer : int, optional
-        The layer, from 0, whose attention chooses; none: at 40 % of the depth, which is 13 of
-        32, as in the paper.
+        The layer, from 0, whose attention chooses; none: at 40 % of the depth. The paper chose by
+        hand: 13 of 32 layers (Llama 3.1 8B), 19 of 40 (Mistral Nemo 12B), 19 of 32 (Phi 3.5 mini);
+        this rule gives the first of them only.
     kernel : int
         Odd width of the average pooling over positions.
 
@@ -33,7 +34,7 @@ class GemFilter(Method):
 
     References
     ----------
-    GemFilter (Shi et al., 2024), section 3, algorithm 1.
+    GemFilter (Shi et al., 2024; Findings of ACL 2026), section 3, algorithm 1.
     """
 
     budget: Budget

@@ -1,6 +1,7 @@
 """PyramidInfer: deeper layers read fewer tokens."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass as plain_dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -13,6 +14,7 @@ from kvbook.engine.attention import received
 from kvbook.engine.seen import Seen
 from kvbook.fields import Budget, Natural, Positive, Share
 from kvbook.methods.base import STRICT, Method, resolve_budget, top_indices
+from kvbook.methods.pyramid_generation import thin
 
 DECAYS = [step / 1000 for step in range(1001)]
 
@@ -41,6 +43,7 @@ class Pyramid:
         return sum(self.lengths) / len(self.lengths) / self.lengths[0]
 
 
+@lru_cache(maxsize=256)
 def build_pyramid(tokens: int, layers: int, decay: float, recent: int, min_length: int) -> Pyramid:
     """The lengths that a decay gives: layer ``l`` passes on the share
     ``(1 - decay) * (cos(pi * l / layers) + 1) / 2 + decay`` of its context."""
@@ -102,6 +105,10 @@ class PyramidInfer(Method):
         Mean entries a layer, or the mean share of the prompt; none: what the ``decay`` gives.
         Given, it is solved for the ``decay``, so that methods compare at equal bytes; what it
         had to change is in the run's ``notes``.
+    generation : bool
+        While decoding, also thin what was generated, as the authors' code does
+        (`kvbook.methods.pyramid_generation`); off, as in harnesses that compare methods by what
+        they keep of a prompt.
 
     References
     ----------
@@ -116,6 +123,7 @@ class PyramidInfer(Method):
     sinks: Natural = 4
     distance_weight: Positive = 1.2
     budget: Budget | None = None
+    generation: bool = False
 
     name: ClassVar[str] = "pyramidinfer"
 
@@ -142,6 +150,16 @@ class PyramidInfer(Method):
         score[: min(self.sinks, count)] = float("inf")
         last = torch.arange(context, seen.entries, device=score.device)
         return torch.cat((top_indices(score[None], count)[0], last))
+
+    @property
+    def evict(self) -> Callable[[Seen], Tensor | None] | None:
+        """What thins the generated entries; without ``generation`` there is no such hook."""
+        return self._thin if self.generation else None
+
+    def _thin(self, seen: Seen) -> Tensor | None:
+        pyramid, _ = self.pyramid(seen.prompt_length, seen.layers)
+        whole = self.budget is not None and pyramid.retention == 1  # a budget that drops nothing
+        return None if whole else thin(seen, pyramid.recent, self.distance_weight)
 
     def score(self, seen: Seen, rows: int) -> Tensor:
         """Attention from the last ``rows`` queries, later ones counting more, mean over

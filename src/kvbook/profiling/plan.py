@@ -196,10 +196,9 @@ def _(method: GemFilter, layers: int, n: int) -> Plan:
 
 @plan.register
 def _(method: FastKV, layers: int, n: int) -> Plan:
-    budget = resolve_budget(method.budget, n)
-    window = resolve_window(method.window, budget)
+    budget, window = resolve_budget(method.budget, n), method.resolve_window(n)
     tsp = max(0, layers // 2 - 1) if method.tsp_layer is None else method.tsp_layer
-    deep = min(n, max(budget, resolve_budget(method.tsp_length, n)))
+    deep = method.propagated(n)
     made = []
     for layer in range(layers):
         reads = n if layer <= tsp else deep

@@ -42,6 +42,17 @@ def layer_bars(
     return figure
 
 
+def generated_entries(held: Mapping[str, Sequence[int]], title: str) -> Figure:
+    """How many entries of generated tokens every layer holds, a line each of ``held``."""
+    figure, axes = plt.subplots()
+    for style, (label, entries) in zip((":", "-", "--"), held.items(), strict=False):
+        axes.plot(entries, style, label=label, color=COLOURS["pyramidinfer"])
+    axes.set(xlabel="layer", ylabel="generated entries held", title=title)
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    return figure
+
+
 def votes(votes: Tensor, layer: int, needle: Sequence[int] = ()) -> Figure:
     """Votes ``[kv_heads, positions]`` for the prompt in one layer, a line a KV head; the place
     of a needle is marked."""

@@ -105,6 +105,37 @@ def paired_table(points: Mapping[tuple[str, str, str], Points]) -> HTML:
     return table(rows, "measured", "paired over the items")
 
 
+def before_after(before: Mapping[str, Points], after: Mapping[str, Points], xlabel: str) -> Figure:
+    """A score of every method by two protocols: an arrow from the first, hollow, to the second,
+    filled, with its interval.
+
+    Parameters
+    ----------
+    before, after : mapping of str to (float, float, float)
+        By method: mean and interval.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.34 * len(before)))
+    for place, (name, (mean, low, high)) in enumerate(after.items()):
+        colour, marker = COLOURS.get(name, INK), MARKERS.get(name, "o")
+        axes.annotate(
+            "",
+            (mean, place),
+            (before[name][0], place),
+            arrowprops={"arrowstyle": "->", "color": colour, "alpha": 0.6},
+        )
+        axes.plot(before[name][0], place, marker, color=colour, markerfacecolor="none")
+        axes.errorbar(
+            mean, place, xerr=[[mean - low], [high - mean]], fmt=marker, color=colour, capsize=2
+        )
+    axes.plot([], [], "o", color=INK, markerfacecolor="none", label="question before")
+    axes.plot([], [], "o", color=INK, label="question after, 95 % interval")
+    axes.set_yticks(range(len(after)), list(after))
+    axes.invert_yaxis()
+    axes.set(xlabel=xlabel, xlim=(0, None))
+    axes.legend(fontsize="small", loc="lower right")
+    return figure
+
+
 def fidelity_table(
     curves: Mapping[str, Mapping[int, Sequence[Mapping]]], budgets: Sequence[int], caption: str
 ) -> HTML:

@@ -15,9 +15,9 @@ from kvbook.methods.base import as_method, as_methods
 from kvbook.results import results_dir
 from kvbook.stats import mean_and_interval
 from kvbook.tasks.header import describe, describe_method
-from kvbook.tasks.longbench import Benchmark, Row, official_length
+from kvbook.tasks.longbench import Benchmark, Row, official_length, task_named
 from kvbook.tasks.store import Store, complete_together
-from kvbook.tasks.together import Label, answer_together
+from kvbook.tasks.together import Label, When, answer_together
 
 SCORED_BY = ("lm_eval", "rouge", "jieba", "fuzzywuzzy")
 """Packages that make the prompts and the scores."""
@@ -73,6 +73,8 @@ class TaskResult:
         What measuring all items took, whenever it was; NaN when the file of times is lost.
     out_of_memory : int
         Items without a score; they do not enter the mean.
+    question : {"before", "after"}
+        As of `evaluate_all`.
     path : Path
         The file with all of it.
     """
@@ -89,6 +91,7 @@ class TaskResult:
     kept_bytes: float
     seconds: float
     out_of_memory: int
+    question: When
     path: Path
 
     @property
@@ -101,6 +104,7 @@ class TaskResult:
             "task": self.task,
             "metric": self.metric,
             "source": self.source,
+            "question": self.question,
             "model": self.model,
             "items": len(self.items),
             "out_of_memory": self.out_of_memory,
@@ -142,6 +146,7 @@ def evaluate_all(
     methods: Mapping[Label, Any],
     task: str,
     *,
+    question: When = "before",
     data: str | Path | None = None,
     limit: int | None = None,
     seed: int = 0,
@@ -165,6 +170,11 @@ def evaluate_all(
     task : str
         ``"narrativeqa"``, ``"2wikimqa"``, ``"gov_report"``, ``"trec"``, ``"passage_count"`` or
         ``"lcc"``.
+    question : {"before", "after"}
+        ``"before"``: the prompt holds the question, so a method knows it when it compresses.
+        ``"after"``: the context is read and compressed alone, and what stands behind it in the
+        prompt, the question, is the next input; both together are the same tokens. Items with the
+        same context share one compressed cache.
     data : str or Path, optional
         A folder with LongBench's own ``<task>.jsonl``, its ``data.zip``, or ``"hub"``; left
         out, the embedded items are asked.
@@ -191,7 +201,7 @@ def evaluate_all(
     Raises
     ------
     ParameterError, ResultError
-        An unknown task, missing or damaged data, a limit below 1, something else than a loaded
+        An unknown task, one that asks nothing and ``question="after"``, missing or damaged data, a limit below 1, something else than a loaded
         model and methods; before the model runs.
     """
     check_loaded(lm)
@@ -199,19 +209,21 @@ def evaluate_all(
     for name, value in (("limit", limit), ("batch", batch), ("max_length", max_length)):
         if value is not None and value < 1:
             raise ParameterError(f"{name}={value}: give at least 1")
+    task_named(task, question)
     benchmark = Benchmark(task, data)
     max_length = max_length or official_length(lm.model.config.max_position_embeddings)
     if batch is None:
         batch = min(BATCH, limit or BATCH) if data is None else 1
     where = Path(folder or results_dir() / "evaluations") / Path(lm.name).name / task
     protocol = asdict(benchmark.task) | {"max_length": max_length, "batch": batch}
-    more = {"task": task, "protocol": protocol}
+    more = {"task": task, "protocol": protocol | {"question": question}}
     more["scored by"] = {name: version(name) for name in SCORED_BY}
     asked = list(methods.values())
-    stores = [Store(where, describe_method(one), describe(lm, one) | more) for one in asked]
+    told = "" if question == "before" else f" question={question}"
+    stores = [Store(where, describe_method(one) + told, describe(lm, one) | more) for one in asked]
 
     def measure(part: Sequence[Row], which: list[int]) -> list[list[dict]]:
-        return _measure(lm, [asked[i] for i in which], benchmark, max_length, part)
+        return _measure(lm, [asked[i] for i in which], benchmark, max_length, part, question)
 
     rows = benchmark.rows[: limit and -(-limit // batch) * batch]  # whole batches, always the same
     measured = complete_together(stores, rows, measure, batch=batch, advance=advance)
@@ -220,40 +232,62 @@ def evaluate_all(
         times = store.seconds()
         seconds = sum(times.get(one["id"], nan) for one in records[:limit])
         results[label] = summarise(
-            benchmark, lm, method, records[:limit], seconds, store.path, seed
+            benchmark, lm, method, records[:limit], seconds, store.path, seed, question
         )
     return results
 
 
 def _measure(
-    lm, methods: Sequence, benchmark: Benchmark, max_length: int, part: Sequence[Row]
+    lm,
+    methods: Sequence,
+    benchmark: Benchmark,
+    max_length: int,
+    part: Sequence[Row],
+    question: When,
 ) -> list[list[dict]]:
     """The records of some items, by method and item."""
-    task = benchmark.task
-    prompts = [
-        benchmark.encode(lm.tokenizer, benchmark.prompt(lm.tokenizer, row, max_length))
-        for row in part
-    ]
+    task, questions = benchmark.task, None
+    if question == "after":
+        apart = [benchmark.encode_apart(lm.tokenizer, row, max_length) for row in part]
+        prompts, questions = map(list, zip(*apart, strict=True))
+        lengths = [len(prompt) + len(asked) for prompt, asked in apart]
+    else:
+        texts = [benchmark.prompt(lm.tokenizer, row, max_length) for row in part]
+        prompts = [benchmark.encode(lm.tokenizer, text) for text in texts]
+        lengths = [*map(len, prompts)]
     rows = len(part) * len(methods)
     answers = answer_together(
-        lm, methods, prompts, task.new_tokens, first_line=task.first_line, rows=rows
+        lm,
+        methods,
+        prompts,
+        task.new_tokens,
+        questions=questions,
+        first_line=task.first_line,
+        rows=rows,
     )
     return [
         [
             {
                 "prediction": answer.words,
                 "score": benchmark.score(row, answer.words),
-                "tokens": len(tokens),
+                "tokens": tokens,
                 "kept_bytes": answer.kept_bytes,
             }
-            for row, answer, tokens in zip(part, said, prompts, strict=True)
+            for row, answer, tokens in zip(part, said, lengths, strict=True)
         ]
         for said in answers
     ]
 
 
 def summarise(
-    benchmark: Benchmark, lm, method, records: list[dict], seconds: float, path: Path, seed: int
+    benchmark: Benchmark,
+    lm,
+    method,
+    records: list[dict],
+    seconds: float,
+    path: Path,
+    seed: int,
+    question: When = "before",
 ) -> TaskResult:
     """The records of a file as a result."""
     items = tuple(
@@ -282,6 +316,7 @@ def summarise(
         kept_bytes=fmean(item.kept_bytes for item in scored) if scored else 0.0,
         seconds=seconds,
         out_of_memory=len(items) - len(scored),
+        question=question,
         path=path,
     )
 

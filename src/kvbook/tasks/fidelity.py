@@ -20,9 +20,9 @@ from kvbook.methods.base import as_methods
 from kvbook.results import results_dir
 from kvbook.tasks.following import follow, next_logs, write_along
 from kvbook.tasks.header import describe, describe_method
-from kvbook.tasks.longbench import TASKS, Benchmark, official_length
+from kvbook.tasks.longbench import TASKS, Benchmark, official_length, task_named
 from kvbook.tasks.store import Store, complete_together, digest
-from kvbook.tasks.together import ROWS, Label
+from kvbook.tasks.together import ROWS, Label, When
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class Probe:
     ----------
     id, digest : str
         For `kvbook.tasks.store.Store`.
-    prompt, continuation, answer : list of int
-        Token ids: what is read, full KV's greedy words, and the task's own answer.
+    prompt, question, continuation, answer : list of int
+        Token ids: what is read and compressed, what comes after it (none: the prompt has it in),
+        full KV's greedy words, and the task's own answer.
     reference : Tensor [continuation, vocabulary]
         float32 log-probabilities of full KV before each token of the continuation.
     """
@@ -42,6 +43,7 @@ class Probe:
     id: str
     digest: str
     prompt: list[int]
+    question: list[int]
     continuation: list[int]
     answer: list[int]
     reference: Tensor
@@ -78,6 +80,7 @@ def make_probes(
     lm,
     count: int,
     *,
+    question: When = "before",
     data: str | Path | None = None,
     tasks: Sequence[str] = tuple(TASKS),
     new_tokens: int = 16,
@@ -89,12 +92,14 @@ def make_probes(
     ----------
     count : int
         How many probes.
-    data, tasks, max_length
-        As of `kvbook.tasks.evaluation.evaluate`.
+    question, data, tasks, max_length
+        As of `kvbook.tasks.evaluation.evaluate_all`.
     new_tokens : int
         The most of a continuation, and of an answer.
     """
     check_loaded(lm)
+    for task in tasks:
+        task_named(task, question)
     benchmarks = [Benchmark(task, data) for task in tasks]
     max_length = max_length or official_length(lm.model.config.max_position_embeddings)
     probes = []
@@ -103,17 +108,30 @@ def make_probes(
         row = benchmark.rows[place % len(benchmark.rows)]
         text = benchmark.prompt(lm.tokenizer, row, max_length)
         gap = "" if text[-1].isspace() else "\n" if benchmark.task.name == "lcc" else " "
-        prompt = benchmark.encode(lm.tokenizer, text)
+        prompt, asked = benchmark.encode(lm.tokenizer, text), list[int]()
+        if question == "after":
+            prompt, asked = benchmark.encode_apart(lm.tokenizer, row, max_length)
         gold = lm.tokenizer(gap + row.answers[0], add_special_tokens=False).input_ids[:new_tokens]
-        probes.append(make_probe(lm, f"{benchmark.task.name}/{row.id}", prompt, gold, new_tokens))
+        name = f"{benchmark.task.name}/{row.id}"
+        probes.append(make_probe(lm, name, prompt, gold, new_tokens, asked))
     return probes
 
 
-def make_probe(lm, id: str, prompt: list[int], answer: list[int], new_tokens: int = 16) -> Probe:
-    """A prompt and its right answer, and what full KV says after it: at most ``new_tokens``."""
+def make_probe(
+    lm,
+    id: str,
+    prompt: list[int],
+    answer: list[int],
+    new_tokens: int = 16,
+    question: Sequence[int] = (),
+) -> Probe:
+    """A prompt, a question that comes after it, if one does, and the right answer; and what full KV
+    says then: at most ``new_tokens``."""
     check_loaded(lm)
-    said, reference = _continue(lm, prompt, new_tokens)
-    return Probe(id, digest(prompt, said, answer), prompt, said, answer, reference)
+    question = list(question)
+    said, reference = _continue(lm, prompt + question, new_tokens)
+    changes = digest(prompt, question, said, answer)
+    return Probe(id, changes, prompt, question, said, answer, reference)
 
 
 def measure_fidelity(
@@ -157,14 +175,14 @@ def measure_probe(lm, methods: Mapping[Label, Any], probe: Probe) -> dict[Label,
     texts = [probe.continuation, probe.answer]
     full, gold = probe.reference, torch.tensor(probe.answer)[:, None]
     found = {}
-    followed = follow(lm, list(methods.values()), probe.prompt, texts)
+    followed = follow(lm, list(methods.values()), probe.prompt, texts, probe.question)
     for label, one in zip(methods, followed, strict=True):
         ours, answer = one.logs
         found[label] = {
             "kl": max(0.0, float((full.exp() * (full - ours)).sum(-1).mean())),
             "agreement": float((full.argmax(-1) == ours.argmax(-1)).float().mean()),
             "nll": float(-answer.gather(1, gold.to(answer.device)).mean()),
-            "tokens": len(probe.prompt),
+            "tokens": len(probe.prompt) + len(probe.question),
             "kept_bytes": one.kept_bytes,
         }
     return found

@@ -32,9 +32,14 @@ class Followed:
 
 
 def follow(
-    lm, methods: Sequence, prompt: Sequence[int], texts: Sequence[Sequence[int]]
+    lm,
+    methods: Sequence,
+    prompt: Sequence[int],
+    texts: Sequence[Sequence[int]],
+    question: Sequence[int] = (),
 ) -> list[Followed]:
-    """Every method reads a prompt and, from there, each of some texts.
+    """Every method reads a prompt, then a question, if there is one, and from there each of some
+    texts.
 
     The prompt is read once for all methods (`kvbook.engine.panel.Panel`), and each goes on with one
     copy of its row a text. One that evicts, or looks back, while decoding reads a text token by
@@ -44,6 +49,8 @@ def follow(
     ids = torch.tensor([list(prompt)] * len(methods))
     with Panel(methods).attach(lm.model) as run, torch.no_grad():
         first = next_logs(lm, run, ids, last=True)
+        if question:
+            first = next_logs(lm, run, torch.tensor([list(question)] * len(methods)), last=True)
         kept, state = [kept_bytes(row) for row in run.rows], run.snapshot()
     logs: dict[int, list[Tensor]] = {}
     for one_by_one in (False, True):

@@ -20,10 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvbook.errors import ParameterError, ResultError
 from kvbook.lm.hub import fetching
+from kvbook.lm.text import split_ids
 from kvbook.lm.turns import first_turn
 from kvbook.places import place
 from kvbook.tasks.embedded import FOLDER as EMBEDDED
 from kvbook.tasks.store import digest
+from kvbook.tasks.together import When, check_when
 from kvbook.texts import parse_json, read_lines
 
 HUB = "hub"
@@ -48,6 +50,8 @@ class Task:
         White space at the end of the official prompt, which lm-eval's template has lost.
     prompt : str or None
         A template instead of lm-eval's.
+    asks : bool
+        Whether something is asked behind the context; else there is only text to go on with.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Task:
     first_line: bool = False
     tail: str = ""
     prompt: str | None = None
+    asks: bool = True
 
 
 TASKS = {
@@ -67,7 +72,7 @@ TASKS = {
         Task("gov_report", "Rouge-L", 512),
         Task("trec", "Acc", 64, chat=False, first_line=True),
         Task("passage_count", "Acc", 32, tail=" "),
-        Task("lcc", "Edit Sim", 64, chat=False, tail="\n"),
+        Task("lcc", "Edit Sim", 64, chat=False, tail="\n", asks=False),
     )
 }
 """The report's six, in its order, by the official protocol."""
@@ -107,16 +112,27 @@ class Row(BaseModel):
         return digest(self.model_dump())
 
 
-def task_named(name: str) -> Task:
+def task_named(name: str, question: When = "before") -> Task:
     """A task by its name.
+
+    Parameters
+    ----------
+    question : {"before", "after"}
+        When it is to be asked: see `kvbook.tasks.evaluation.evaluate_all`.
 
     Raises
     ------
     ParameterError
-        There is none; with those that there are.
+        There is none, or nothing is asked in it; with those that there are.
     """
     if name not in TASKS:
         raise ParameterError(f"unknown task {name!r}; tasks are: {', '.join(TASKS)}")
+    check_when(question)
+    if question == "after" and not TASKS[name].asks:
+        raise ParameterError(
+            f"{name} goes on with its context and asks nothing, so no question can come after; "
+            f"tasks that ask are: {', '.join(one.name for one in TASKS.values() if one.asks)}"
+        )
     return TASKS[name]
 
 
@@ -168,14 +184,34 @@ class Benchmark:
         """
         text = self._lm_eval.doc_to_text(as_doc(row)) + self.task.tail
         text = cut_middle(tokenizer, text, max_length)
-        if self.task.chat and tokenizer.chat_template:
+        if not self._bare(tokenizer):
             text = first_turn(tokenizer, text)
         return text + row.opening
 
     def encode(self, tokenizer, text: str) -> list[int]:
         """A prompt's tokens; a chat template brings its own first token."""
-        bare = not (self.task.chat and tokenizer.chat_template)
-        return tokenizer(text, add_special_tokens=bare).input_ids
+        return tokenizer(text, add_special_tokens=self._bare(tokenizer)).input_ids
+
+    def encode_apart(self, tokenizer, row: Row, max_length: int) -> tuple[list[int], list[int]]:
+        """The same tokens in two parts: up to the end of the context, and what is asked after it.
+
+        Raises
+        ------
+        ParameterError
+            ``max_length`` cuts into what is asked.
+        """
+        text = self.prompt(tokenizer, row, max_length)
+        asked = self._lm_eval.doc_to_text(as_doc(row)).rsplit(row.context, 1)[1].strip()
+        if asked not in text:
+            raise ParameterError(
+                f"max_length={max_length}: item {row.id} of {self.task.name} asks more than half of "
+                "that behind its context; give a longer max_length"
+            )
+        return split_ids(tokenizer, text, text.rindex(asked), special=self._bare(tokenizer))
+
+    def _bare(self, tokenizer) -> bool:
+        """Whether a prompt stands outside of a chat template."""
+        return not (self.task.chat and tokenizer.chat_template)
 
     def score(self, row: Row, words: str) -> float:
         """lm-eval's score of an answer, from 0 to 1."""

@@ -17,18 +17,27 @@ from typing import Any
 from kvbook.errors import ResultError
 from kvbook.lm.generation import generate_words
 from kvbook.lm.models import check_loaded
+from kvbook.lm.text import split_ids
 from kvbook.lm.turns import first_turn
 from kvbook.methods.base import as_method, as_methods
 from kvbook.places import PACKAGE
 from kvbook.tasks.header import describe, describe_method
 from kvbook.tasks.store import Store, digest
-from kvbook.tasks.together import Label, answer_together
+from kvbook.tasks.together import Label, When, answer_together, check_when
 from kvbook.texts import read_text
 
-SOURCES = ("engine/*.py", "methods/*.py", "lm/generation.py", "lm/turns.py", "tasks/together.py")
+SOURCES = (
+    "engine/*.py",
+    "methods/*.py",
+    "lm/generation.py",
+    "lm/text.py",
+    "lm/turns.py",
+    "tasks/together.py",
+)
 """Of this package: what decides an answer."""
 NEW_TOKENS = 8
 """Of an answer: four digits, and what may stand before them."""
+QUESTION = "What is the special magic number for"
 ESSAYS = Path("haystack") / "essays.md"
 CITIES = [
     "Lisbon",
@@ -141,7 +150,7 @@ def _cut(tokenizer, sentences: list[str], room: int) -> list[str]:
 
 
 def _chat(tokenizer, sentences: list[str], city: str) -> str:
-    question = f"What is the special magic number for {city} mentioned in the text?"
+    question = f"{QUESTION} {city} mentioned in the text?"
     opening = first_turn(tokenizer, " ".join(sentences) + "\n\n" + question)
     return opening + f"The special magic number for {city} mentioned in the text is"
 
@@ -165,6 +174,7 @@ def ask_each(
     methods: Mapping[Label, Any],
     needles: Iterable[Needle],
     folder: Path | None = None,
+    question: When = "before",
 ) -> dict[Label, list[bool]]:
     """Which of the needles each of several methods finds; every prompt is read once for all of
     them that only choose what is kept (`kvbook.Panel`).
@@ -180,11 +190,14 @@ def ask_each(
     folder : Path, optional
         What a method of this package has found is written down here, and read instead of asked
         when the same is asked again: chapters share it. None: everything is asked now.
+    question : {"before", "after"}
+        ``"after"``: the text is read and compressed alone, and the question is the next input.
     """
     check_loaded(lm)
     methods, needles = as_methods(methods), list(needles)
+    check_when(question)
     stores = {
-        label: _store(lm, method, folder)
+        label: _store(lm, method, folder, question)
         for label, method in methods.items()
         if folder and type(method).__module__.startswith("kvbook.")
     }
@@ -193,8 +206,14 @@ def ask_each(
     rest = {label: method for label, method in methods.items() if label not in hits}
     if rest:
         prompts = [lm.tokenizer(one.prompt, add_special_tokens=False).input_ids for one in needles]
+        questions = None
+        if question == "after":
+            apart = [
+                split_ids(lm.tokenizer, one.prompt, one.prompt.rindex(QUESTION)) for one in needles
+            ]
+            prompts, questions = [first for first, _ in apart], [last for _, last in apart]
         started = time.perf_counter()
-        answers = answer_together(lm, list(rest.values()), prompts, NEW_TOKENS)
+        answers = answer_together(lm, list(rest.values()), prompts, NEW_TOKENS, questions=questions)
         seconds = (time.perf_counter() - started) / len(rest) / max(1, len(needles))
         for label, said in zip(rest, answers, strict=True):
             words = [answer.words for answer in said]
@@ -206,9 +225,9 @@ def ask_each(
     return {label: hits[label] for label in methods}
 
 
-def _store(lm, method, folder: Path) -> Store:
+def _store(lm, method, folder: Path, question: When) -> Store:
     header = describe(lm, method) | {"task": "needle", "new_tokens": NEW_TOKENS}
-    header |= {"sources": sources_digest()}
+    header |= {"question": question, "sources": sources_digest()}
     return Store(Path(folder) / Path(lm.name).name, describe_method(method), header)
 
 
@@ -259,13 +278,24 @@ def ask_grid(
 
 
 def ask_grids(
-    lm, methods: Mapping[Label, Any], data: Path, lengths: Sequence[int], depths: int, seed: int = 0
+    lm,
+    methods: Mapping[Label, Any],
+    data: Path,
+    lengths: Sequence[int],
+    depths: int,
+    seed: int = 0,
+    question: When = "before",
 ) -> dict[Label, list[list[bool]]]:
-    """`ask_grid` of several methods at once."""
+    """`ask_grid` of several methods at once; ``question`` as of `ask_each`."""
     check_loaded(lm)
     methods = as_methods(methods)
     columns = [
-        ask_each(lm, methods, make_needles(lm.tokenizer, data, depths, length, seed))
+        ask_each(
+            lm,
+            methods,
+            make_needles(lm.tokenizer, data, depths, length, seed),
+            question=question,
+        )
         for length in lengths
     ]
     return {

@@ -3,7 +3,7 @@
 What a method scored is plain data (`Answers`), for it is saved and read back as JSON.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -58,14 +58,20 @@ def only_tasks(answers: Answers, tasks: Sequence[str]) -> dict:
 def intervals(evaluated: Mapping[str, Answers], seed: int = 0) -> dict[str, dict[str, Points]]:
     """Scores as LongBench counts them, by method and task; without a single item they are 0."""
 
-    def points(scores: Mapping[str, float]) -> Points:
-        mean, low, high = mean_and_interval(scores.values(), seed) if scores else (0.0, 0.0, 0.0)
-        return 100 * mean, 100 * low, 100 * high
-
     return {
-        name: {task: points(scores) for task, scores in one["scores"].items()}
+        name: {task: _points(scores.values(), seed) for task, scores in one["scores"].items()}
         for name, one in evaluated.items()
     }
+
+
+def pooled_intervals(evaluated: Mapping[str, Answers], seed: int = 0) -> dict[str, Points]:
+    """The same over the items of all tasks together, by method."""
+    return {name: _points(pool_items(one).values(), seed) for name, one in evaluated.items()}
+
+
+def _points(scores: Collection[float], seed: int) -> Points:
+    mean, low, high = mean_and_interval(scores, seed) if scores else (0.0, 0.0, 0.0)
+    return 100 * mean, 100 * low, 100 * high
 
 
 def kept_shares(evaluated: Mapping[str, Answers]) -> dict[str, float]:

@@ -1,0 +1,70 @@
+"""PyramidInfer's generation stage: of what was generated, the older part is thinned, too."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kvbook.engine.attention import attention_rows
+from kvbook.engine.seen import Seen
+
+INTERVAL = 16
+"""Generated tokens that are judged together."""
+KEPT, DECAY = 0.9, 0.1
+"""What of them stays in the first layer; and the share of that which the last layer's falls to."""
+
+
+def count_kept(layer: int, layers: int) -> int:
+    """How many of `INTERVAL` generated entries stay: with depth fewer, by a cosine."""
+    share = (1 - DECAY) * (math.cos(math.pi * layer / layers) + 1) / 2 + DECAY
+    return max(1, math.floor(INTERVAL * KEPT * share))
+
+
+def thin(seen: Seen, recent: int, distance_weight: float) -> Tensor | None:
+    """When so many have come since the last time, judge the oldest `INTERVAL` of the generated
+    entries that stand before the last ``1 + recent``, by the attention of the last ``1 + recent``
+    queries; the prompt's entries, and those of later turns, always stay.
+
+    Parameters
+    ----------
+    recent : int
+        As in the prefill: recent entries that stay, and whose queries judge.
+    distance_weight : float
+        What the last query's judgement counts, the first one's being 1.
+
+    Returns
+    -------
+    LongTensor [1, kept] or None
+        None: all stay.
+    """
+    generated, rows = remember(seen, 1 + recent)
+    old = generated[: max(0, len(generated) - 1 - recent)].nonzero()[:INTERVAL, 0]
+    if len(old) < INTERVAL - 1:
+        return None
+    weights = torch.linspace(1, distance_weight, 1 + recent, device=rows.device)[-len(rows) :]
+    score = weights @ rows[:, old]
+    count = min(count_kept(seen.layer, seen.layers), len(old))
+    stays = torch.ones_like(generated)
+    stays[old] = False
+    stays[old[score.topk(count).indices]] = True
+    seen.memory |= {"generated": generated[stays], "rows": rows[:, stays]}
+    prompt = seen.entries - len(generated)
+    before = torch.arange(prompt, device=stays.device)
+    return torch.cat((before, prompt + stays.nonzero()[:, 0]))[None]
+
+
+def remember(seen: Seen, most: int) -> tuple[Tensor, Tensor]:
+    """What is known of the entries behind the prompt's, with the newest inputs: which of them were
+    generated, ``[entries]``, and the attention that each of the last ``most`` queries gave them,
+    mean over the heads, ``[queries, entries]``. The prompt's own queries gave them none."""
+    new = seen.queries.shape[1]
+    mine = torch.full((new,), new == 1, device=seen.keys.device)  # several: the next turn's input
+    before = seen.memory.get("generated", mine[:0])
+    generated = torch.cat((before, mine))
+    asked = attention_rows(seen.queries[:, -most:], seen.keys, seen.scaling).mean(0)
+    asked = asked[:, seen.entries - len(generated) :]
+    rows = seen.memory.get("rows", asked.new_empty(0, len(before)))
+    rows = torch.cat((F.pad(rows, (0, new)), asked))[-most:]
+    seen.memory |= {"generated": generated, "rows": rows}
+    return generated, rows
