@@ -7,15 +7,15 @@ import typer
 
 from kvbook.commands.terminal import err, interruptible, print_paths, print_table
 
+RUNS = Path("kvbook-runs")
+
 
 def bench(
     repeats: Annotated[int, typer.Option(min=1, help="Of each pair; the median counts.")] = 5,
-    output: Annotated[Path, typer.Option(help="Folder for profiling-bench.json.")] = Path(
-        "kvbook-runs"
-    ),
+    output: Annotated[Path, typer.Option(help="Folder for profiling-bench.json.")] = RUNS,
 ) -> None:
     """The ratios of speed and memory that this book promises, the times of the last book that was
-    built here, and which hold; a quarter of an hour on two cores."""
+    built here, of chapters that `kvbook run` has executed since those, and which hold; a quarter of an hour on two cores."""
     with interruptible("nothing is kept; fewer --repeats take less time"):
         from kvbook import results
         from kvbook.chapters.times import book_times
@@ -27,7 +27,7 @@ def bench(
         from kvbook.profiling.beside_kvpress import find_kvpress
 
         check_writable(output)
-        times = book_times(REPOSITORY / "book" / "_build")
+        times = book_times(REPOSITORY / "book" / "_build", RUNS)
         kvpress = find_kvpress()
         if kvpress is None:
             err.print("[yellow]note:[/] without kvpress: `make kvpress` sets it up")
