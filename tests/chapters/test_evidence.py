@@ -21,6 +21,7 @@ TUNED = {
     "unrelated": [0.7, 0.8],
     "damaged": {"ten times the dose": {"raw": 0.99}, "the same in other words": {"raw": 0.9}},
 }
+NONE = {"kept_bytes": {"trec": 1}, "seconds": {"trec": 1.0}}
 DATA = {
     "streamingllm": {
         "needle": {
@@ -36,7 +37,17 @@ DATA = {
         "fidelity": {
             "h2o": {"64": [{"kl": 0.5}, {"kl": 1.5}], "128": [{"kl": 0.1}]},
             "snapkv": {"64": [{"kl": 0.25}]},
-        }
+        },
+        "evaluated": {
+            "fullkv": {**NONE, "scores": {"trec": {"a": 1.0}, "lcc": {"b": 0.0}}},
+            "snapkv": {**NONE, "scores": {"trec": {"a": 0.75}, "lcc": {"b": 0.0}}},
+        },
+        "after": {
+            "evaluated": {
+                "fullkv": {"scores": {"trec": {"a": 1.0}}},
+                "snapkv": {"scores": {"trec": {"a": 0.25}}},
+            }
+        },
     },
     "profiling": {
         "measurements": [prefill("fullkv", 1, 2), prefill("fastkv", 0.5, 1), prefill("own", 1, 1)]
@@ -49,6 +60,8 @@ TOLD = {
     "1 of 2 times (snapkv).",
     "What is cut from the reading": "FastKV, cut after layer 9: 1 of 2, 14: 2 of 2.",
     "Evicted need not mean lost": "facts told more than 256 tokens ago: fullkv 1 of 2.",
+    "The question comes later": "scores with the question known before the compression, and after "
+    "it: fullkv 100 before, 100 after; snapkv 75 before, 25 after.",
     "Ask a small model": "at 64 entries, the divergence from full KV is least for snapkv (0.25 nats) "
     "and most for h2o (1.00).",
     "Prefill is bound by operations": "fastkv 0.50 times FullKV's prefill at 1,024 tokens.",

@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from kvbook.chapters.figure_1.shares import TIMES, read_measurements, time_shares
+from kvbook.tasks.scores import only_tasks, pooled_intervals
 
 Data = Mapping[str, Any]
 """The ``data`` of a results file."""
@@ -64,6 +65,21 @@ def nearest(data: Data) -> str:
     )
 
 
+def later(data: Data) -> str:
+    """The scores of methods that choose by the question, when it comes after the compression."""
+    after = data["after"]["evaluated"]
+    tasks = list(after["fullkv"]["scores"])
+    before = {name: only_tasks(data["evaluated"][name], tasks) for name in after}
+    told = (
+        f"{name} {pooled_intervals(before)[name][0]:.0f} before, {mean:.0f} after"
+        for name, (mean, _, _) in pooled_intervals(after).items()
+        if name in ("fullkv", "snapkv", "fastkv")
+    )
+    return (
+        f"scores with the question known before the compression, and after it: {'; '.join(told)}."
+    )
+
+
 def prefill(data: Data) -> str:
     """The prefill of three methods, to FullKV's; empty where none was measured beside it."""
     methods = ("snapkv", "gemfilter", "fastkv")
@@ -99,6 +115,7 @@ EVIDENCE: dict[str, tuple[str, Callable[[Data], str]]] = {
     "The question knows": ("snapkv", second_question),
     "What is cut from the reading": ("fastkv", cut),
     "Evicted need not mean lost": ("summarykv", evicted),
+    "The question comes later": ("evaluation", later),
     "Ask a small model": ("evaluation", nearest),
     "Prefill is bound by operations": ("profiling", prefill),
     "Form first": ("bertscore", form),
