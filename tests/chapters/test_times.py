@@ -12,10 +12,10 @@ from kvbook.results import Provenance
 MACHINE = {"cpu": "AMD EPYC", "cores": 2, "threads": 1}
 
 
-def ran(chapter, seconds, profile="laptop", day=2, **parameters):
+def ran(chapter, seconds, profile="laptop", day=2, key="k"):
     return Provenance(
         chapter=chapter, profile=profile, seed=0, model="m", started=f"2026-01-0{day}T03:04:05+00:00",
-        seconds=seconds, parameters=parameters, commit=None, dirty=None, machine=MACHINE, versions={},
+        seconds=seconds, parameters={}, key=key, commit=None, dirty=None, machine=MACHINE, versions={},
     )  # fmt: skip
 
 
@@ -61,8 +61,8 @@ def test_where_no_book_was_built_there_are_no_times(tmp_path):
 
 @pytest.mark.parametrize(
     "later, counts",
-    [(dict(day=3), True), (dict(day=1), False), (dict(day=3, budget=9), False)],
-    ids=["since", "before", "with another budget"],
+    [(dict(day=3), True), (dict(day=1), False), (dict(day=3, key="other"), False)],
+    ids=["since", "before", "with other code"],
 )
 def test_a_chapter_that_ran_alone_since_stands_for_the_books(tmp_path, later, counts):
     for folder, run in (("runs", ran("snapkv", 95)), ("alone/snapkv", ran("snapkv", 60, **later))):

@@ -64,8 +64,9 @@ def whole_times(whole: results.ResultFile) -> list[Measured]:
 
 
 def _stands_for(run: Provenance, before: Provenance) -> bool:
-    """Whether a later run asked for the same."""
-    return run.started > before.started and run.parameters == before.parameters
+    """Whether a later run was the same: of the same notebook, parameters, code and data."""
+    same = run.key is not None and run.key == before.key
+    return same and run.machine["cpu"] == before.machine["cpu"] and run.started > before.started
 
 
 def _measured(what: str, run: Provenance, value: float, most: float, unit: str) -> Measured:

@@ -27,7 +27,7 @@ def bench(
         from kvbook.profiling.beside_kvpress import find_kvpress
 
         check_writable(output)
-        times = book_times(REPOSITORY / "book" / "_build", RUNS)
+        times = book_times(REPOSITORY / "book" / "_build", REPOSITORY / RUNS)
         kvpress = find_kvpress()
         if kvpress is None:
             err.print("[yellow]note:[/] without kvpress: `make kvpress` sets it up")

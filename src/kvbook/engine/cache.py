@@ -44,15 +44,13 @@ class KVLayer(CacheLayerMixin):
         self._shared = False
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """There is something to hold now."""
-        self.is_initialized = True
+        """Nothing to prepare: `update` takes what comes first as it is."""
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *, positions: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Append entries, of the given positions ``[batch, new]``, and return all keys and values."""
         if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
             self._hold(key_states, value_states, positions[:, None])
             return self.keys, self.values
         held, new = self.entries, key_states.shape[2]
@@ -104,7 +102,7 @@ class KVLayer(CacheLayerMixin):
 
     def assign(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
         """Hold exactly these entries of one sequence; shapes as of the attributes."""
-        self.is_initialized, self.pads = True, [0]
+        self.pads = [0]
         self._hold(keys, values, positions)
 
     def mirror(self, other: "KVLayer") -> None:
@@ -129,6 +127,7 @@ class KVLayer(CacheLayerMixin):
     def _hold(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
         """Copy these, and nothing else, to a room without free places; each head's keys come in
         one piece, since attention reads them many times."""
+        self.is_initialized = True
         self._room, self._shared = (torch.stack((keys, values), dim=1), positions.clone()), False
         self._look(0, keys.shape[2])
 

@@ -33,8 +33,8 @@ def check_text(text, name: str) -> str:
 def split_ids(
     tokenizer, text: str, at: int, *, special: bool = False
 ) -> tuple[list[int], list[int]]:
-    """A text's tokens in two parts: those that begin before a character of it, and the others. The
-    two together are the tokens of the whole text.
+    """A text's tokens in two parts: those that end before a character of it, and the others, so that
+    a token across it is in the second. The two together are the tokens of the whole text.
 
     Parameters
     ----------
@@ -54,5 +54,6 @@ def split_ids(
             "tokenizer of this model"
         )
     coded = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
-    first = sum(start < at for start, _ in coded.offset_mapping)
-    return coded.input_ids[:first], coded.input_ids[first:]
+    ids, places = coded.input_ids, coded.offset_mapping
+    first = next((i for i, (_, end) in enumerate(places) if end > at), len(ids))
+    return ids[:first], ids[first:]

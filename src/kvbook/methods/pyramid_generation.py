@@ -10,9 +10,9 @@ from kvbook.engine.attention import attention_rows
 from kvbook.engine.seen import Seen
 
 INTERVAL = 16
-"""Generated tokens that are judged together."""
+"""Generated entries that are judged together."""
 KEPT, DECAY = 0.9, 0.1
-"""What of them stays in the first layer; and the share of that which the last layer's falls to."""
+"""What of them stays in the first layer; and the share of that to which it falls with depth."""
 
 
 def count_kept(layer: int, layers: int) -> int:
@@ -22,9 +22,10 @@ def count_kept(layer: int, layers: int) -> int:
 
 
 def thin(seen: Seen, recent: int, distance_weight: float) -> Tensor | None:
-    """When so many have come since the last time, judge the oldest `INTERVAL` of the generated
-    entries that stand before the last ``1 + recent``, by the attention of the last ``1 + recent``
-    queries; the prompt's entries, and those of later turns, always stay.
+    """As soon as the layer holds ``INTERVAL + recent`` generated entries, judge the oldest of those
+    before the last ``1 + recent``, at most `INTERVAL`, by the attention of the last ``1 + recent``
+    queries. What stays is judged again with the next ones, so a layer never holds more generated
+    entries than that; the prompt's entries, and those of later turns, always stay.
 
     Parameters
     ----------

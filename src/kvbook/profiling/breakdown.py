@@ -26,7 +26,7 @@ class Watched:
 
     def __getattr__(self, name: str):
         found = getattr(self._method, name)
-        if name not in HOOKS:
+        if name not in HOOKS or found is None:
             return found
 
         def hook(seen):

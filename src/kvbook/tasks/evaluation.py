@@ -173,8 +173,8 @@ def evaluate_all(
     question : {"before", "after"}
         ``"before"``: the prompt holds the question, so a method knows it when it compresses.
         ``"after"``: the context is read and compressed alone, and what stands behind it in the
-        prompt, the question, is the next input; both together are the same tokens. Items with the
-        same context share one compressed cache.
+        prompt, the question, is the next input; both together are the same tokens. Items of a batch
+        with the same context share one compressed cache.
     data : str or Path, optional
         A folder with LongBench's own ``<task>.jsonl``, its ``data.zip``, or ``"hub"``; left
         out, the embedded items are asked.

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kvbook.errors import ParameterError
 from kvbook.lm.generation import ends_of
 from kvbook.lm.models import check_loaded
 from kvbook.methods import create_method
@@ -98,6 +99,8 @@ def make_probes(
         The most of a continuation, and of an answer.
     """
     check_loaded(lm)
+    if not tasks:
+        raise ParameterError("no tasks: give at least one")
     for task in tasks:
         task_named(task, question)
     benchmarks = [Benchmark(task, data) for task in tasks]
@@ -112,7 +115,7 @@ def make_probes(
         if question == "after":
             prompt, asked = benchmark.encode_apart(lm.tokenizer, row, max_length)
         gold = lm.tokenizer(gap + row.answers[0], add_special_tokens=False).input_ids[:new_tokens]
-        name = f"{benchmark.task.name}/{row.id}"
+        name = f"{benchmark.task.name}/{row.id}" + (" after" if asked else "")
         probes.append(make_probe(lm, name, prompt, gold, new_tokens, asked))
     return probes
 

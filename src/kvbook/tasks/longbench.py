@@ -198,10 +198,15 @@ class Benchmark:
         Raises
         ------
         ParameterError
-            ``max_length`` cuts into what is asked.
+            The item has no context or asks nothing, or ``max_length`` cuts into what is asked.
         """
-        text = self.prompt(tokenizer, row, max_length)
-        asked = self._lm_eval.doc_to_text(as_doc(row)).rsplit(row.context, 1)[1].strip()
+        _, context, asked = self._lm_eval.doc_to_text(as_doc(row)).rpartition(row.context or "\0")
+        text, asked = self.prompt(tokenizer, row, max_length), asked.strip()
+        if not context or not asked:
+            raise ParameterError(
+                f"item {row.id} of {self.task.name} has no context with something asked behind it, "
+                "so no question can come after"
+            )
         if asked not in text:
             raise ParameterError(
                 f"max_length={max_length}: item {row.id} of {self.task.name} asks more than half of "

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from kvbook.errors import ResultError
+from kvbook.errors import ParameterError, ResultError
 from kvbook.lm.generation import generate_words
 from kvbook.lm.models import check_loaded
 from kvbook.lm.text import split_ids
@@ -208,9 +208,7 @@ def ask_each(
         prompts = [lm.tokenizer(one.prompt, add_special_tokens=False).input_ids for one in needles]
         questions = None
         if question == "after":
-            apart = [
-                split_ids(lm.tokenizer, one.prompt, one.prompt.rindex(QUESTION)) for one in needles
-            ]
+            apart = [_apart(lm.tokenizer, one) for one in needles]
             prompts, questions = [first for first, _ in apart], [last for _, last in apart]
         started = time.perf_counter()
         answers = answer_together(lm, list(rest.values()), prompts, NEW_TOKENS, questions=questions)
@@ -223,6 +221,17 @@ def ask_each(
                 with stores[label].alone():
                     stores[label].add(needles, records, seconds, stores[label].read(needles))
     return {label: hits[label] for label in methods}
+
+
+def _apart(tokenizer, needle: Needle) -> tuple[list[int], list[int]]:
+    """The prompt up to the question, and the question."""
+    at = needle.prompt.rfind(QUESTION)
+    if at < 1:
+        raise ParameterError(
+            f"a needle's prompt has no question that begins with {QUESTION!r}, so it cannot come "
+            "after; take those of make_needles"
+        )
+    return split_ids(tokenizer, needle.prompt, at)
 
 
 def _store(lm, method, folder: Path, question: When) -> Store:

@@ -51,8 +51,8 @@ def answer_together(
     """Greedy answers of every method to every prompt.
 
     With ``questions``, a method reads and compresses the prompt alone; the question is its next
-    input. Prompts that are the same are read once, and each question goes on from a copy of what
-    was kept.
+    input. Of the prompts that are answered at the same time, those that are the same are read once,
+    and each question goes on from a copy of what was kept.
 
     Parameters
     ----------
