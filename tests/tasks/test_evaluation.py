@@ -337,6 +337,13 @@ def test_full_kv_answers_the_same_by_both_protocols(asks):
     assert predictions(asks("after", full)) == predictions(asks("before", full))
 
 
+def test_an_item_that_cannot_be_asked_is_found_before_the_model_runs(lm, tmp_path, monkeypatch):
+    data = write(tmp_path / "data", [*CONTEXTS, " "], task="trec")
+    monkeypatch.setattr(lm.model, "forward", lambda **more: pytest.fail("it ran"))
+    with pytest.raises(ParameterError, match="item a4 of trec has no context"):
+        evaluate(lm, "fullkv", "trec", question="after", data=data, folder=tmp_path, batch=1)
+
+
 def test_all_tasks_are_those_that_ask_when_the_question_comes_after():
     assert "lcc" in make_grid(["fullkv"]).tasks
     assert "lcc" not in make_grid(["fullkv"], question="after").tasks

@@ -87,6 +87,15 @@ def test_a_question_after_the_compression_is_read_before_what_follows(lm, asked_
     assert found["tokens"] == len(probe.prompt) + len(probe.question)
 
 
+def test_before_and_after_do_not_forget_each_other(lm, asked_after, tmp_path):
+    before = make_probe(lm, "2wikimqa/a", asked_after.prompt + asked_after.question, [40], 4)
+    method = create_method("fullkv")
+    for probe in (before, asked_after):
+        measure(lm, method, [probe], tmp_path)
+    [file] = tmp_path.rglob("*.jsonl")
+    assert file.read_text().count("\n") == 3  # what was measured with, and both
+
+
 def test_what_drops_nothing_is_as_far_from_full_kv_after_as_before(lm, asked_after):
     found = measure_probe(lm, {"asked": create_method("fullkv")}, asked_after)["asked"]
     assert found["kl"] < 1e-5 and found["agreement"] == 1

@@ -105,6 +105,23 @@ def test_a_prompt_in_two_parts_loses_its_middle_and_not_what_is_asked(tokenizer,
     assert context + asked == made.encode(tokenizer, ask(tokenizer, made, 500))
 
 
+@pytest.mark.parametrize("task, context", [("narrativeqa", "Who"), ("trec", "Who?")])
+def test_a_context_that_the_question_repeats_is_not_taken_for_it(
+    task, context, tokenizer, tmp_path
+):
+    made = benchmark(tmp_path, task, context=context)
+    first, asked = made.encode_apart(tokenizer, made.rows[0], 10_000)
+    assert tokenizer.decode(asked).startswith(ASKED[task])
+    assert tokenizer.decode(first).rstrip().endswith(context)
+
+
+@pytest.mark.parametrize("row", [{"context": " "}, {"input": ""}])
+def test_an_item_without_a_context_or_a_question_is_named(row, tokenizer, tmp_path):
+    made = benchmark(tmp_path, "trec", **row)
+    with pytest.raises(ParameterError, match="item a1 of trec has no context with something asked"):
+        made.encode_apart(tokenizer, made.rows[0], 10_000)
+
+
 def test_a_length_that_cuts_into_what_is_asked_is_refused(tokenizer, tmp_path):
     made = benchmark(tmp_path, "2wikimqa", context="Ada met Bo. " * 100)
     with pytest.raises(ParameterError, match="give a longer max_length"):

@@ -14,9 +14,9 @@ from kvbook.files import check_writable
 from kvbook.lm.models import load_model
 from kvbook.methods import CATALOGUE, METHODS, Method, create_method
 from kvbook.results import save
-from kvbook.tasks.evaluation import TaskResult, evaluate_all, say
+from kvbook.tasks.evaluation import TaskResult, evaluate_all, say, split_items
 from kvbook.tasks.header import describe_method
-from kvbook.tasks.longbench import TASKS, Benchmark, task_named
+from kvbook.tasks.longbench import Benchmark, task_named, tasks_that_ask
 from kvbook.tasks.together import When
 
 
@@ -103,8 +103,7 @@ def make_grid(
         An unknown name, or a value that a method refuses; before anything is loaded.
     """
     names = METHODS if "all" in methods else tuple(dict.fromkeys(methods))
-    every = tuple(name for name, task in TASKS.items() if question == "before" or task.asks)
-    chosen = every if "all" in tasks else tuple(dict.fromkeys(tasks))
+    chosen = tasks_that_ask(question) if "all" in tasks else tuple(dict.fromkeys(tasks))
     if not names or not chosen or not budgets:
         raise ParameterError(
             f"nothing to do: give a method of {', '.join(METHODS)}, a task and a budget, or all"
@@ -169,9 +168,13 @@ def evaluate_grid(
         raise ParameterError(f"the summary is JSON, and {summary} does not end with .json")
     check_writable(folder)
     check_writable(summary.parent)
-    sizes = {task: len(Benchmark(task, data).rows) for task in grid.tasks}
+    benchmarks = {task: Benchmark(task, data) for task in grid.tasks}
+    sizes = {task: len(one.rows) for task, one in benchmarks.items()}
     total = sum(min(limit or size, size) for size in sizes.values()) * len(grid.methods)
     lm = load_model(model, dtype=dtype)
+    if grid.question == "after":
+        for one in benchmarks.values():
+            split_items(lm, one, one.rows[:limit], max_length)
     methods = dict(enumerate(grid.methods))
     by_task = {}
     with tqdm(total=total, unit="answer", file=sys.stderr, dynamic_ncols=True) as bar:

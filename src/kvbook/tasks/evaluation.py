@@ -222,10 +222,12 @@ def evaluate_all(
     told = "" if question == "before" else f" question={question}"
     stores = [Store(where, describe_method(one) + told, describe(lm, one) | more) for one in asked]
 
-    def measure(part: Sequence[Row], which: list[int]) -> list[list[dict]]:
-        return _measure(lm, [asked[i] for i in which], benchmark, max_length, part, question)
-
     rows = benchmark.rows[: limit and -(-limit // batch) * batch]  # whole batches, always the same
+    apart = split_items(lm, benchmark, rows, max_length) if question == "after" else None
+
+    def measure(part: Sequence[Row], which: list[int]) -> list[list[dict]]:
+        return _measure(lm, [asked[i] for i in which], benchmark, max_length, part, apart)
+
     measured = complete_together(stores, rows, measure, batch=batch, advance=advance)
     results = {}
     for (label, method), store, records in zip(methods.items(), stores, measured, strict=True):
@@ -237,20 +239,28 @@ def evaluate_all(
     return results
 
 
+def split_items(
+    lm, benchmark: Benchmark, rows: Sequence[Row], max_length: int | None = None
+) -> dict[str, tuple[list[int], list[int]]]:
+    """By item, its context's tokens and its question's: `Benchmark.encode_apart`, which refuses
+    what cannot be asked."""
+    length = max_length or official_length(lm.model.config.max_position_embeddings)
+    return {row.id: benchmark.encode_apart(lm.tokenizer, row, length) for row in rows}
+
+
 def _measure(
     lm,
     methods: Sequence,
     benchmark: Benchmark,
     max_length: int,
     part: Sequence[Row],
-    question: When,
+    apart: dict[str, tuple[list[int], list[int]]] | None,
 ) -> list[list[dict]]:
-    """The records of some items, by method and item."""
+    """The records of some items, by method and item; ``apart``: the questions come after."""
     task, questions = benchmark.task, None
-    if question == "after":
-        apart = [benchmark.encode_apart(lm.tokenizer, row, max_length) for row in part]
-        prompts, questions = map(list, zip(*apart, strict=True))
-        lengths = [len(prompt) + len(asked) for prompt, asked in apart]
+    if apart is not None:
+        prompts, questions = map(list, zip(*(apart[row.id] for row in part), strict=True))
+        lengths = [len(one) + len(other) for one, other in zip(prompts, questions, strict=True)]
     else:
         texts = [benchmark.prompt(lm.tokenizer, row, max_length) for row in part]
         prompts = [benchmark.encode(lm.tokenizer, text) for text in texts]

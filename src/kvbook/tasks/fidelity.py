@@ -21,7 +21,7 @@ from kvbook.methods.base import as_methods
 from kvbook.results import results_dir
 from kvbook.tasks.following import follow, next_logs, write_along
 from kvbook.tasks.header import describe, describe_method
-from kvbook.tasks.longbench import TASKS, Benchmark, official_length, task_named
+from kvbook.tasks.longbench import Benchmark, official_length, task_named, tasks_that_ask
 from kvbook.tasks.store import Store, complete_together, digest
 from kvbook.tasks.together import ROWS, Label, When
 
@@ -83,7 +83,7 @@ def make_probes(
     *,
     question: When = "before",
     data: str | Path | None = None,
-    tasks: Sequence[str] = tuple(TASKS),
+    tasks: Sequence[str] | None = None,
     new_tokens: int = 16,
     max_length: int | None = None,
 ) -> list[Probe]:
@@ -93,31 +93,36 @@ def make_probes(
     ----------
     count : int
         How many probes.
-    question, data, tasks, max_length
+    question, data, max_length
         As of `kvbook.tasks.evaluation.evaluate_all`.
+    tasks : sequence of str, optional
+        Names for the same; left out: all, or those that ask when the question comes after.
     new_tokens : int
         The most of a continuation, and of an answer.
     """
     check_loaded(lm)
+    tasks = tasks_that_ask(question) if tasks is None else tasks
     if not tasks:
         raise ParameterError("no tasks: give at least one")
     for task in tasks:
         task_named(task, question)
     benchmarks = [Benchmark(task, data) for task in tasks]
     max_length = max_length or official_length(lm.model.config.max_position_embeddings)
-    probes = []
+    found = []
     for i in range(count):
         benchmark, place = benchmarks[i % len(benchmarks)], i // len(benchmarks)
         row = benchmark.rows[place % len(benchmark.rows)]
         text = benchmark.prompt(lm.tokenizer, row, max_length)
         gap = "" if text[-1].isspace() else "\n" if benchmark.task.name == "lcc" else " "
-        prompt, asked = benchmark.encode(lm.tokenizer, text), list[int]()
-        if question == "after":
-            prompt, asked = benchmark.encode_apart(lm.tokenizer, row, max_length)
         gold = lm.tokenizer(gap + row.answers[0], add_special_tokens=False).input_ids[:new_tokens]
-        name = f"{benchmark.task.name}/{row.id}" + (" after" if asked else "")
-        probes.append(make_probe(lm, name, prompt, gold, new_tokens, asked))
-    return probes
+        name, asked = f"{benchmark.task.name}/{row.id}", list[int]()
+        if question == "after":
+            name += " after"
+            prompt, asked = benchmark.encode_apart(lm.tokenizer, row, max_length)
+        else:
+            prompt = benchmark.encode(lm.tokenizer, text)
+        found.append((name, prompt, gold, new_tokens, asked))
+    return [make_probe(lm, *one) for one in found]
 
 
 def make_probe(
@@ -131,6 +136,8 @@ def make_probe(
     """A prompt, a question that comes after it, if one does, and the right answer; and what full KV
     says then: at most ``new_tokens``."""
     check_loaded(lm)
+    if not prompt:
+        raise ParameterError("the prompt is empty: give it at least one token")
     question = list(question)
     said, reference = _continue(lm, prompt + question, new_tokens)
     changes = digest(prompt, question, said, answer)

@@ -29,6 +29,8 @@ from kvbook.tasks.together import When, check_when
 from kvbook.texts import parse_json, read_lines
 
 HUB = "hub"
+MARK = "@@context@@"
+"""Stands for a context, to find what a template writes behind it."""
 REPOSITORY = "THUDM/LongBench"
 
 
@@ -136,6 +138,11 @@ def task_named(name: str, question: When = "before") -> Task:
     return TASKS[name]
 
 
+def tasks_that_ask(question: When = "before") -> tuple[str, ...]:
+    """The names of all tasks; of those that ask something, when the question comes after."""
+    return tuple(name for name, task in TASKS.items() if question == "before" or task.asks)
+
+
 class Benchmark:
     """One task with its items: what is asked, and how an answer is scored.
 
@@ -200,9 +207,9 @@ class Benchmark:
         ParameterError
             The item has no context or asks nothing, or ``max_length`` cuts into what is asked.
         """
-        _, context, asked = self._lm_eval.doc_to_text(as_doc(row)).rpartition(row.context or "\0")
-        text, asked = self.prompt(tokenizer, row, max_length), asked.strip()
-        if not context or not asked:
+        marked = self._lm_eval.doc_to_text(as_doc(row) | {"context": MARK})
+        text, asked = self.prompt(tokenizer, row, max_length), marked.rpartition(MARK)[2].strip()
+        if not row.context.strip() or not asked:
             raise ParameterError(
                 f"item {row.id} of {self.task.name} has no context with something asked behind it, "
                 "so no question can come after"

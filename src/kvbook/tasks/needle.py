@@ -297,6 +297,7 @@ def ask_grids(
 ) -> dict[Label, list[list[bool]]]:
     """`ask_grid` of several methods at once; ``question`` as of `ask_each`."""
     check_loaded(lm)
+    check_when(question)
     methods = as_methods(methods)
     columns = [
         ask_each(

@@ -100,7 +100,7 @@ def answer_together(
     said = []
     for start in range(0, len(prompts), size):
         part = slice(start, start + size)
-        asked = questions[part] if questions else None
+        asked = questions[part] if questions is not None else None
         said += _answer(lm, panel, prompts[part], asked, new_tokens, first_line)
     return [list(of) for of in zip(*said, strict=True)] if said else [[] for _ in methods]
 
