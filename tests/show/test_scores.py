@@ -99,3 +99,12 @@ def test_a_kept_run_says_where_it_comes_from():
     evaluated = {"a": {"seconds": {"x": 60.0}}, "b": {"seconds": {"x": 30.0, "y": 90}}}
     said = show.origin(evaluated, where)
     assert said == "m, 2026-01-02, 3 minutes for its items, commit 01234567, torch 2.13"
+
+
+def test_an_arrow_leads_from_each_score_before_to_the_one_after():
+    before = {"fullkv": (90.0, 80.0, 95.0), "snapkv": (70.0, 60.0, 80.0)}
+    after = {"fullkv": (90.0, 80.0, 95.0), "snapkv": (20.0, 10.0, 35.0)}
+    axes = show.before_after(before, after, "score").axes[0]
+    arrows = [(one.xyann, one.xy) for one in axes.texts]
+    assert arrows == [((90.0, 0), (90.0, 0)), ((70.0, 1), (20.0, 1))]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["fullkv", "snapkv"]

@@ -91,3 +91,8 @@ def test_a_difference_is_over_the_items_that_both_answered():
 def test_only_an_interval_without_0_tells_two_apart():
     points = {"a": (-2, -3, -1), "b": (-2, -3, 0), "c": (2, 0, 3), "d": (2, 1, 3)}
     assert scores.tell_apart(points) == (["a"], ["b", "c"], ["d"])
+
+
+def test_the_items_of_all_tasks_are_pooled_for_one_mean():
+    [(mean, low, high)] = scores.pooled_intervals({"snapkv": SNAP}).values()
+    assert mean == pytest.approx(100 / 3) and low <= mean <= high

@@ -48,6 +48,7 @@ def generated_entries(held: Mapping[str, Sequence[int]], title: str) -> Figure:
     for style, (label, entries) in zip((":", "-", "--"), held.items(), strict=False):
         axes.plot(entries, style, label=label, color=COLOURS["pyramidinfer"])
     axes.set(xlabel="layer", ylabel="generated entries held", title=title)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylim(bottom=0)
     axes.legend()
     return figure

@@ -132,7 +132,7 @@ def before_after(before: Mapping[str, Points], after: Mapping[str, Points], xlab
     axes.set_yticks(range(len(after)), list(after))
     axes.invert_yaxis()
     axes.set(xlabel=xlabel, xlim=(0, None))
-    axes.legend(fontsize="small", loc="lower right")
+    axes.legend(fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return figure
 
 
