@@ -66,7 +66,10 @@ def nearest(data: Data) -> str:
 
 
 def later(data: Data) -> str:
-    """The scores of methods that choose by the question, when it comes after the compression."""
+    """The scores of methods that choose by the question, when it comes after the compression; empty
+    of a run that knew only the other protocol."""
+    if "after" not in data:
+        return ""
     after = data["after"]["evaluated"]
     tasks = list(after["fullkv"]["scores"])
     before = {name: only_tasks(data["evaluated"][name], tasks) for name in after}
