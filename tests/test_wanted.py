@@ -39,7 +39,7 @@ TAKES = {
     "tasks.consultations": ["make_consultation"],
     "tasks.conversations": ["recall"],
     "tasks.document": ["ask_document", "make_document"],
-    "tasks.evaluation": ["evaluate", "evaluate_all"],
+    "tasks.evaluation": ["evaluate", "evaluate_all", "split_items"],
     "tasks.fidelity": [
         "agreements",
         "make_probe",

@@ -244,6 +244,7 @@ def split_items(
 ) -> dict[str, tuple[list[int], list[int]]]:
     """By item, its context's tokens and its question's: `Benchmark.encode_apart`, which refuses
     what cannot be asked."""
+    check_loaded(lm)
     length = max_length or official_length(lm.model.config.max_position_embeddings)
     return {row.id: benchmark.encode_apart(lm.tokenizer, row, length) for row in rows}
 
