@@ -10,7 +10,7 @@ from kvbook.commands.grid import make_grid
 from kvbook.errors import ParameterError
 from kvbook.lm.generation import generate_words
 from kvbook.methods import METHODS, Method
-from kvbook.tasks.together import FirstLine, answer_together, kept_bytes
+from kvbook.tasks.together import FirstLine, answer_together
 
 TEXTS = ("Question: ", "x" * 40, "def f(x):\n    return", "y\n" * 30)
 
@@ -50,7 +50,7 @@ def test_together_is_alone(rows, lm, methods, prompts):
         for prompt, answer in zip(prompts, answers, strict=True):
             with method.attach(lm.model) as run:
                 [words] = generate_words(lm, [prompt], 12)
-            assert (answer.words, answer.kept_bytes) == (words, kept_bytes(run)), str(method)
+            assert (answer.words, answer.kept_bytes) == (words, run.prompt_bytes), str(method)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_question_after_is_the_next_input_of_a_method_alone(
         for prompt, question, answer in zip(prompts, questions, answers, strict=True):
             with method.attach(lm.model) as run, torch.no_grad():
                 lm.model(torch.tensor([prompt]))
-                kept = kept_bytes(run)
+                kept = run.prompt_bytes
                 [words] = generate_words(lm, [prompt + question], 12, past_key_values=run.cache)
             assert (answer.words, answer.kept_bytes) == (words, kept), str(method)
 

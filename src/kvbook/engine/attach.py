@@ -45,6 +45,8 @@ of a batch gives what it gives alone; ``None`` from a hook means "all".
     After an input (or a chunk of it) has gone through all layers: the records, and the token
     ids ``list[int]`` that each has read. One, but for rows of a `kvbook.engine.panel.Panel` that
     read together.
+``make_layer() -> KVLayer``
+    What holds a layer's entries, such as `kvbook.engine.packed.PackedLayer`; `KVLayer` without it.
 ``check_model(model)``
     Refuse a model that does not fit the method's parameters, before it is attached.
 ``chunk : int | None``
@@ -207,7 +209,8 @@ class Engine:
         state = self.run.state
         if incoming.fresh:
             layers = len(self.base.layers)
-            state = PromptState.of_prompt(incoming.lengths, layers, incoming.given)
+            make_layer = getattr(self.run.method, "make_layer", KVLayer)
+            state = PromptState.of_prompt(incoming.lengths, layers, incoming.given, make_layer)
             self.run.state = state
         else:
             if any(incoming.hidden):
@@ -248,6 +251,7 @@ class Engine:
                 state.in_prompt(layer.positions).expand(-1, heads, -1).clone()
                 for layer in state.cache.layers
             ]
+            state.prompt_bytes = state.cache.nbytes
 
     def take(self, inputs: Tensor, real: Tensor | None) -> None:
         """Positions and padding of the tokens that the layers read next."""
@@ -312,7 +316,8 @@ class Engine:
             forward.passed_on = [narrow(one) for one in views] if narrow else None
             if drop:
                 _drop(layer, [drop(one) for one in views])
-                state.count_bytes(module.layer_idx)
+        layer.settle()
+        state.layer_bytes[module.layer_idx] = layer.nbytes
 
     def see(
         self, module, row: int, query, keys, scaling: float, layer: KVLayer | None = None, sums=None

@@ -1,6 +1,6 @@
 """A transformers cache that really drops entries, and knows the position of those it keeps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 
 import torch
@@ -40,7 +40,7 @@ class KVLayer(CacheLayerMixin):
         self.columns = 0
         # [batch, 2, kv_heads, places, head_dim] of keys and values; [batch, heads or 1, places]
         self._room: tuple[Tensor, ...] = ()
-        self._begin = 0
+        self._begin = self._count = 0  # of the room: where what it holds begins, and how many
         self._shared = False
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -53,7 +53,7 @@ class KVLayer(CacheLayerMixin):
         if not self.is_initialized:
             self._hold(key_states, value_states, positions[:, None])
             return self.keys, self.values
-        held, new = self.entries, key_states.shape[2]
+        held, new = self._count, key_states.shape[2]
         if self._begin + held + new > self.places:
             self._move(new)
         at = self._begin + held
@@ -74,11 +74,11 @@ class KVLayer(CacheLayerMixin):
             By row: ascending indices that count from its first token, or all that is recent and
             some of what is before; None is all.
         """
-        held = [self.entries - pad for pad in self.pads]
+        held = [self._count - pad for pad in self.pads]
         rows = [_as_recent(*pair) for pair in zip(kept, held, strict=True)]
         counts = [one.chosen + n - one.start for one, n in zip(rows, held, strict=True)]
         width, old, begin = max(counts), self._room, self._begin
-        end = begin + self.entries
+        end = begin + self._count
         sets = [len(one.before) for one in rows if isinstance(one.before, Tensor)]
         heads = max([old[1].shape[1], *sets])
         wide = self.places > width + 2 * spare(width)
@@ -100,6 +100,10 @@ class KVLayer(CacheLayerMixin):
         self.pads = [width - count for count in counts]
         self._look(end - width, width)
 
+    def settle(self) -> None:
+        """After a layer has attended, and its method has chosen: entries stay as they are here;
+        `kvbook.engine.packed.PackedLayer` packs them."""
+
     def assign(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
         """Hold exactly these entries of one sequence; shapes as of the attributes."""
         self.pads = [0]
@@ -110,7 +114,7 @@ class KVLayer(CacheLayerMixin):
         Only the other may write to the free places behind them."""
         self.is_initialized, self.pads = True, list(other.pads)
         self._room, self._shared, other._shared = other._held(), True, True
-        self._look(0, other.entries)
+        self._look(0, other._count)
 
     def own(self) -> None:
         """Hold entries that no other layer looks at, so that they may be changed."""
@@ -142,7 +146,7 @@ class KVLayer(CacheLayerMixin):
 
     def _move(self, new: int) -> None:
         """Copy all to a room that takes ``new`` more."""
-        old, entries = self._held(), self.entries
+        old, entries = self._held(), self._count
         self._make_room(entries + new + spare(entries + new), old[1].shape[1])
         self._look(0, entries)
         for part, before in zip(self._held(), old, strict=True):
@@ -150,12 +154,12 @@ class KVLayer(CacheLayerMixin):
 
     def _held(self) -> tuple[Tensor, Tensor]:
         """What of the room is held: keys and values, and positions."""
-        at, entries = self._begin, self.entries
+        at, entries = self._begin, self._count
         return self._room[0].narrow(3, at, entries), self._room[1].narrow(2, at, entries)
 
     def _look(self, begin: int, entries: int) -> None:
         """What is held stands at these places of the room."""
-        self._begin = begin
+        self._begin, self._count = begin, entries
         pair = self._room[0].narrow(3, begin, entries)
         self.keys, self.values = pair[:, 0], pair[:, 1]
 
@@ -173,7 +177,7 @@ class KVLayer(CacheLayerMixin):
     @property
     def entries(self) -> int:
         """Entries held now, padding of the batch included."""
-        return self.keys.shape[2] if self.is_initialized else 0
+        return self._count
 
     @property
     def nbytes(self) -> int:
@@ -201,7 +205,7 @@ class KVLayer(CacheLayerMixin):
             self.pads = [self.pads[row] for row in rows.tolist()]
             self._room = tuple(room[rows] for room in self._room)
             self._shared = False
-            self._look(self._begin, self.entries)
+            self._look(self._begin, self._count)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Rows follow their beams."""
@@ -262,8 +266,8 @@ class KVCache(Cache):
         Positions of the inputs that the next layer reads (-1: padding); set by the run.
     """
 
-    def __init__(self, layers: int):
-        super().__init__(layers=[KVLayer() for _ in range(layers)])
+    def __init__(self, layers: int, make_layer: Callable[[], KVLayer] = KVLayer):
+        super().__init__(layers=[make_layer() for _ in range(layers)])
         self.incoming: Tensor | None = None
         self.open = True
 

@@ -58,8 +58,10 @@ def check_all(methods: Sequence, model) -> nn.Module:
 
 
 def changes_later(method) -> bool:
-    """Whether what a method holds changes after the prompt, but for the new entries."""
-    return getattr(method, "evict", None) is not None or hasattr(method, "after_forward")
+    """Whether what a method holds changes after the prompt, but for the new entries: it evicts,
+    looks back, or packs."""
+    hooks = "after_forward", "make_layer"
+    return getattr(method, "evict", None) is not None or any(hasattr(method, one) for one in hooks)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -308,13 +310,19 @@ def check_one_conversation(method, name: str, batch: int) -> None:
     Raises
     ------
     UnsupportedError
-        The method has ``after_forward``, and there is more than one row, or there are no ids.
+        The method has ``after_forward``, and there is more than one row, or there are no ids; or
+        it has ``make_layer``, and there is more than one row.
     """
     if hasattr(method, "after_forward") and (batch > 1 or name != "input_ids"):
         raise UnsupportedError(
             f"{method.name} looks back at the words of one conversation: give it one "
             f"sequence of input_ids at a time, not {batch}"
             + (" of inputs_embeds" if name != "input_ids" else "")
+        )
+    if hasattr(method, "make_layer") and batch > 1:
+        raise UnsupportedError(
+            f"{method.name} packs entries in groups, and the padding of a batch would be in them: give "
+            f"it one sequence at a time, not {batch}, or rows of a Panel"
         )
 
 

@@ -85,6 +85,11 @@ class Run:
         "int: tokens decoded, per sequence. The first token of an answer comes from the prefill "
         "and is not counted.",
     )
+    prompt_bytes = _of_state(
+        "prompt_bytes",
+        "int: bytes of keys and values that the prefill left, from the real tensors; of a batch "
+        "with the padding of its shorter rows.",
+    )
     cache = _of_state(
         "cache",
         "KVCache or None: what holds the entries; pass it as ``past_key_values`` to continue "

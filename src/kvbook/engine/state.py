@@ -1,5 +1,6 @@
 """What the engine knows: of one prompt (`PromptState`), and of one call of the model (`Forward`)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
-from kvbook.engine.cache import KVCache
+from kvbook.engine.cache import KVCache, KVLayer
 
 
 @dataclass
@@ -105,7 +106,7 @@ class PromptState:
         By (layer, row), what the method remembers of them: `Seen.memory`.
     shared : dict
         What the method remembers of the whole run: `Seen.shared`.
-    kept_positions, layer_inputs, filter_layers, notes, kv_bytes_peak, prefill_seconds, decode_seconds, decode_tokens
+    kept_positions, layer_inputs, filter_layers, notes, kv_bytes_peak, prompt_bytes, prefill_seconds, decode_seconds, decode_tokens
         The record: see `kvbook.engine.run.Run`.
     layer_bytes : list of int
         Bytes of keys and values in each layer now.
@@ -133,11 +134,16 @@ class PromptState:
     decode_seconds: float = 0.0
     decode_tokens: int = 0
     layer_bytes: list[int] = field(default_factory=list)
+    prompt_bytes: int = 0
     forward: Forward | None = None
 
     @classmethod
     def of_prompt(
-        cls, lengths: list[int], layers: int, given: Cache | None = None
+        cls,
+        lengths: list[int],
+        layers: int,
+        given: Cache | None = None,
+        make_layer: Callable[[], KVLayer] = KVLayer,
     ) -> "PromptState":
         """The state before a prompt of so many tokens a row is read.
 
@@ -145,8 +151,10 @@ class PromptState:
         ----------
         given : transformers.Cache, optional
             An empty cache of the caller's: it fills as the caller expects.
+        make_layer : callable
+            What holds the entries of a layer.
         """
-        cache = KVCache(layers)
+        cache = KVCache(layers, make_layer)
         if given is not None:
             given.layers = cache.layers
         return cls(

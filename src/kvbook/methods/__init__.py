@@ -14,6 +14,7 @@ from kvbook.methods.pyramidinfer import PyramidInfer
 from kvbook.methods.gemfilter import GemFilter
 from kvbook.methods.fastkv import FastKV
 from kvbook.methods.summarykv import SummaryKV
+from kvbook.methods.quantized import Quantized
 
 METHODS = tuple(CATALOGUE)
 """The book's methods by name; the catalogue may get more, of your own."""
@@ -33,4 +34,5 @@ __all__ = [
     "GemFilter",
     "FastKV",
     "SummaryKV",
+    "Quantized",
 ]

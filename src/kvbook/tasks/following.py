@@ -12,7 +12,6 @@ from kvbook.engine.refuse import changes_later
 from kvbook.engine.run import Run
 from kvbook.lm.generation import ends_of, pad_left
 from kvbook.methods import create_method
-from kvbook.tasks.together import kept_bytes
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def follow(
     texts.
 
     The prompt is read once for all methods (`kvbook.engine.panel.Panel`), and each goes on with one
-    copy of its row a text. One that evicts, or looks back, while decoding reads a text token by
+    copy of its row a text. One that evicts, looks back or packs while decoding reads a text token by
     token, since what it holds depends on where an input ends; the others read it in one forward,
     which gives the same.
     """
@@ -51,7 +50,7 @@ def follow(
         first = next_logs(lm, run, ids, last=True)
         if question:
             first = next_logs(lm, run, torch.tensor([list(question)] * len(methods)), last=True)
-        kept, state = [kept_bytes(row) for row in run.rows], run.snapshot()
+        kept, state = [row.prompt_bytes for row in run.rows], run.snapshot()
     logs: dict[int, list[Tensor]] = {}
     for one_by_one in (False, True):
         which = [i for i, one in enumerate(methods) if changes_later(one) == one_by_one]

@@ -23,13 +23,19 @@ def describe(lm, method) -> dict:
         **identity_of(lm),
         "device": lm.model.device.type,
         "generation": GREEDY | {"eos_token_id": ends_of(lm.model)},
-        "method": method.name or type(method).__name__,
-        "parameters": {name: _plain(value) for name, value in parameters_of(method).items()},
-        "code": code_of(type(method)),
+        **_told(method),
         "versions": {
             "torch": torch.__version__.split("+")[0],
             "transformers": transformers.__version__,
         },
+    }
+
+
+def _told(method) -> dict:
+    return {
+        "method": method.name or type(method).__name__,
+        "parameters": {name: _plain(value) for name, value in parameters_of(method).items()},
+        "code": code_of(type(method)),
     }
 
 
@@ -47,11 +53,20 @@ def describe_method(method) -> str:
         for name, value in parameters_of(method).items()
         if name not in defaults or value != defaults[name]
     }
-    said = [f"{name}={_plain(value)}" for name, value in own.items()]
+    said = [
+        f"{name}={describe_method(value) if _is_method(value) else _plain(value)}"
+        for name, value in own.items()
+    ]
     return " ".join([method.name or type(method).__name__, *said])
 
 
+def _is_method(value) -> bool:
+    return hasattr(value, "attach")
+
+
 def _plain(value):
+    if _is_method(value):  # one inside another
+        return _told(value)
     if callable(value):
         named = value if hasattr(value, "__qualname__") else type(value)
         return f"{named.__module__}.{named.__qualname__} {code_digest(value)}"

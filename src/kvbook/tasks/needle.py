@@ -123,19 +123,36 @@ def make_needles(
     paragraphs, rng = read_essays(data), random.Random(seed)
     needles = []
     for i in range(count):
-        depth = (i + 0.5) / count
         city, answer = rng.choice(CITIES), str(rng.randint(1000, 9999))
         fact = f"The special magic number for {city} is {answer}."
-        order = rng.sample(paragraphs, len(paragraphs))
-        sentences = [
-            s.strip().rstrip(".") + "." for paragraph in order for s in paragraph.split(". ")
-        ]
-        room = length - len(tokenizer(_chat(tokenizer, [fact], city)).input_ids)
-        hay = _cut(tokenizer, sentences, room)
-        place = round(depth * len(hay))
-        prompt = _chat(tokenizer, [*hay[:place], fact, *hay[place:]], city)
-        needles.append(Needle(prompt, answer, depth, len(tokenizer(prompt).input_ids)))
+        depth = (i + 0.5) / count
+        needles.append(hide(tokenizer, paragraphs, rng, [fact], city, answer, depth, length))
     return needles
+
+
+def hide(
+    tokenizer,
+    paragraphs: Sequence[str],
+    rng: random.Random,
+    facts: Sequence[str],
+    city: str,
+    answer: str,
+    depth: float,
+    length: int,
+) -> Needle:
+    """One prompt of about ``length`` tokens: the first fact at a depth of the haystack, the others
+    anywhere in it, and the question for a city's number."""
+    order = rng.sample(paragraphs, len(paragraphs))
+    sentences = [s.strip().rstrip(".") + "." for paragraph in order for s in paragraph.split(". ")]
+    room = length - len(tokenizer(_chat(tokenizer, facts, city)).input_ids)
+    hay = _cut(tokenizer, sentences, room)
+    places = [round(depth * len(hay)), *(rng.randint(0, len(hay)) for _ in facts[1:])]
+    text = []
+    for at in range(len(hay) + 1):
+        text += [fact for fact, place in zip(facts, places, strict=True) if place == at]
+        text += hay[at : at + 1]
+    prompt = _chat(tokenizer, text, city)
+    return Needle(prompt, answer, depth, len(tokenizer(prompt).input_ids))
 
 
 def _cut(tokenizer, sentences: list[str], room: int) -> list[str]:
@@ -149,7 +166,7 @@ def _cut(tokenizer, sentences: list[str], room: int) -> list[str]:
     return hay
 
 
-def _chat(tokenizer, sentences: list[str], city: str) -> str:
+def _chat(tokenizer, sentences: Sequence[str], city: str) -> str:
     question = f"{QUESTION} {city} mentioned in the text?"
     opening = first_turn(tokenizer, " ".join(sentences) + "\n\n" + question)
     return opening + f"The special magic number for {city} mentioned in the text is"

@@ -8,7 +8,7 @@ import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from kvbook.engine.panel import Panel
-from kvbook.engine.run import Run, input_device
+from kvbook.engine.run import input_device
 from kvbook.errors import ParameterError
 from kvbook.lm.generation import generate_words, pad_left
 from kvbook.lm.models import check_loaded
@@ -133,7 +133,8 @@ def _answer(
             stopping_criteria=StoppingCriteriaList(stop),
             **options,
         )
-    answers = [Answer(*each) for each in zip(words, map(kept_bytes, run.rows), strict=True)]
+    kept = (row.prompt_bytes for row in run.rows)
+    answers = [Answer(*each) for each in zip(words, kept, strict=True)]
     return [answers[start : start + len(panel)] for start in range(0, len(answers), len(panel))]
 
 
@@ -149,13 +150,6 @@ def check_when(question) -> None:
         raise ParameterError(
             f"question={question!r}: give 'before' or 'after', when a method compresses"
         )
-
-
-def kept_bytes(run: Run) -> int:
-    """Bytes of the keys and values that the prefill left of a prompt."""
-    keys = run.cache.layers[0].keys
-    entry = 2 * keys.shape[-1] * keys.element_size()
-    return entry * sum(int((kept >= 0).sum()) for kept in run.kept_positions)
 
 
 class FirstLine(StoppingCriteria):

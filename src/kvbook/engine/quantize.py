@@ -1,0 +1,64 @@
+"""Numbers in a few bits each, group by group: the smallest of a group, and steps from there."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Numbers ``[..., n]`` as codes of ``bits`` bits, in groups along the last axis.
+
+    Attributes
+    ----------
+    packed : Tensor [..., groups, group * bits / 8]
+        uint8: ``8 / bits`` codes a byte, the first in the lowest bits.
+    low, step : Tensor [..., groups, 1]
+        float16: the smallest number of each group, and how much one code is more than the last.
+    bits : int
+        2, 4 or 8.
+    dtype : torch.dtype
+        Of the numbers.
+    """
+
+    packed: Tensor
+    low: Tensor
+    step: Tensor
+    bits: int
+    dtype: torch.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Of the codes, and of what says how to read them."""
+        return self.packed.nbytes + self.low.nbytes + self.step.nbytes
+
+    def restore(self) -> Tensor:
+        """The numbers ``[..., n]``, each within half a step of what it was."""
+        shifts = torch.arange(0, 8, self.bits, device=self.packed.device)
+        codes = (self.packed[..., None].int() >> shifts) & (2**self.bits - 1)
+        numbers = codes.flatten(-2).float() * self.step.float() + self.low.float()
+        return numbers.flatten(-2).to(self.dtype)
+
+
+def quantize(numbers: Tensor, bits: int, group: int) -> Codes:
+    """Round every number to one of ``2**bits`` values, evenly spaced between the smallest and the
+    largest number of its group.
+
+    Parameters
+    ----------
+    numbers : Tensor [..., n]
+        ``group`` divides ``n``.
+    bits : int
+        2, 4 or 8.
+    group : int
+        Numbers side by side on the last axis that share a smallest number and a step. A small
+        group follows its numbers closely and pays two float16 for it.
+    """
+    groups = numbers.float().unflatten(-1, (-1, group))
+    low, high = groups.amin(-1, keepdim=True).half(), groups.amax(-1, keepdim=True)
+    step = ((high - low.float()) / (2**bits - 1)).half()
+    codes = ((groups - low.float()) / step.float().clamp(min=1e-8)).round().clamp(0, 2**bits - 1)
+    shifts = torch.arange(0, 8, bits, device=numbers.device)
+    places = codes.int().unflatten(-1, (-1, len(shifts))) << shifts
+    return Codes(places.sum(-1).to(torch.uint8), low, step, bits, numbers.dtype)

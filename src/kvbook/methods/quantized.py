@@ -1,0 +1,74 @@
+"""Quantisation: all that a method keeps, in fewer bits a number."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from kvbook.engine.packed import PackedLayer
+from kvbook.engine.refuse import changes_later
+from kvbook.errors import ParameterError
+from kvbook.fields import Count
+from kvbook.methods.base import STRICT, Method, as_method
+from kvbook.methods.fullkv import FullKV
+
+
+@dataclass(frozen=True, config=STRICT)
+class Quantized(Method, listed=False):
+    """What another method keeps, in 8, 4 or 2 bits a number instead of 16 or 32.
+
+    It is no method of choosing, so `create_method` does not know it: it goes around one. The
+    prompt is read, and the method chooses, with numbers as they are; what is kept is packed then,
+    keys by channel and values by entry, and unpacked again whenever a layer attends.
+
+    Parameters
+    ----------
+    method : Method
+        What chooses; FullKV keeps everything.
+    bits : {2, 4, 8}
+        Of a number.
+    group : int
+        Entries that share a smallest number and a step, in each channel of the keys; 64, with which
+        these two cost half a bit a number. The newest entries, fewer than a group, stay as they are.
+
+    Raises
+    ------
+    ParameterError
+        A method that evicts while it decodes, rewrites its entries or reads in chunks: groups would
+        have to be formed, and rounded, anew every time.
+
+    References
+    ----------
+    Liu et al., 2024: "KIVI: A Tuning-Free Asymmetric 2bit Quantization for KV Cache", section 3.
+
+    Examples
+    --------
+    >>> Quantized(create_method("snapkv", budget=0.5), bits=4)
+    """
+
+    method: Any = FullKV()
+    bits: Literal[2, 4, 8] = 4
+    group: Count = 64
+
+    name: ClassVar[str] = "quantized"
+
+    def __post_init__(self):
+        inner = as_method(self.method)
+        object.__setattr__(self, "method", inner)
+        if self.group % 8:
+            raise ParameterError(f"group={self.group}: give a multiple of 8, to fill whole bytes")
+        if changes_later(inner) or getattr(inner, "chunk", None) is not None:
+            raise ParameterError(
+                f"{inner.name} changes what it holds after the prompt, or reads in chunks, and a "
+                "group of packed entries would be rounded anew every time; give one that does "
+                "neither: fullkv, snapkv, pyramidinfer, gemfilter, fastkv"
+            )
+
+    def make_layer(self) -> PackedLayer:
+        """What holds a layer's entries."""
+        return PackedLayer(self.bits, self.group)
+
+    def __getattr__(self, hook: str):
+        """All other hooks are those of the method inside."""
+        if hook.startswith("_") or hook == "method":  # not set yet, as in a copy
+            raise AttributeError(hook)
+        return getattr(self.method, hook)
