@@ -39,6 +39,7 @@ TAKES = {
     "tasks.consultations": ["make_consultation"],
     "tasks.conversations": ["recall"],
     "tasks.document": ["ask_document", "make_document"],
+    "tasks.equal_bytes": ["compare_bytes"],
     "tasks.evaluation": ["evaluate", "evaluate_all", "split_items"],
     "tasks.fidelity": [
         "agreements",
@@ -48,6 +49,7 @@ TAKES = {
         "measure_probe",
     ],
     "tasks.harder": ["ask_second"],
+    "tasks.instructions": ["follow_rules", "held_of_system"],
     "tasks.needle": ["ask", "ask_all", "ask_each", "ask_grid", "ask_grids"],
     "tasks.recall": ["measure_recall"],
     "tasks.scores": ["ask_tasks"],

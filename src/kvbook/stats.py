@@ -1,10 +1,11 @@
 """Rates and means with their 95 % intervals: no point without its uncertainty."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
+from scipy.stats import spearmanr
 
 
 def bootstrap_interval(
@@ -94,6 +95,42 @@ def mean_shares(
         low, high = np.nanquantile(np.nanmean(drawn[method], axis=0), [0.025, 0.975])
         shares[method] = (fmean(points[method]), float(low), float(high))
     return shares
+
+
+def rank_correlation(
+    first: Mapping[str, Sequence[float]],
+    second: Mapping[str, Sequence[float]],
+    seed: int = 0,
+    draws: int = 1000,
+) -> tuple[float, float, float]:
+    """How far two tasks put methods into the same order: Spearman's correlation of the methods'
+    means, 1 for the same order and -1 for the opposite one; and its 95 % interval.
+
+    The items of each task are resampled, the same ones for all methods.
+
+    Parameters
+    ----------
+    first, second : mapping
+        By method, a number an item; the same methods in both.
+    """
+    rng = np.random.default_rng(seed)
+    tables = [np.array([list(of[name]) for name in first], dtype=float) for of in (first, second)]
+
+    def correlation(*picked: np.ndarray) -> float:
+        means = [table.mean(1) for table in picked]
+        flat = any(mean.min() == mean.max() for mean in means)
+        return float("nan") if flat else float(spearmanr(*means).statistic)
+
+    drawn = [
+        correlation(
+            *(table[:, rng.integers(0, table.shape[1], table.shape[1])] for table in tables)
+        )
+        for _ in range(draws)
+    ]
+    if np.isnan(drawn).all():
+        return (float("nan"),) * 3
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return correlation(*tables), float(low), float(high)
 
 
 def ranks(values: Mapping[str, float]) -> dict[str, int]:

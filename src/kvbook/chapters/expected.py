@@ -137,6 +137,20 @@ EXPECTED: tuple[Expected, ...] = (
         0.01,
         over="fullkv/kv_bytes",
     ),
+    Expected(
+        "quantization",
+        "bytes in 4 bits to those in 16",
+        "measured/fullkv, fewer bits/4 bits/needle_bytes",
+        "count",
+        over="measured/full/16 bits/needle_bytes",
+    ),
+    Expected(
+        "quantization",
+        "KL of 4 bits, nats",
+        "measured/fullkv, fewer bits/4 bits/kl/*",
+        "rounding",
+        0.01,
+    ),
     *_needles("own_method", "tova budget=256", "keynorm budget=256"),
     Expected(
         "evaluation",
@@ -156,6 +170,14 @@ EXPECTED: tuple[Expected, ...] = (
         "evaluation", "KL of SnapKV at 256, nats", "fidelity/snapkv/256/*/kl", "rounding", 0.01
     ),
     Expected("evaluation", "FullKV's NLL of the true answers", "full_nll", "rounding", 0.02),
+    Expected(
+        "harder",
+        "numbers among several found, FullKV",
+        "found/one among 3/fullkv/*",
+        "rounding",
+        0.25,
+    ),
+    Expected("harder", "rules followed, FullKV", "followed/fullkv/*/*", "rounding", 0.15),
     Expected(
         "profiling",
         "FastKV's prefill to FullKV's, its parts",

@@ -194,7 +194,7 @@ class Evaluation(ChapterParameters):
     data: str = Field(
         "", description="LongBench's folder, data.zip, or hub; empty: the embedded items"
     )
-    probes: Count = Field(2, description="items whose continuation is compared with full KV's")
+    probes: Count = Field(6, description="items whose continuation is compared with full KV's")
     budgets: Annotated[list[Count], Field(min_length=2)] = Field(
         [64, 256], description="budgets of that comparison"
     )
@@ -240,6 +240,47 @@ class SummaryKV(ChapterParameters):
         8000, description="length of the long document"
     )
     document_budget: Count = Field(512, description="entries to read it through")
+
+
+class Quantization(ChapterParameters):
+    """Quantise or evict."""
+
+    dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        "bfloat16",
+        description="of the cache, too: in 32 bits every quantiser would save twice as much",
+    )
+    group: Annotated[int, Field(ge=8, multiple_of=8)] = Field(
+        64, description="entries of a channel that share a smallest number and a step"
+    )
+    shares: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)] = Field(
+        [0.125, 0.25, 0.5], description="budgets of eviction, shares of the prompt"
+    )
+    needles: Annotated[int, Field(ge=2)] = Field(6, description="prompts with a needle")
+    needle_tokens: Annotated[int, Field(ge=200)] = Field(
+        700, description="about so many tokens has each of these prompts"
+    )
+    probes: Count = Field(4, description="items whose continuation is compared with full KV's")
+
+
+class Harder(ChapterParameters):
+    """Harder than a needle."""
+
+    methods: Methods = None
+    budget: Budget = Field(0.25, description="entries a layer keeps in the tasks, or a share")
+    needles: Annotated[int, Field(ge=2)] = Field(8, description="prompts of each task")
+    needle_tokens: Annotated[int, Field(ge=200)] = Field(
+        500, description="about so many tokens has each of these prompts"
+    )
+    keys: Rising = Field([1, 3, 8], description="numbers in the text; the reach is drawn for all")
+    links: Annotated[list[Natural], Field(min_length=1)] = Field(
+        [0, 1], description="steps from the city of the question to the number"
+    )
+    many: Annotated[int, Field(ge=2, le=8)] = Field(
+        3, description="numbers in the text of the two harder tasks"
+    )
+    briefings: Count = Field(2, description="system prompts with instructions")
+    turns: Annotated[int, Field(ge=0, le=20)] = Field(8, description="turns of the talk after them")
+    rules_budget: Budget = Field(0.5, description="entries a layer keeps of it, or a share")
 
 
 class Profiling(ChapterParameters):

@@ -159,6 +159,16 @@ CHAPTERS: dict[str, Chapter] = {
             {"smoke": _TINY | {"budget": 32, "budgets": [16, 32]}, "gpu": _GPU},
         ),
         Chapter(
+            "quantization",
+            "Quantise or evict, at equal bytes",
+            takes.Quantization,
+            {
+                "smoke": _TINY
+                | {"group": 16, "shares": [0.5], "needles": 2, "needle_tokens": 200, "probes": 1},
+                "gpu": _GPU | {"needles": 50, "needle_tokens": 4000, "probes": 60},
+            },
+        ),
+        Chapter(
             "evaluation",
             "Task evaluation: figure 1, left",
             takes.Evaluation,
@@ -182,6 +192,23 @@ CHAPTERS: dict[str, Chapter] = {
                     "needle_lengths": [1000, 4000, 16000, 32000],
                     "needle_depths": 10,
                 },
+            },
+        ),
+        Chapter(
+            "harder",
+            "Harder than a needle",
+            takes.Harder,
+            {
+                "smoke": _TINY
+                | {
+                    "needles": 2,
+                    "needle_tokens": 200,
+                    "keys": [1, 2],
+                    "many": 2,
+                    "briefings": 1,
+                    "turns": 2,
+                },
+                "gpu": _GPU | {"needles": 100, "needle_tokens": 4000, "briefings": 20, "turns": 20},
             },
         ),
         Chapter(

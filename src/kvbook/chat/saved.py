@@ -152,6 +152,11 @@ def write_chat(
     ids, pending : list of int
         What the cache has read, and the end of the last answer, which it has not.
     """
+    if hasattr(method, "make_layer"):
+        raise ParameterError(
+            f"a saved chat cannot hold the packed entries of {method.name}: chat with the method that "
+            "is inside it, and save that"
+        )
     parameters = dataclasses.asdict(method)
     called = [name for name, value in parameters.items() if callable(value)]
     if called:

@@ -57,7 +57,7 @@ class PackedLayer(KVLayer):
         self, key_states: Tensor, value_states: Tensor, *, positions: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Append entries, and return all keys and values, unpacked."""
-        self._unpack()
+        self.unpack()
         return super().update(key_states, value_states, positions=positions)
 
     def settle(self) -> None:
@@ -77,15 +77,16 @@ class PackedLayer(KVLayer):
 
     def keep(self, kept: Sequence[Tensor | Recent | None]) -> None:
         """As of `KVLayer`; groups are formed anew of what stays."""
-        self._unpack()
+        self.unpack()
         self.blocks = ()
         super().keep(kept)
 
     def reset(self) -> None:
         """Forget everything."""
-        self.__init__(self.bits, self.group)
+        super().reset()
+        self.blocks, self._whole = (), True
 
-    def _unpack(self) -> None:
+    def unpack(self) -> None:
         """Let everything stand in the room."""
         if not self._whole and self.blocks:
             keys = [block.keys.restore().mT for block in self.blocks]

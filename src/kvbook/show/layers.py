@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from kvbook.show.style import COLOURS, INK, KEPT
@@ -48,7 +49,7 @@ def generated_entries(held: Mapping[str, Sequence[int]], title: str) -> Figure:
     for style, (label, entries) in zip((":", "-", "--"), held.items(), strict=False):
         axes.plot(entries, style, label=label, color=COLOURS["pyramidinfer"])
     axes.set(xlabel="layer", ylabel="generated entries held", title=title)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.legend()
     return figure

@@ -8,8 +8,13 @@ the answer is begun, so that a small model only has to say the word that the ins
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, NamedTuple
 
+import torch
+
+from kvbook.engine.panel import Panel
+from kvbook.engine.run import input_device
 from kvbook.errors import ParameterError
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, later_turn, render
@@ -177,6 +182,28 @@ def follow_rules(
                 }
             )
     return followed
+
+
+def held_of_system(
+    lm, methods: Mapping[Label, Any], briefings: Sequence[Briefing]
+) -> dict[Label, float]:
+    """What share of the system prompt's entries each of several methods still holds after the talk:
+    mean over layers, KV heads and briefings."""
+    check_loaded(lm)
+    methods, tokenizer = as_methods(methods), lm.tokenizer
+    panel = Panel(list(methods.values()))
+    shares: dict[Label, list[float]] = {label: [] for label in methods}
+    for one in briefings:
+        text = one.text(tokenizer)
+        ids = torch.tensor([_ids(tokenizer, text)], device=input_device(lm.model))
+        end = text.index(one.system) + len(one.system)
+        size = len(_ids(tokenizer, text[:end]))
+        with panel.attach(lm.model) as run, torch.no_grad():
+            lm.model(ids.repeat(len(panel), 1), logits_to_keep=1)
+        for label, row in zip(methods, run.rows, strict=True):
+            held = [((kept >= 0) & (kept < size)).sum(-1).float() for kept in row.kept_positions]
+            shares[label].append(float(torch.cat(held).mean()) / size)
+    return {label: fmean(of) for label, of in shares.items()}
 
 
 def _ids(tokenizer, text: str) -> list[int]:
