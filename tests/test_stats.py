@@ -8,6 +8,7 @@ from kvbook.stats import (
     bootstrap_interval,
     mean_shares,
     paired_interval,
+    rank_correlation,
     ranks,
     show_interval,
 )
@@ -93,3 +94,26 @@ def test_without_scores_there_are_no_shares():
 
 def test_the_highest_has_the_first_rank():
     assert ranks({"a": 0.1, "b": 0.9, "c": 0.5}) == {"a": 3, "b": 1, "c": 2}
+
+
+METHODS = {"a": [1, 1, 1, 1], "b": [1, 1, 1, 0], "c": [1, 1, 0, 0], "d": [0, 0, 0, 0]}
+
+
+def test_the_same_order_correlates_fully_and_the_opposite_one_against():
+    reverse = {name: [1 - one for one in hits] for name, hits in METHODS.items()}
+    assert rank_correlation(METHODS, METHODS)[0] == pytest.approx(1)
+    assert rank_correlation(METHODS, reverse)[0] == pytest.approx(-1)
+
+
+def test_a_correlation_lies_in_its_interval_which_few_items_make_wide():
+    swapped = METHODS | {"a": METHODS["b"], "b": METHODS["a"]}
+    few = rank_correlation(METHODS, swapped)
+    many = [{name: hits * 50 for name, hits in of.items()} for of in (METHODS, swapped)]
+    sure = rank_correlation(*many)
+    assert few[1] <= few[0] <= few[2]
+    assert sure[2] - sure[1] < few[2] - few[1]
+
+
+def test_methods_that_all_score_the_same_have_no_order():
+    flat = dict.fromkeys(METHODS, [1, 1])
+    assert all(one != one for one in rank_correlation(METHODS, flat))

@@ -49,6 +49,28 @@ DATA = {
             }
         },
     },
+    "quantization": {
+        "measured": {
+            "full": {"16 bits": {"probe_bytes": 100, "kl": [0.0]}},
+            "fullkv, fewer bits": {
+                "8 bits": {"probe_bytes": 55, "kl": [0.001]},
+                "4 bits": {"probe_bytes": 30, "kl": [0.01, 0.03]},
+            },
+            "snapkv": {
+                "budget 0.25": {"probe_bytes": 25, "kl": [0.001]},
+                "budget 0.5": {"probe_bytes": 50, "kl": [0.25, 0.75]},
+            },
+            "h2o": {"budget 0.5": {"probe_bytes": 50, "kl": [2.0]}},
+            "snapkv, 8 bits": {"budget 0.5": {"probe_bytes": 30, "kl": [0.001]}},
+        }
+    },
+    "harder": {
+        "followed": {
+            "fullkv": [{"shop": True, "cat": True}],
+            "snapkv": [{"shop": True, "cat": False}],
+        },
+        "rules_budget": 0.5,
+    },
     "profiling": {
         "measurements": [prefill("fullkv", 1, 2), prefill("fastkv", 0.5, 1), prefill("own", 1, 1)]
     },
@@ -62,6 +84,10 @@ TOLD = {
     "Evicted need not mean lost": "facts told more than 256 tokens ago: fullkv 1 of 2.",
     "The question comes later": "scores with the question known before the compression, and after "
     "it: fullkv 100 before, 100 after; snapkv 75 before, 25 after.",
+    "Fewer bits first": "4 bits: 30% of the bytes, 0.020 nats from full KV; the nearest that evicts and "
+    "holds at least as much is snapkv, budget 0.5: 50%, 0.500.",
+    "Instructions go first": "rules of a system prompt still followed, budget 0.5: fullkv 2 of 2; "
+    "snapkv 1 of 2.",
     "Ask a small model": "at 64 entries, the divergence from full KV is least for snapkv (0.25 nats) "
     "and most for h2o (1.00).",
     "Prefill is bound by operations": "fastkv 0.50 times FullKV's prefill at 1,024 tokens.",

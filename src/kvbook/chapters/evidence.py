@@ -83,6 +83,41 @@ def later(data: Data) -> str:
     )
 
 
+def fewer_bits(data: Data) -> str:
+    """Full KV in 4 bits, and the method nearest to it among those that evict and hold no less."""
+    series, (whole,) = data["measured"], data["measured"]["full"].values()
+
+    def share(one: Mapping[str, Any]) -> float:
+        return one["probe_bytes"] / whole["probe_bytes"]
+
+    packed = series["fullkv, fewer bits"]["4 bits"]
+    larger = {
+        f"{name}, {setting}": one
+        for name, settings in series.items()
+        if name != "full" and "bits" not in name
+        for setting, one in settings.items()
+        if share(one) >= share(packed)
+    }
+    if not larger:
+        return ""
+    best = min(larger, key=lambda name: fmean(larger[name]["kl"]))
+    return (
+        f"4 bits: {share(packed):.0%} of the bytes, {fmean(packed['kl']):.3f} nats from full KV; the "
+        f"nearest that evicts and holds at least as much is {best}: {share(larger[best]):.0%}, "
+        f"{fmean(larger[best]['kl']):.3f}."
+    )
+
+
+def rules(data: Data) -> str:
+    """Instructions that are still followed, and the needles of the same run."""
+    told = []
+    for name in ("fullkv", "snapkv", "h2o"):
+        if name in data["followed"]:
+            kept = [hit for one in data["followed"][name] for hit in one.values()]
+            told.append(f"{name} {sum(kept)} of {len(kept)}")
+    return f"rules of a system prompt still followed, budget {data['rules_budget']}: {'; '.join(told)}."
+
+
 def prefill(data: Data) -> str:
     """The prefill of three methods, to FullKV's; empty where none was measured beside it."""
     methods = ("snapkv", "gemfilter", "fastkv")
@@ -119,6 +154,8 @@ EVIDENCE: dict[str, tuple[str, Callable[[Data], str]]] = {
     "What is cut from the reading": ("fastkv", cut),
     "Evicted need not mean lost": ("summarykv", evicted),
     "The question comes later": ("evaluation", later),
+    "Fewer bits first": ("quantization", fewer_bits),
+    "Instructions go first": ("harder", rules),
     "Ask a small model": ("evaluation", nearest),
     "Prefill is bound by operations": ("profiling", prefill),
     "Form first": ("bertscore", form),
