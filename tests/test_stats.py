@@ -115,5 +115,5 @@ def test_a_correlation_lies_in_its_interval_which_few_items_make_wide():
 
 
 def test_methods_that_all_score_the_same_have_no_order():
-    flat = dict.fromkeys(METHODS, [1, 1])
+    flat = {name: [1, 1] for name in METHODS}
     assert all(one != one for one in rank_correlation(METHODS, flat))

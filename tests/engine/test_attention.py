@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from conftest import make_method
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kvbook.engine import padding
 from kvbook.engine.attention import (
     SUM_BLOCK,
     attend,
@@ -41,21 +42,19 @@ def test_attend_equals_dense(queries, entries):
     assert torch.allclose(attend(q, k, v, SCALING), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("queries, entries", [(1, 9), (9, 9), (3, 9)])
-def test_attend_ignores_padding(queries, entries):
-    q, k, v = tensors(queries, entries)
-    valid = torch.ones(2, entries).bool()
-    valid[1, :4] = False
-    _, expected = dense(q, k, v, valid)
-    real = torch.ones(2, queries).bool() if queries < entries else valid
-    got = attend(q, k, v, SCALING, valid)
-    assert torch.allclose(got.transpose(1, 2)[real], expected.transpose(1, 2)[real], atol=1e-5)
+PADDED = torch.tensor([[True] * 9, [False] * 4 + [True] * 5])
 
 
-@pytest.mark.parametrize("queries", [1, 2, 9])
-def test_a_row_of_padding_only_stays_finite(queries):
-    q, k, v = tensors(queries, 9)
-    assert attend(q, k, v, SCALING, torch.zeros(2, 9).bool()).isfinite().all()
+def test_one_query_ignores_padding():
+    q, k, v = tensors(1, 9)
+    _, expected = dense(q, k, v, PADDED)
+    assert torch.allclose(attend(q, k, v, SCALING, PADDED), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("function", [attend, attend_and_sum])
+def test_several_queries_with_padding_are_refused(function):
+    with pytest.raises(ValueError, match="each row for itself"):
+        function(*tensors(2, 9), SCALING, PADDED)
 
 
 def test_attention_rows_are_the_last_rows_of_the_matrix():
@@ -89,32 +88,22 @@ def test_in_bfloat16_the_blocks_are_about_as_exact_as_the_fused_kernel(queries):
     assert error < 1.5 * least
 
 
-def test_column_sums_add_up_to_the_real_queries():
-    q, k, v = tensors(9, 9)
-    valid = torch.ones(2, 9).bool()
-    valid[1, :4] = False
-    _, sums = attend_and_sum(q, k, v, SCALING, valid, block=2)
-    assert torch.allclose(sums.sum(-1), torch.tensor([[9.0], [5.0]]).expand(2, HEADS), atol=1e-4)
-    assert (sums[1, :, :4] == 0).all()
+def test_column_sums_add_up_to_the_queries():
+    _, sums = attend_and_sum(*tensors(9, 9), SCALING, block=2)
+    assert torch.allclose(sums.sum(-1), torch.full((2, HEADS), 9.0), atol=1e-4)
 
 
-@pytest.mark.parametrize("queries", [1, 3])
-def test_column_sums_of_a_later_input_equal_dense_with_padding(queries):
-    q, k, v = tensors(queries, 9)
-    valid = torch.ones(2, 9).bool()
-    valid[1, :4] = False
-    weights, expected = dense(q, k, v, valid)
-    output, sums = attend_and_sum(q, k, v, SCALING, valid, block=2)
+def test_the_sums_of_one_query_leave_padding_out():
+    q, k, v = tensors(1, 9)
+    weights, expected = dense(q, k, v, PADDED)
+    output, sums = attend_and_sum(q, k, v, SCALING, PADDED)
     assert torch.allclose(output, expected, atol=1e-5)
     assert torch.allclose(sums, weights.sum(2), atol=1e-5)
 
 
-def test_a_query_that_is_padding_adds_nothing_to_the_sums():
-    q, k, v = tensors(1, 9)
-    valid = torch.ones(2, 9).bool()
-    valid[1, -1] = False
-    _, sums = attend_and_sum(q, k, v, SCALING, valid)
-    assert (sums[1] == 0).all() and torch.allclose(sums[0].sum(-1), torch.ones(HEADS))
+def test_no_query_attends_to_nothing_and_pays_nothing():
+    output, sums = attend_and_sum(*tensors(0, 9), SCALING)
+    assert output.shape == (2, HEADS, 0, DIM) and (sums == 0).all()
 
 
 def test_received_is_the_weighted_sum_of_the_last_rows():
@@ -124,6 +113,26 @@ def test_received_is_the_weighted_sum_of_the_last_rows():
     assert torch.allclose(received(q[0, :, -5:], k[0], SCALING, block=2), rows.sum(1), atol=1e-5)
     weighted = (rows * weights[None, :, None]).sum(1)
     assert torch.allclose(received(q[0, :, -5:], k[0], SCALING, weights, 2), weighted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "entries, pads, new_pads", [(5, [0, 0], [0, 2]), (9, [0, 3], [0, 0]), (9, [1, 2], [2, 1])]
+)
+def test_rows_apart_attend_as_dense_arithmetic_without_padding(entries, pads, new_pads):
+    q, k, v = tensors(5, entries)
+    output, sums = padding.attend_apart(
+        lambda *row: attend_and_sum(*row, SCALING), q, k, v, pads, new_pads
+    )
+    before = entries - 5
+    for row, (pad, new) in enumerate(zip(pads, new_pads, strict=True)):
+        real = [*range(pad, before), *range(before + new, entries)]
+        mine = slice(row, row + 1)
+        weights, expected = dense(
+            q[mine, :, new:], k[mine][:, :, real], v[mine][:, :, real], torch.ones(1, len(real)) > 0
+        )
+        assert torch.allclose(output[mine, :, new:], expected, atol=1e-5)
+        assert (output[row, :, :new] == 0).all()
+        assert torch.allclose(sums[row], weights.sum(2), atol=1e-5)
 
 
 class Largest(TorchDispatchMode):
@@ -155,6 +164,31 @@ def test_no_method_builds_a_square_of_the_prompt(llama, name, parameters):
     with make_method(name, **parameters).attach(llama), Largest() as largest:
         llama(ids)
     assert largest.numbers <= 8 * SUM_BLOCK * tokens < 8 * tokens * tokens / 7
+
+
+@pytest.mark.parametrize(
+    "name, parameters",
+    [
+        ("fullkv", {}),
+        ("streamingllm", dict(budget=64)),
+        ("streamingllm", dict(budget=64, chunk=512)),
+        ("snapkv", dict(budget=64)),
+        ("h2o", dict(budget=64)),
+        ("pyramidinfer", dict(recent_ratio=0.1)),
+        ("gemfilter", dict(budget=64)),
+        ("fastkv", dict(budget=64)),
+    ],
+    ids=str,
+)
+def test_rows_of_unequal_lengths_and_a_later_turn_need_no_square_either(llama, name, parameters):
+    tokens = 1500
+    ids = torch.randint(1, 97, (2, 2 * tokens), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[1, :400] = 0
+    with make_method(name, **parameters).attach(llama) as run, Largest() as largest:
+        llama(ids[:, :tokens], attention_mask=mask[:, :tokens], logits_to_keep=1)
+        llama(ids[:, tokens:], attention_mask=mask, past_key_values=run.cache, logits_to_keep=1)
+    assert largest.numbers <= 8 * SUM_BLOCK * 2 * tokens < tokens * 2 * tokens
 
 
 def test_rotating_keys_equals_rope_at_the_new_position(llama):

@@ -58,9 +58,9 @@ def test_chunks_are_counted_from_each_rows_first_token_and_end_together():
 
 def test_positions_go_on_where_a_row_stands():
     real = torch.tensor([[T, T], [F, T]])
-    found = padding.next_positions(real, [3, 5], 2, torch.device("cpu"))
+    found = padding.next_positions(real, torch.tensor([3, 5]), 2)
     assert found.tolist() == [[3, 4], [-1, 5]]
-    assert padding.next_positions(None, [3], 2, torch.device("cpu")).tolist() == [[3, 4]]
+    assert padding.next_positions(None, torch.tensor([3]), 2).tolist() == [[3, 4]]
 
 
 def layer_of(positions, pads):
@@ -72,17 +72,25 @@ def layer_of(positions, pads):
     return layer
 
 
-def test_padding_and_new_padding_are_no_valid_entries():
+def test_padding_is_no_valid_entry():
     layer = layer_of([[0, 1, 2], [-1, 0, 1]], [0, 1])
-    assert padding.valid_entries(layer, None, 1).tolist() == [[T, T, T], [F, T, T]]
-    newest = torch.tensor([[T], [F]])
-    assert padding.valid_entries(layer, newest, 1).tolist() == [[T, T, T], [F, T, F]]
-    assert padding.valid_entries(layer_of([[0, 1]], [0]), None, 1) is None
+    assert padding.valid_entries(layer).tolist() == [[T, T, T], [F, T, T]]
+    assert padding.valid_entries(layer_of([[0, 1]], [0])) is None
+
+
+def test_padding_beside_the_keys_is_made_anew_only_when_it_changes():
+    layer = layer_of([[0, 1, 2], [-1, 0, 1]], [0, 1])
+    made = layer.padding
+    assert layer.padding is made
+    layer.keep([torch.tensor([[0, 2]]), torch.tensor([[1]])])
+    assert layer.padding.tolist() == [0, 1] and layer.padding is made
+    layer.keep([torch.tensor([[1]]), torch.tensor([[0]])])
+    assert layer.padding.tolist() == [0, 0]
 
 
 def test_padding_in_the_middle_settles_on_the_left():
     layer = layer_of([[0, 1, 2], [0, -1, 1]], [0, 0])
-    padding.settle(layer, [0, 1])
+    padding.settle(layer, [0, 1], 2)
     assert layer.pads == [0, 1]
     assert layer.positions[:, 0].tolist() == [[0, 1, 2], [-1, 0, 1]]
     assert layer.keys[1, 0, 1:, 0].tolist() == [0.0, 1.0]

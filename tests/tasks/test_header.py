@@ -1,15 +1,20 @@
 """What a stored measurement depends on; and the values that this version of the package measures."""
 
+import importlib
+import json
+import os
+import sys
+
 import pytest
 import transformers
 from conftest import continue_greedily, prompt_of
 
 from kvbook import create_method, load_model
-from kvbook.methods import H2O
+from kvbook.methods import H2O, Method, Quantized
 from kvbook.methods.base import CATALOGUE
 from kvbook.tasks import header
 from kvbook.tasks.fidelity import make_probe, measure_probe
-from kvbook.tasks.header import VERSION, code_of, describe
+from kvbook.tasks.header import VERSION, code_of, describe, describe_method
 
 METHODS = {
     "fullkv": {},
@@ -124,3 +129,92 @@ def test_the_packages_own_text_counts_for_nothing_and_yours_for_all():
 
     assert code_of(H2O) == f"kvbook {VERSION}"
     assert code_of(Mine).startswith(f"kvbook {VERSION}, ")
+
+
+# ---- a method inside another -----------------------------------------------------------------------
+
+MODULE = """
+from kvbook.methods import Method
+
+
+class Mine(Method, listed=False):
+    name = "mine"
+
+    def keep(self, seen):
+        return seen.positions[:, :{kept}]
+"""
+SNAP = create_method("snapkv", budget=8)
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Import a class of a user that keeps so many, from a file of some time ago."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def write(kept):
+        path = tmp_path / "methods_of_a_user.py"
+        path.write_text(MODULE.format(kept=kept))
+        os.utime(path, (1e9, 1e9))
+        sys.modules.pop(path.stem, None)
+        importlib.invalidate_caches()
+        return importlib.import_module(path.stem).Mine()
+
+    yield write
+    sys.modules.pop("methods_of_a_user", None)
+
+
+def test_a_method_inside_another_is_written_as_json(lm):
+    told = describe(lm, Quantized(SNAP, bits=2))
+    assert json.loads(json.dumps(told)) == told
+    assert told["method"] == "quantized" and told["parameters"]["bits"] == 2
+    its = describe(lm, SNAP)
+    assert told["parameters"]["method"] == {
+        name: its[name] for name in ("method", "parameters", "code")
+    }
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Quantized(create_method("snapkv", budget=9), bits=2),
+        Quantized(create_method("snapkv", budget=8, window=4), bits=2),
+        Quantized(create_method("gemfilter", budget=8), bits=2),
+        Quantized(SNAP, bits=4),
+        Quantized(SNAP, bits=2, group=8),
+        SNAP,
+    ],
+    ids=describe_method,
+)
+def test_with_another_method_inside_it_is_another(lm, other):
+    one = Quantized(create_method("snapkv", budget=8), bits=2)
+    assert describe(lm, one) == describe(lm, Quantized(SNAP, bits=2))
+    assert describe(lm, one) != describe(lm, other)
+    assert describe_method(one) != describe_method(other)
+
+
+def test_other_code_of_yours_inside_is_another_method(lm, written):
+    before = describe(lm, Quantized(written(kept=3)))
+    assert describe(lm, Quantized(written(kept=3))) == before
+    after = describe(lm, Quantized(written(kept=4)))
+    assert after != before and after["code"] == before["code"]  # ours is the same
+
+
+def test_what_was_typed_in_a_notebook_is_never_the_same_inside_another(lm):
+    class Mine(Method, listed=False):
+        __module__ = "of_a_notebook"  # no file has it
+
+    assert describe(lm, Quantized(Mine())) != describe(lm, Quantized(Mine()))
+
+
+@pytest.mark.parametrize(
+    "method, said",
+    [
+        (Quantized(), "quantized"),
+        (Quantized(bits=2), "quantized bits=2"),
+        (Quantized(SNAP), "quantized method=snapkv budget=8"),
+        (Quantized(SNAP, bits=8, group=32), "quantized method=snapkv budget=8 bits=8 group=32"),
+    ],
+)
+def test_a_method_inside_another_has_few_words(method, said):
+    assert describe_method(method) == said

@@ -279,7 +279,7 @@ class Harder(ChapterParameters):
         3, description="numbers in the text of the two harder tasks"
     )
     briefings: Count = Field(2, description="system prompts with instructions")
-    turns: Annotated[int, Field(ge=0, le=20)] = Field(8, description="turns of the talk after them")
+    turns: Annotated[int, Field(ge=1, le=20)] = Field(8, description="turns of the talk after them")
     rules_budget: Budget = Field(0.5, description="entries a layer keeps of it, or a share")
 
 

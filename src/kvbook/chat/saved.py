@@ -162,6 +162,7 @@ def write_chat(
     if called:
         raise ParameterError(f"{called[0]} is a function of yours, which a saved chat cannot hold")
     state = run.state
+    state.read_clock()
     tensors = _tensors(state)
     try:
         facts = Facts(

@@ -59,7 +59,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import copy
-from functools import wraps
+from functools import partial, wraps
 from inspect import signature
 from weakref import WeakKeyDictionary
 
@@ -68,10 +68,11 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from kvbook.engine import padding, past, refuse
-from kvbook.engine.attention import attend, attend_and_sum
+from kvbook.engine.attention import measure
 from kvbook.engine.cache import KVLayer
+from kvbook.engine.clock import mark
 from kvbook.engine.first_pass import choose_inputs
-from kvbook.engine.run import Run, attached, input_device, now
+from kvbook.engine.run import Run, attached, input_device
 from kvbook.engine.seen import Recent, Seen
 from kvbook.engine.state import Forward, Incoming, PromptState
 from kvbook.errors import UnsupportedError
@@ -100,6 +101,22 @@ def no_autograd() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def counting_steps(engine) -> Iterator[None]:
+    """Within it ``engine.steps`` counts the calls that one ``generate`` makes."""
+    outer, engine.steps = engine.steps, 0
+    try:
+        yield
+    finally:
+        engine.steps = outer
+
+
+def decoded(steps: int | None, columns: int) -> bool:
+    """Whether a call brings a token that ``generate`` has just decoded: then transformers made its
+    mask and its position, and to look at them would let a device wait at every token."""
+    return bool(steps) and columns == 1
+
+
 def by_name(function: Callable, args: tuple, kwargs: dict) -> dict:
     """All arguments of a call by their names."""
     return (
@@ -119,6 +136,7 @@ class Engine:
     def __init__(self, run: Run):
         self.run = run
         self.base = run.model.base_model
+        self.steps: int | None = None  # calls of the model under one generate; None outside
 
     def engine_of(self, run: Run) -> "Engine":
         """What reads for a run: this engine, for its own. A run does not hold its engine, so that
@@ -131,21 +149,21 @@ class Engine:
         """In front of the model's ``generate``: refuse what cannot work."""
         given = by_name(plain, args, kwargs)
         refuse.check_generate(self.run.method, self.run.model, given)
-        return plain(*args, **kwargs)
+        with counting_steps(self):
+            return plain(*args, **kwargs)
 
     def call_model(self, plain: Callable, *args, **kwargs):
         """In front of the model's ``forward``: no gradients, and a look at the clock."""
         refuse.check_outputs(self.run.method, by_name(plain, args, kwargs))
         device = input_device(self.run.model)
         forward = self.run.state.forward = Forward()
-        started = now(device)
+        started = mark(device)
         try:
             with no_autograd():
                 output = plain(*args, **kwargs)
         finally:
             self.run.state.forward = None
-        seconds = now(device) - started - forward.aside_seconds
-        self.run.state.count_call(seconds)
+        self.run.state.count_call(started, mark(device), forward.aside)
         return output
 
     # ---- the stack of layers: which tokens it reads, at which positions --------------------------
@@ -171,6 +189,8 @@ class Engine:
         finally:
             state.forward = outer
         self.finish(incoming.columns)
+        if self.steps is not None:
+            self.steps += 1
         return output
 
     def check(self, name: str, kwargs: dict) -> Incoming:
@@ -187,6 +207,9 @@ class Engine:
         inputs, mask = kwargs[name], kwargs.get("attention_mask")
         cache, positions = kwargs.get("past_key_values"), kwargs.get("position_ids")
         batch, columns = inputs.shape[:2]
+        if decoded(self.steps, columns):
+            refuse.check_cache(cache, batch, state)
+            return Incoming(columns, None, [1] * batch, [], False, cache)
         refuse.check_one_conversation(method, name, batch)
         fresh = cache is None or cache.get_seq_length() == 0
         if not fresh:
@@ -200,8 +223,11 @@ class Engine:
             hidden = past.hidden_tokens(mask, columns, state)
             past.check_hidden(hidden, method, state)
             read = [seen - gone for seen, gone in zip(state.read_lengths, hidden, strict=True)]
-        expected = padding.next_positions(real, read, columns, inputs.device)
-        refuse.check_positions(positions, expected, steps_only=fresh or state.chosen is not None)
+        if positions is not None:
+            begin = torch.tensor(read, device=inputs.device)
+            expected = padding.next_positions(real, begin, columns)
+            steps_only = fresh or state.chosen is not None
+            refuse.check_positions(positions, expected, steps_only=steps_only)
         return Incoming(columns, real, lengths, hidden, fresh, cache)
 
     def begin(self, incoming: Incoming) -> None:
@@ -257,9 +283,10 @@ class Engine:
         """Positions and padding of the tokens that the layers read next."""
         state, columns = self.run.state, inputs.shape[1]
         forward = state.forward
-        positions = padding.next_positions(real, state.read_lengths, columns, inputs.device)
+        positions = padding.next_positions(real, state.read_on(inputs.device), columns)
         new = padding.row_lengths(real, *inputs.shape[:2])
         state.read_lengths = [read + n for read, n in zip(state.read_lengths, new, strict=True)]
+        state.read = state.read + columns if real is None else None
         state.cache.incoming = positions
         forward.inputs, forward.real = inputs, real
         forward.pads = [columns - count for count in new]
@@ -279,14 +306,20 @@ class Engine:
         if forward.first_pass:
             return forward.first_pass.attention(self, module, query, key, value, scaling)
         layer: KVLayer = state.cache.layers[index]
-        valid = padding.valid_entries(layer, forward.real, query.shape[2])
-        sums = None
-        if getattr(method, "column_sums", False):
-            output, sums = attend_and_sum(query, key, value, scaling, valid)
+        pads = layer.pads or [0] * len(query)
+        asks = getattr(method, "column_sums", False)
+        if any(forward.pads) or (query.shape[2] > 1 and any(pads)):
+            one_row = partial(measure, scaling=scaling, sums=asks)
+            output, rows = padding.attend_apart(one_row, query, key, value, pads, forward.pads)
+            sums = [one[0] for one in rows] if asks else None
         else:
-            output = attend(query, key, value, scaling, valid)
-        if sums is not None and valid is not None:
-            sums = [sums[row][:, valid[row]] for row in range(len(sums))]
+            valid = padding.valid_entries(layer)
+            output, found = measure(query, key, value, scaling, valid, sums=asks)
+            sums = (
+                None
+                if found is None
+                else [one[:, pad:] for one, pad in zip(found, pads, strict=True)]
+            )
         self.choose(module, query, scaling, sums)
         return output.transpose(1, 2), None
 
@@ -301,7 +334,7 @@ class Engine:
         state, method = self.run.state, self.run.method
         forward, layer = state.forward, state.cache.layers[module.layer_idx]
         state.count_bytes(module.layer_idx)
-        padding.settle(layer, forward.pads)
+        padding.settle(layer, forward.pads, query.shape[2])
         prompt = state.phase == "prompt"
         if prompt:
             state.note_inputs(module.layer_idx)

@@ -11,6 +11,7 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention.bias import causal_lower_right
 
 QUERY_BLOCK = 64
 """Queries a block when scores are built explicitly: small enough to stay in the processor's
@@ -31,29 +32,9 @@ def fold(q: Tensor, kv_heads: int) -> Tensor:
     return q.reshape(batch, kv_heads, heads // kv_heads * queries, dim)
 
 
-def visible(valid: Tensor, queries: int) -> Tensor:
-    """Which entries each query may see when some entries are padding.
-
-    Parameters
-    ----------
-    valid : BoolTensor [batch, entries]
-        False where an entry is padding.
-    queries : int
-        The last ``queries`` entries are the ones that ask.
-
-    Returns
-    -------
-    BoolTensor [batch, 1, queries, entries]
-        Causal, without the padding; a padding query sees only itself, so that no row is empty.
-    """
-    entries = valid.shape[-1]
-    own = torch.arange(entries - queries, entries, device=valid.device)[:, None]
-    column = torch.arange(entries, device=valid.device)
-    return ((valid[:, None, :] & (column <= own)) | (column == own))[:, None]
-
-
 def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None = None) -> Tensor:
-    """Causal attention of the last ``queries`` entries over all entries.
+    """Causal attention of the last ``queries`` entries over all entries. No mask of queries times
+    entries is made, however long the prompt.
 
     Parameters
     ----------
@@ -62,7 +43,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
     scaling : float
         Usually ``head_dim ** -0.5``.
     valid : BoolTensor [batch, entries], optional
-        False for padding; ``None`` when there is none, which is faster.
+        Of one query a row: False for padding. Several queries have none
+        (`kvbook.engine.padding.attend_apart`).
 
     Returns
     -------
@@ -71,23 +53,25 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
     if queries == 1:  # one decoded token sees all that is kept
-        mask = None if valid is None else visible(valid, 1)
+        mask = None if valid is None else valid[:, None, None]
         out = F.scaled_dot_product_attention(fold(q, kv_heads), k, v, attn_mask=mask, scale=scaling)
         return out.reshape(batch, heads, queries, dim)
-    grouped = heads != kv_heads
-    whole = valid is None and queries == entries  # a prompt
-    if whole and q.dtype == torch.bfloat16 and q.device.type == "cpu":
-        return attend_and_sum(q, k, v, scaling)[0]  # quicker than the fused kernel, about as exact
-    if whole:
-        return F.scaled_dot_product_attention(
-            q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped
-        )
-    if valid is None:
-        valid = torch.ones(batch, entries, dtype=torch.bool, device=q.device)
-    mask = visible(valid, queries)
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, scale=scaling, enable_gqa=grouped
-    )
+    _check_alone(valid)
+    how = {"scale": scaling, "enable_gqa": heads != kv_heads}
+    device, bfloat16 = q.device.type, q.dtype == torch.bfloat16
+    if queries == entries and not (device == "cpu" and bfloat16):  # a prompt
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, **how)
+    if queries and device == "cuda":  # behind what was read before: its fused kernels know that
+        mask = causal_lower_right(queries, entries)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, **how)
+    # Elsewhere a kernel would need a mask there; and of a prompt in bfloat16 this is quicker than the
+    # CPU's, and about as exact.
+    return attend_and_sum(q, k, v, scaling)[0]
+
+
+def _check_alone(valid: Tensor | None) -> None:
+    if valid is not None:
+        raise ValueError("several queries a row have no padding: attend to each row for itself")
 
 
 def attention_rows(q: Tensor, k: Tensor, scaling: float) -> Tensor:
@@ -159,7 +143,7 @@ def attend_and_sum(
     block: int = SUM_BLOCK,
 ) -> tuple[Tensor, Tensor]:
     """`attend`, and how much attention each entry received: the column sums of the
-    attention matrix.
+    attention matrix. ``valid`` as there.
 
     The softmax is explicit, block by block of queries, so memory is O(block x entries) and
     never queries x entries. Scores are in float32: rounded to bfloat16 they would cost the output
@@ -169,29 +153,47 @@ def attend_and_sum(
     -------
     output : Tensor [batch, heads, queries, head_dim]
     sums : Tensor [batch, heads, entries]
-        float32; over all real queries. A head's sums add up to its number of real queries.
+        float32; over all queries. A head's sums add up to its number of queries.
     """
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
-    if queries == 1 and valid is None:  # one decoded token sees all that is kept
-        weights = ((fold(q, kv_heads).float() * scaling) @ k.float().mT).softmax(-1)
+    if queries == 1:  # one decoded token sees all that is kept
+        scores = (fold(q, kv_heads).float() * scaling) @ k.float().mT
+        if valid is not None:
+            scores.masked_fill_(~valid[:, None, None], float("-inf"))
+        weights = scores.softmax(-1)
         seen = (weights @ v.float()).to(q.dtype)
         return seen.view_as(q), weights.view(batch, heads, entries)
-    block = min(block, queries)
+    _check_alone(valid)
+    block = max(1, min(block, queries))
     output = torch.empty(batch, queries, heads, dim, dtype=q.dtype, device=q.device).transpose(1, 2)
     sums = torch.zeros(batch, heads, entries, dtype=torch.float32, device=q.device)
     # On a CPU one KV head after the other: what is made of a block stays in the processor's caches.
     rows, kv = (1, 1) if q.device.type == "cpu" else (batch, kv_heads)
     group = heads // kv_heads
     room = sums.new_empty(rows * kv * group * block * entries)  # for the weights of every block
-    masks = [None] * (batch // rows) if valid is None else valid.split(rows)
-    for row, mask in zip(range(0, batch, rows), masks, strict=True):
+    for row in range(0, batch, rows):
         for head in range(0, kv_heads, kv):
             one = slice(row, row + rows), slice(head, head + kv)
             at = one[0], slice(head * group, (head + kv) * group)
             parts = q[at].float() * scaling, k[one].float(), v[one], output[at], sums[at]
-            attend_by_blocks(*parts, mask, block, room)
+            attend_by_blocks(*parts, block, room)
     return output, sums
+
+
+def measure(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scaling: float,
+    valid: Tensor | None = None,
+    *,
+    sums: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """`attend_and_sum` where the sums are asked for, `attend` elsewhere."""
+    if sums:
+        return attend_and_sum(q, k, v, scaling, valid)
+    return attend(q, k, v, scaling, valid), None
 
 
 def attend_by_blocks(
@@ -200,7 +202,6 @@ def attend_by_blocks(
     v: Tensor,
     output: Tensor,
     sums: Tensor,
-    valid: Tensor | None,
     block: int,
     room: Tensor,
 ) -> None:
@@ -208,7 +209,7 @@ def attend_by_blocks(
 
     Parameters
     ----------
-    q, k, v, valid, block
+    q, k, v, block
         As of `attend_and_sum`; queries and keys in float32, the queries scaled.
     output, sums : Tensor
         What it returns, written here.
@@ -224,15 +225,11 @@ def attend_by_blocks(
         scores = room[: batch * heads * rows * end].view(batch, kv_heads, -1, end)
         torch.matmul(fold(q[:, :, start : start + rows], kv_heads), k[:, :, :end].mT, out=scores)
         weights = scores.view(batch, heads, rows, end)
-        if valid is None:  # only the newest columns have a future to hide
-            weights[..., end - rows :].masked_fill_(future[:rows, :rows], float("-inf"))
-        else:
-            weights.masked_fill_(~visible(valid[:, :end], rows), float("-inf"))
+        # only the newest columns have a future to hide
+        weights[..., end - rows :].masked_fill_(future[:rows, :rows], float("-inf"))
         torch.softmax(weights, dim=-1, out=weights)
         seen = scores.to(v.dtype) @ v[:, :, :end]
         output[:, :, start : start + rows] = seen.view(batch, heads, rows, dim)
-        if valid is not None:  # the rows of padding queries do not count
-            weights *= valid[:, None, end - rows : end, None]
         sums[..., :end] += weights.sum(-2)
 
 

@@ -1,10 +1,12 @@
 """A first pass over the prompt: the shallow layers read all of it, a method chooses, and only the
 chosen tokens are read by the whole model. GemFilter works so."""
 
+from functools import partial
+
 from torch import Tensor
 
-from kvbook.engine.attention import attend
-from kvbook.engine.padding import stack_left
+from kvbook.engine.attention import measure
+from kvbook.engine.padding import attend_apart, stack_left
 
 
 class Chosen(Exception):
@@ -36,7 +38,10 @@ class FirstPass:
         """
         forward = engine.run.state.forward
         if module.layer_idx < self.last:
-            return attend(query, key, value, scaling, forward.real).transpose(1, 2), None
+            how = partial(measure, scaling=scaling, sums=False)
+            none = [0] * len(query)
+            output, _ = attend_apart(how, query, key, value, none, forward.pads)
+            return output.transpose(1, 2), None
         for row, pad in enumerate(forward.pads):
             seen = engine.see(module, row, query, key[row, :, pad:], scaling)
             self.chosen.append(self.method.choose(seen))
@@ -78,7 +83,7 @@ def choose_inputs(engine, inputs: Tensor, real: Tensor | None) -> tuple[Tensor, 
     finally:
         forward.first_pass = None
     state.filter_layers = scan.last + 1
-    state.read_lengths = [0] * len(state.prompt_lengths)
+    state.read_lengths, state.read = [0] * len(state.prompt_lengths), None
     chosen, missing = stack_left([one[None] for one in scan.chosen])
     state.chosen = chosen[:, 0]
     starts = state.chosen.new_tensor(forward.pads)[:, None]

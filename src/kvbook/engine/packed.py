@@ -62,6 +62,8 @@ class PackedLayer(KVLayer):
 
     def settle(self) -> None:
         """Pack what fills groups and is not packed yet."""
+        if not self._whole:
+            return
         done, full = self._packed, self.entries // self.group * self.group
         keys, values, positions = self.keys, self.values, self.positions
         if full > done:
@@ -118,6 +120,6 @@ class PackedLayer(KVLayer):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the keys and values held now: of all of them while they are unpacked."""
+        """Bytes of the keys and values held now; while they stand unpacked, both."""
         packed = sum(block.keys.nbytes + block.values.nbytes for block in self.blocks)
-        return super().nbytes + (0 if self._whole else packed)
+        return super().nbytes + packed

@@ -4,12 +4,13 @@ Every row gives what it gives alone, so a method never sees padding. It has posi
 the cache, and no query looks at it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from kvbook.engine.cache import KVLayer
+from kvbook.engine.seen import Recent
 from kvbook.errors import UnsupportedError
 
 
@@ -121,42 +122,65 @@ def chunks(
     return made
 
 
-def next_positions(
-    real: Tensor | None, read: Sequence[int], columns: int, device: torch.device
-) -> Tensor:
-    """The positions ``[batch, columns]`` of the tokens that come after ``read`` ones; -1 for
-    padding."""
-    start = torch.tensor(read, device=device)[:, None]
+def next_positions(real: Tensor | None, read: Tensor, columns: int) -> Tensor:
+    """The positions ``[batch, columns]`` of the tokens that come after ``read`` ones ``[batch]``; -1
+    for padding."""
+    start, device = read[:, None], read.device
     if real is None:
         return start + torch.arange(columns, device=device)
     return (start + real.cumsum(1) - 1).masked_fill(~real, -1)
 
 
-def valid_entries(layer: KVLayer, real: Tensor | None, new: int) -> Tensor | None:
-    """Which entries are tokens ``[batch, entries]``; None when all are.
+def valid_entries(layer: KVLayer) -> Tensor | None:
+    """Which entries are tokens ``[batch, entries]``, where all newest ones are; None when all are."""
+    if not any(layer.pads):
+        return None
+    return torch.arange(layer.entries, device=layer.keys.device) >= layer.padding[:, None]
+
+
+def attend_apart(
+    attend: Callable, q: Tensor, k: Tensor, v: Tensor, pads: Sequence[int], new_pads: Sequence[int]
+) -> tuple[Tensor, list]:
+    """Attention of rows with padding, each row for itself and without it: so no mask over a long
+    prompt is made, and each row gives what it gives alone.
 
     Parameters
     ----------
-    layer : KVLayer
-        The newest ``new`` entries are its last.
-    real : BoolTensor [batch, new] or None
-        Which of the newest are tokens; None when all are.
+    attend : callable
+        Of one row's queries, keys and values: the output, and what else was measured.
+    q, k, v : Tensor
+        As of `kvbook.engine.attention`; the newest entries are those of the queries.
+    pads, new_pads : sequence of int
+        Padding on the left of each row: of what was read before, and of the queries.
+
+    Returns
+    -------
+    Tensor [batch, heads, queries, head_dim]
+        0 where a query is padding.
+    list
+        What else was measured, by row.
     """
-    if real is None and not any(layer.pads):
-        return None
-    column = torch.arange(layer.entries, device=layer.keys.device)
-    pads = torch.tensor(layer.pads or [0] * len(layer.keys), device=layer.keys.device)
-    valid = column >= pads[:, None]
-    if real is not None:
-        valid[:, -new:] = real
-    return valid
+    output, also = torch.zeros_like(q), []
+    before = k.shape[2] - q.shape[2]
+    for row, (pad, new_pad) in enumerate(zip(pads, new_pads, strict=True)):
+        one = slice(row, row + 1)
+        keys, values = (_real(part[one], pad, before, new_pad) for part in (k, v))
+        output[one, :, new_pad:], measured = attend(q[one, :, new_pad:], keys, values)
+        also.append(measured)
+    return output, also
 
 
-def settle(layer: KVLayer, new_pads: Sequence[int]) -> None:
-    """Padding of the newest inputs moves to the left of its row, where all padding is."""
+def _real(entries: Tensor, pad: int, before: int, new_pad: int) -> Tensor:
+    """Of one row's keys or values, those that are no padding."""
+    if not before or not new_pad:
+        return entries[:, :, pad if before else new_pad :]
+    return torch.cat((entries[:, :, pad:before], entries[:, :, before + new_pad :]), dim=2)
+
+
+def settle(layer: KVLayer, new_pads: Sequence[int], new: int) -> None:
+    """Padding of the ``new`` newest inputs moves to the left of its row, where all padding is."""
     if not layer.pads:  # the first tokens of the prompt
         layer.pads = list(new_pads)
     elif any(new_pads):
-        valid = layer.positions[:, 0] >= 0
-        rows = zip(valid, layer.pads, strict=True)
-        layer.keep([row[pad:].nonzero().T for row, pad in rows])
+        held = [layer.entries - new - pad for pad in layer.pads]
+        layer.keep([Recent(old + gap, before=old) for old, gap in zip(held, new_pads, strict=True)])

@@ -24,10 +24,18 @@ from torch import Tensor, nn
 from transformers import Cache
 
 from kvbook.engine import padding, past, refuse, refuse_panel
-from kvbook.engine.attach import Engine, by_name, no_autograd, wire
-from kvbook.engine.attention import attend, attend_and_sum
+from kvbook.engine.attach import (
+    Engine,
+    by_name,
+    counting_steps,
+    decoded,
+    no_autograd,
+    wire,
+)
+from kvbook.engine.attention import measure
 from kvbook.engine.cache import KVCache
-from kvbook.engine.run import Run, input_device, now
+from kvbook.engine.clock import Mark, mark
+from kvbook.engine.run import Run, input_device
 from kvbook.engine.state import Forward, PromptState
 
 
@@ -223,7 +231,7 @@ class PanelRun:
 
     def snapshot(self) -> PanelState:
         """A copy of everything that the rows hold, for `restore`."""
-        states = [deepcopy(run.state) for run in self.rows]
+        states = [run.snapshot() for run in self.rows]
         return PanelState(states, self.real.clone())
 
     def restore(self, snapshot: PanelState) -> None:
@@ -253,7 +261,8 @@ class PanelEngine:
     def __init__(self, run: PanelRun):
         self.run = run
         self.base = run.model.base_model
-        self.aside_seconds = 0.0  # of this call: what methods do meanwhile
+        self.aside: list[tuple[Mark, Mark]] = []  # of this call: what methods do meanwhile
+        self.steps: int | None = None  # as of `Engine`
 
     def engine_of(self, run: Run) -> Engine:
         """What reads for one of the rows."""
@@ -272,7 +281,8 @@ class PanelEngine:
         for method in self.run.methods:
             refuse.check_generate(method, self.run.model, given)
         refuse_panel.check_generate(self.run.model, given)
-        return plain(*args, **kwargs)
+        with counting_steps(self):
+            return plain(*args, **kwargs)
 
     def call_model(self, plain: Callable, *args, **kwargs):
         """In front of the model's ``forward``: no gradients, and a look at the clock."""
@@ -280,12 +290,12 @@ class PanelEngine:
         for method in self.run.methods:
             refuse.check_outputs(method, given)
         device = input_device(self.run.model)
-        started, self.aside_seconds = now(device), 0.0
+        started, self.aside = mark(device), []
         with no_autograd():
             output = plain(*args, **kwargs)
-        seconds = now(device) - started - self.aside_seconds
+        ended = mark(device)
         for row in self.run.rows:
-            row.state.count_call(seconds)
+            row.state.count_call(started, ended, self.aside)
         return output
 
     # ---- the stack of layers ---------------------------------------------------------------------
@@ -299,6 +309,8 @@ class PanelEngine:
         name = "input_ids" if kwargs.get("input_ids") is not None else "inputs_embeds"
         run, inputs, cache = self.run, kwargs[name], kwargs.get("past_key_values")
         rows, columns = inputs.shape[:2]
+        if decoded(self.steps, columns):
+            kwargs |= {"attention_mask": None, "position_ids": None}
         real = padding.real_columns(kwargs.get("attention_mask"), rows, columns)
         fresh = cache is None or cache.get_seq_length() == 0
         if fresh:
@@ -326,11 +338,13 @@ class PanelEngine:
             raise
         finally:
             for engine in engines:
-                self.aside_seconds += engine.run.state.forward.aside_seconds
+                self.aside += engine.run.state.forward.aside
                 engine.run.state.forward = None
         for engine, one in zip(engines, incoming, strict=True):
             engine.finish(one.columns)
         run.cache.advance(columns)
+        if self.steps is not None:
+            self.steps += 1
         return output
 
     def _own_arguments(
@@ -456,15 +470,15 @@ class PanelEngine:
 
     def _attend_once(self, module, query, key, value, scaling: float) -> Tensor:
         """Attend for all rows of one prompt; then every method sees what the layer saw."""
-        engines, sums = self.part.engines, None
-        if any(getattr(engine.run.method, "column_sums", False) for engine in engines):
-            output, sums = attend_and_sum(query, key, value, scaling)
-        else:
-            output = attend(query, key, value, scaling)
+        engines = self.part.engines
+        asked = any(getattr(engine.run.method, "column_sums", False) for engine in engines)
+        output, sums = measure(query, key, value, scaling, sums=asked)
         for engine in engines:
             method = engine.run.method
             asks = getattr(method, "column_sums", False)
-            engine.choose(module, query, scaling, sums.clone() if asks else None)
+            engine.choose(
+                module, query, scaling, sums.clone() if asks and sums is not None else None
+            )
         return output.transpose(1, 2)
 
     # ---- between layers --------------------------------------------------------------------------

@@ -106,6 +106,7 @@ def forget(hidden: list[int], state: PromptState) -> None:
     state.read_lengths = [
         read - count for read, count in zip(state.read_lengths, hidden, strict=True)
     ]
+    state.read = None
     known = state.real_so_far(state.cache.layers[0].keys.device)
     counts = torch.tensor(hidden, device=known.device)
     state.real = known & (_from_the_end(known) > counts[:, None])

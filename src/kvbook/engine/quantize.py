@@ -48,7 +48,7 @@ def quantize(numbers: Tensor, bits: int, group: int) -> Codes:
     Parameters
     ----------
     numbers : Tensor [..., n]
-        ``group`` divides ``n``.
+        ``group`` divides ``n``; no number is beyond what float16 holds, 65,504.
     bits : int
         2, 4 or 8.
     group : int

@@ -1,6 +1,5 @@
 """The record of what happens under one attach, and what a method may ask of it."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -11,18 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from kvbook.engine.cache import KVLayer
+from kvbook.engine.clock import mark
 from kvbook.engine.seen import Recent
 from kvbook.engine.state import PromptState
 
 attached: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
 """By model, the engine that answers its calls now."""
-
-
-def now(device: torch.device) -> float:
-    """The clock in seconds, when the device has done what it was asked for."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def input_device(model: nn.Module) -> torch.device:
@@ -34,6 +27,16 @@ def input_device(model: nn.Module) -> torch.device:
 def _of_state(name: str, meaning: str) -> property:
     """An attribute of the record that stands in the state of the prompt."""
     return property(lambda run: getattr(run.state, name), doc=meaning)
+
+
+def _of_clock(name: str, meaning: str) -> property:
+    """The same of a time: a GPU is waited for when it is read, and not before."""
+
+    def read(run: "Run") -> float:
+        run.state.read_clock()
+        return getattr(run.state, name)
+
+    return property(read, doc=meaning)
 
 
 class Run:
@@ -74,10 +77,10 @@ class Run:
     kv_bytes_peak = _of_state(
         "kv_bytes_peak", "int: most bytes of keys and values at any moment of the run."
     )
-    prefill_seconds = _of_state(
+    prefill_seconds = _of_clock(
         "prefill_seconds", "float: time in the model's forward for inputs of several tokens."
     )
-    decode_seconds = _of_state(
+    decode_seconds = _of_clock(
         "decode_seconds", "float: time in the model's forward for single decoded tokens."
     )
     decode_tokens = _of_state(
@@ -132,6 +135,7 @@ class Run:
 
     def snapshot(self) -> PromptState:
         """A copy of everything that this run holds, for `restore`."""
+        self.state.read_clock()
         return deepcopy(self.state)
 
     def restore(self, snapshot: PromptState) -> None:
@@ -145,7 +149,7 @@ class Run:
         the prefill's or the decode's; its memory counts for the peak: where it is done for
         ``others`` too, an equal share of it for each."""
         device = input_device(self.model)
-        own, started = (self.method, self.state), now(device)
+        own, started = (self.method, self.state), mark(device)
         present = attached[self.model]
         attached[self.model] = present.engine_of(self)
         self.method, self.state = method or Everything(), PromptState()
@@ -158,7 +162,7 @@ class Run:
             for run in (self, *others):
                 run.state.kv_bytes_peak = max(run.kv_bytes_peak, run.kv_bytes + share)
             if self.state.forward:
-                self.state.forward.aside_seconds += now(device) - started
+                self.state.forward.aside.append((started, mark(device)))
 
     def read_aside(self, ids: list[int], before: list[tuple[Tensor, Tensor]]) -> list[KVLayer]:
         """The layers' entries of ``ids``, read directly after given entries.

@@ -1,6 +1,6 @@
 """What the engine knows: of one prompt (`PromptState`), and of one call of the model (`Forward`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import Cache
 
 from kvbook.engine.cache import KVCache, KVLayer
+from kvbook.engine.clock import Mark, between
 
 
 @dataclass
@@ -17,8 +18,8 @@ class Forward:
 
     Attributes
     ----------
-    aside_seconds : float
-        Time spent on something else meanwhile (`kvbook.engine.run.Run.aside`).
+    aside : list of (Mark, Mark)
+        From when to when something else was done meanwhile (`kvbook.engine.run.Run.aside`).
     inputs : Tensor [batch, new] or [batch, new, hidden]
         The piece that the layers read now: token ids, or embeddings.
     real : BoolTensor [batch, new] or None
@@ -35,7 +36,7 @@ class Forward:
         The first pass over the prompt, while it is under way.
     """
 
-    aside_seconds: float = 0.0
+    aside: list[tuple[Mark, Mark]] = field(default_factory=list)
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
     real: Tensor | None = None
     pads: list[int] = field(default_factory=list)
@@ -94,6 +95,8 @@ class PromptState:
         Tokens given so far, by row: the prompt and the later turns, without what was generated.
     read_lengths : list of int
         All tokens read so far, by row.
+    read : LongTensor [batch] or None
+        The same beside the inputs, so that no decoded token has to wait for it; None: not made yet.
     real : BoolTensor [batch, columns] or None
         Which of all columns read so far are tokens; None when all are.
     interrupted : bool
@@ -108,6 +111,8 @@ class PromptState:
         What the method remembers of the whole run: `Seen.shared`.
     kept_positions, layer_inputs, filter_layers, notes, kv_bytes_peak, prompt_bytes, prefill_seconds, decode_seconds, decode_tokens
         The record: see `kvbook.engine.run.Run`.
+    unread : list of (phase, Mark, Mark, list)
+        Calls whose time is not in the record yet: `read_clock`.
     layer_bytes : list of int
         Bytes of keys and values in each layer now.
     forward : Forward or None
@@ -120,6 +125,7 @@ class PromptState:
     prompt_lengths: list[int] = field(default_factory=list)
     input_lengths: list[int] = field(default_factory=list)
     read_lengths: list[int] = field(default_factory=list)
+    read: Tensor | None = None
     real: Tensor | None = None
     interrupted: bool = False
     chosen: Tensor | None = None
@@ -133,6 +139,7 @@ class PromptState:
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     decode_tokens: int = 0
+    unread: list[tuple] = field(default_factory=list)
     layer_bytes: list[int] = field(default_factory=list)
     prompt_bytes: int = 0
     forward: Forward | None = None
@@ -174,6 +181,12 @@ class PromptState:
                 given + new for given, new in zip(self.input_lengths, lengths, strict=True)
             ]
 
+    def read_on(self, device: torch.device) -> Tensor:
+        """`read` on a device."""
+        if self.read is None or self.read.device != device:
+            self.read = torch.tensor(self.read_lengths, device=device)
+        return self.read
+
     def add_columns(self, real: Tensor | None, columns: int) -> None:
         """Note which of the columns that come now are tokens; None: all."""
         if real is None and self.real is None:
@@ -193,13 +206,22 @@ class PromptState:
         """What the method remembers of a layer and a sequence; empty at first."""
         return self.memory.setdefault((layer, row), {})
 
-    def count_call(self, seconds: float) -> None:
-        """Note what a call of the model took that has come to its end."""
-        if self.phase == "decode":
-            self.decode_seconds += seconds
-            self.decode_tokens += 1
-        else:
-            self.prefill_seconds += seconds
+    def count_call(self, first: Mark, last: Mark, aside: Sequence[tuple[Mark, Mark]]) -> None:
+        """Note when a call of the model began and ended, and what was done aside meanwhile."""
+        self.decode_tokens += self.phase == "decode"
+        self.unread.append((self.phase, first, last, list(aside)))
+        if isinstance(first, float):  # nothing has to be waited for
+            self.read_clock()
+
+    def read_clock(self) -> None:
+        """Add the times of all calls so far to `prefill_seconds` and `decode_seconds`."""
+        for phase, first, last, aside in self.unread:
+            seconds = between(first, last) - sum(between(*one) for one in aside)
+            if phase == "decode":
+                self.decode_seconds += seconds
+            else:
+                self.prefill_seconds += seconds
+        self.unread = []
 
     def count_bytes(self, layer: int) -> None:
         """Note what a layer holds now, for the peak."""

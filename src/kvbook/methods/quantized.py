@@ -1,18 +1,19 @@
 """Quantisation: all that a method keeps, in fewer bits a number."""
 
-from typing import Any, ClassVar, Literal
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from pydantic.dataclasses import dataclass
+from torch import nn
 
 from kvbook.engine.packed import PackedLayer
 from kvbook.engine.refuse import changes_later
 from kvbook.errors import ParameterError
-from kvbook.fields import Count
-from kvbook.methods.base import STRICT, Method, as_method
+from kvbook.methods.base import Method, as_method
 from kvbook.methods.fullkv import FullKV
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True)
 class Quantized(Method, listed=False):
     """What another method keeps, in 8, 4 or 2 bits a number instead of 16 or 32.
 
@@ -33,7 +34,7 @@ class Quantized(Method, listed=False):
     Raises
     ------
     ParameterError
-        A method that evicts while it decodes, rewrites its entries or reads in chunks: groups would
+        Other bits, a group that does not fill whole bytes, no method; a method that evicts while it decodes, rewrites its entries or reads in chunks: groups would
         have to be formed, and rounded, anew every time.
 
     References
@@ -45,23 +46,36 @@ class Quantized(Method, listed=False):
     >>> Quantized(create_method("snapkv", budget=0.5), bits=4)
     """
 
-    method: Any = FullKV()
-    bits: Literal[2, 4, 8] = 4
-    group: Count = 64
+    method: Any = field(default_factory=FullKV)
+    bits: int = 4
+    group: int = 64
 
     name: ClassVar[str] = "quantized"
 
     def __post_init__(self):
         inner = as_method(self.method)
         object.__setattr__(self, "method", inner)
-        if self.group % 8:
-            raise ParameterError(f"group={self.group}: give a multiple of 8, to fill whole bytes")
+        if self.bits not in (2, 4, 8) or isinstance(self.bits, float):
+            raise ParameterError(f"bits={self.bits!r}: give 2, 4 or 8")
+        if not isinstance(self.group, int) or self.group < 1 or self.group % 8:
+            raise ParameterError(f"group={self.group!r}: give a multiple of 8, to fill whole bytes")
         if changes_later(inner) or getattr(inner, "chunk", None) is not None:
             raise ParameterError(
                 f"{inner.name} changes what it holds after the prompt, or reads in chunks, and a "
                 "group of packed entries would be rounded anew every time; give one that does "
                 "neither: fullkv, snapkv, pyramidinfer, gemfilter, fastkv"
             )
+
+    def check_model(self, model: nn.Module) -> None:
+        """Refuse heads whose values do not fill whole bytes; and what the method inside refuses."""
+        head = model.base_model.layers[0].self_attn.head_dim
+        if math.gcd(self.group, head) * self.bits % 8:
+            raise ParameterError(
+                f"bits={self.bits}, group={self.group}: values of {head} numbers do not fill whole "
+                "bytes; give more bits"
+            )
+        if hasattr(self.method, "check_model"):
+            self.method.check_model(model)
 
     def make_layer(self) -> PackedLayer:
         """What holds a layer's entries."""

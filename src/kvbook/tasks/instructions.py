@@ -116,9 +116,9 @@ class Briefing:
                 {"role": "user", "content": user},
                 {"role": "assistant", "content": assistant},
             ]
-        return render(tokenizer, said).removesuffix(behind_answer(tokenizer)) + behind_answer(
-            tokenizer
-        )
+        text = render(tokenizer, said)
+        end = text.rindex(self.talk[-1][1]) + len(self.talk[-1][1])
+        return text[:end] + behind_answer(tokenizer)  # some templates end a whole talk with more
 
 
 def make_briefings(count: int, turns: int = 8, seed: int = 0) -> list[Briefing]:
@@ -134,7 +134,7 @@ def make_briefings(count: int, turns: int = 8, seed: int = 0) -> list[Briefing]:
     ParameterError
         Fewer than one, or more turns than there is talk for.
     """
-    if count < 1 or not 0 <= turns <= len(SMALL_TALK):
+    if count < 1 or not 1 <= turns <= len(SMALL_TALK):
         raise ParameterError(
             f"count={count}, turns={turns}: give at least 1, and at most {len(SMALL_TALK)} turns"
         )
@@ -164,6 +164,7 @@ def follow_rules(
     """
     check_loaded(lm)
     methods, tokenizer = as_methods(methods), lm.tokenizer
+    _check_some(briefings)
     followed: dict[Label, list[dict[str, bool]]] = {label: [] for label in methods}
     for one in briefings:
         prompt = _ids(tokenizer, one.text(tokenizer))
@@ -191,6 +192,7 @@ def held_of_system(
     mean over layers, KV heads and briefings."""
     check_loaded(lm)
     methods, tokenizer = as_methods(methods), lm.tokenizer
+    _check_some(briefings)
     panel = Panel(list(methods.values()))
     shares: dict[Label, list[float]] = {label: [] for label in methods}
     for one in briefings:
@@ -204,6 +206,11 @@ def held_of_system(
             held = [((kept >= 0) & (kept < size)).sum(-1).float() for kept in row.kept_positions]
             shares[label].append(float(torch.cat(held).mean()) / size)
     return {label: fmean(of) for label, of in shares.items()}
+
+
+def _check_some(briefings: Sequence[Briefing]) -> None:
+    if not briefings:
+        raise ParameterError("no briefings: give at least one")
 
 
 def _ids(tokenizer, text: str) -> list[int]:
