@@ -8,6 +8,7 @@ import torch
 from accelerate import cpu_offload
 from conftest import FAMILIES, continue_greedily, make_model, prompt_of
 from peft import LoraConfig, PrefixTuningConfig, get_peft_model
+from transformers.generation.utils import DeferredStopCheck
 
 from kvbook import create_method
 from kvbook.errors import UnsupportedError
@@ -203,3 +204,12 @@ def test_what_stood_in_front_of_the_model_stands_there_again(llama, prompt):
     with create_method("fullkv").attach(model):
         assert model.generate is not plain
     assert vars(model)["generate"] is plain and "forward" not in vars(model)
+
+
+def test_generate_never_reads_a_token_that_it_would_have_to_take_back(llama):
+    """Where transformers defers its stop check it reads one more, and H2O would have evicted for it."""
+    with create_method("h2o", budget=12).attach(llama) as run:
+        out = llama.generate(prompt_of(20), max_new_tokens=4, return_dict_in_generate=True)
+    returned = getattr(out.past_key_values, "_is_user_defined", False)
+    assert run.cache is out.past_key_values and returned
+    assert not DeferredStopCheck.is_supported(torch.device("mps"), run.cache, returned, False)

@@ -275,6 +275,8 @@ class KVCache(Cache):
         Positions of the inputs that the next layer reads (-1: padding); set by the run.
     """
 
+    _is_user_defined = True  # a run hands it out: then generate reads no token that it takes back
+
     def __init__(self, layers: int, make_layer: Callable[[], KVLayer] = KVLayer):
         super().__init__(layers=[make_layer() for _ in range(layers)])
         self.incoming: Tensor | None = None

@@ -88,7 +88,8 @@ def check_model(model: nn.Module) -> None:
     Raises
     ------
     UnsupportedError
-        Another architecture than `ARCHITECTURES`, sliding-window layers, or a compiled model.
+        Another architecture than `ARCHITECTURES`, sliding-window layers, a compiled model, or layers
+        on several devices.
     """
     compiled = [one for one in model.modules() if getattr(one, "_compiled_call_impl", None)]
     if compiled or hasattr(model, "_orig_mod"):
@@ -112,6 +113,12 @@ def check_model(model: nn.Module) -> None:
         raise UnsupportedError(
             f"this {kind} model has sliding-window layers (sliding_window={config.sliding_window}), which already drop "
             "entries by themselves; load it with sliding_window=None if its weights allow full attention"
+        )
+    devices = sorted({str(one.device) for one in model.parameters()} - {"meta"})
+    if len(devices) > 1:
+        raise UnsupportedError(
+            f"this model has layers on several devices ({', '.join(devices)}), and the cache stands on "
+            "one: load it without device_map, on a device that holds it"
         )
 
 
