@@ -78,16 +78,6 @@ def test_padding_is_no_valid_entry():
     assert padding.valid_entries(layer_of([[0, 1]], [0])) is None
 
 
-def test_padding_beside_the_keys_is_made_anew_only_when_it_changes():
-    layer = layer_of([[0, 1, 2], [-1, 0, 1]], [0, 1])
-    made = layer.padding
-    assert layer.padding is made
-    layer.keep([torch.tensor([[0, 2]]), torch.tensor([[1]])])
-    assert layer.padding.tolist() == [0, 1] and layer.padding is made
-    layer.keep([torch.tensor([[1]]), torch.tensor([[0]])])
-    assert layer.padding.tolist() == [0, 0]
-
-
 def test_padding_in_the_middle_settles_on_the_left():
     layer = layer_of([[0, 1, 2], [0, -1, 1]], [0, 0])
     padding.settle(layer, [0, 1], 2)

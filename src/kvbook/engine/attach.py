@@ -286,7 +286,7 @@ class Engine:
         positions = padding.next_positions(real, state.read_on(inputs.device), columns)
         new = padding.row_lengths(real, *inputs.shape[:2])
         state.read_lengths = [read + n for read, n in zip(state.read_lengths, new, strict=True)]
-        state.read = state.read + columns if real is None else None
+        state.read = state.read + (columns if real is None else real.sum(1))
         state.cache.incoming = positions
         forward.inputs, forward.real = inputs, real
         forward.pads = [columns - count for count in new]

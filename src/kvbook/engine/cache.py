@@ -38,7 +38,6 @@ class KVLayer(CacheLayerMixin):
         super().__init__()
         self.pads: list[int] = []
         self.columns = 0
-        self._padding: tuple[list[int], Tensor] | None = None  # of `padding`: made of what, and it
         # [batch, 2, kv_heads, places, head_dim] of keys and values; [batch, heads or 1, places]
         self._room: tuple[Tensor, ...] = ()
         self._begin = self._count = 0  # of the room: where what it holds begins, and how many
@@ -174,14 +173,6 @@ class KVLayer(CacheLayerMixin):
         """LongTensor ``[batch, kv_heads or 1, entries]``: the position in its prompt of every
         entry, -1 for padding; None before there are any."""
         return self._held()[1] if self._room else None
-
-    @property
-    def padding(self) -> Tensor:
-        """`pads` as a LongTensor ``[batch]`` beside the keys; made anew only when they change, since
-        a device waits for it."""
-        if self._padding is None or self._padding[0] != self.pads:
-            self._padding = list(self.pads), torch.tensor(self.pads, device=self.keys.device)
-        return self._padding[1]
 
     @property
     def entries(self) -> int:

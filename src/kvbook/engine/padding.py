@@ -133,9 +133,7 @@ def next_positions(real: Tensor | None, read: Tensor, columns: int) -> Tensor:
 
 def valid_entries(layer: KVLayer) -> Tensor | None:
     """Which entries are tokens ``[batch, entries]``, where all newest ones are; None when all are."""
-    if not any(layer.pads):
-        return None
-    return torch.arange(layer.entries, device=layer.keys.device) >= layer.padding[:, None]
+    return layer.positions[:, 0] >= 0 if any(layer.pads) else None
 
 
 def attend_apart(

@@ -44,24 +44,24 @@ def thin(seen: Seen, recent: int, distance_weight: float) -> Tensor | None:
     if len(old) < INTERVAL - 1:
         return None
     weights = torch.linspace(1, distance_weight, 1 + recent, device=rows.device)[-len(rows) :]
-    score = weights @ rows[:, old]
+    score = weights @ rows[:, old.to(rows.device)]
     count = min(count_kept(seen.layer, seen.layers), len(old))
     stays = torch.ones_like(generated)
     stays[old] = False
-    stays[old[score.topk(count).indices]] = True
-    seen.memory |= {"generated": generated[stays], "rows": rows[:, stays]}
+    stays[old[score.topk(count).indices.cpu()]] = True
+    left = stays.nonzero()[:, 0].to(rows.device)
+    seen.memory |= {"generated": generated[stays], "rows": rows[:, left]}
     prompt = seen.entries - len(generated)
-    before = torch.arange(prompt, device=stays.device)
-    return torch.cat((before, prompt + stays.nonzero()[:, 0]))[None]
+    return torch.cat((torch.arange(prompt, device=rows.device), prompt + left))[None]
 
 
 def remember(seen: Seen, most: int) -> tuple[Tensor, Tensor]:
     """What is known of the entries behind the prompt's, with the newest inputs: which of them were
-    generated, ``[entries]``, and the attention that each of the last ``most`` queries gave them,
+    generated, ``[entries]`` on the CPU, where no token has to wait for it; and the attention that each of the last ``most`` queries gave them,
     mean over the heads, ``[queries, entries]``. The prompt's own queries gave them none."""
     new = seen.queries.shape[1]
-    mine = torch.full((new,), new == 1, device=seen.keys.device)  # several: the next turn's input
-    before = seen.memory.get("generated", mine[:0])
+    mine = torch.full((new,), new == 1)  # several: the next turn's input
+    before = seen.memory.get("generated", mine[:0]).cpu()
     generated = torch.cat((before, mine))
     asked = attention_rows(seen.queries[:, -most:], seen.keys, seen.scaling).mean(0)
     asked = asked[:, seen.entries - len(generated) :]

@@ -146,11 +146,11 @@ class SummaryKV(Method):
 
     def collect(self, run: Run, ids: list[int]) -> list[int]:
         """Note the tokens that were read; all that are evicted and in no summary yet."""
-        shared, layer = run.shared, run.cache.layers[0]
+        shared, entries = run.shared, run.cache.layers[0].entries
         read = shared.setdefault("ids", [])
         read += ids
         head = shared["sinks"] + len(shared["summary"])
-        first_recent = int(layer.positions[0, 0, head]) if layer.entries > head else len(read)
+        first_recent = len(read) - max(0, entries - head)
         return read[shared.setdefault("done", shared["sinks"]) : first_recent]
 
     def room(self, run: Run) -> int:
