@@ -41,10 +41,8 @@ FORGET = "(lambda names: (globals().clear(), globals().update(names)))(_chapter)
 ON_SECOND = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-import kvbook.lm.models as models
-from second_device.second import make_second
-named = models.resolve_device
-models.resolve_device = lambda device: make_second() if device == "auto" else named(device)
+from second_device.second import load_models_there
+load_models_there()
 """
 
 

@@ -90,11 +90,20 @@ struct Hooks final : at::PrivateUse1HooksInterface {
 
 // ---- one memory, two devices: the same numbers as a tensor of the other ---------------------------
 
-Tensor over(c10::Storage storage, DispatchKey key, const Tensor& like) {
-  auto made = at::detail::make_tensor<c10::TensorImpl>(
-      std::move(storage), c10::DispatchKeySet(key), like.dtype());
+Tensor placed_as(Tensor made, const Tensor& like) {
   made.unsafeGetTensorImpl()->set_sizes_and_strides(like.sizes(), like.strides(), like.storage_offset());
   return made;
+}
+
+Tensor over(c10::Storage storage, DispatchKey key, const Tensor& like) {
+  return placed_as(at::detail::make_tensor<c10::TensorImpl>(
+                       std::move(storage), c10::DispatchKeySet(key), like.dtype()), like);
+}
+
+// under torch.inference_mode a view of an ordinary tensor is an ordinary tensor: it has its keys
+Tensor view_of(const Tensor& base, const Tensor& like) {
+  return placed_as(at::detail::make_tensor<c10::TensorImpl>(
+                       c10::TensorImpl::VIEW, c10::Storage(base.storage()), base.key_set(), like.dtype()), like);
 }
 
 void* memory_of(const Tensor& t) { return const_cast<void*>(t.storage().data()); }
@@ -115,8 +124,7 @@ struct Pair {  // an argument, and what the CPU's kernel was given for it
 Tensor as_ours(const Tensor& t, const std::vector<Pair>& arguments) {
   for (const auto& one : arguments) {
     if (t.is_same(one.cpu)) return one.ours;  // in place
-    if (t.storage().is_alias_of(one.cpu.storage()))  // a view
-      return over(one.ours.storage(), DispatchKey::PrivateUse1, t);
+    if (t.storage().is_alias_of(one.cpu.storage())) return view_of(one.ours, t);
   }
   auto* owner = new Tensor(t);
   c10::DataPtr data(memory_of(t), owner, [](void* held) { delete static_cast<Tensor*>(held); }, SECOND);

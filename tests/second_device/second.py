@@ -57,6 +57,14 @@ def make_second() -> torch.device:
     return torch.device(NAME)
 
 
+def load_models_there() -> None:
+    """From now on `kvbook.load_model` takes this device where a machine with a GPU takes that."""
+    from kvbook.lm import models
+
+    named = models.resolve_device
+    models.resolve_device = lambda device: make_second() if device == "auto" else named(device)
+
+
 def compile_second() -> Path:
     """The library in this user's cache; 20 seconds the first time, for whoever asks first.
 

@@ -65,6 +65,12 @@ def test_views_copies_and_changes_in_place_are_the_cpus(second):
     assert copied.tolist() == [[0, 0, 0, 0], [1, 0, 1, 0], [1, 0, 1, 0]]
 
 
+def test_a_layer_computes_in_inference_mode(second):
+    layer = torch.nn.Linear(6, 2).to(second)
+    with torch.inference_mode():
+        assert layer(ON_CPU.to(second).float()).shape == (2,)
+
+
 def test_a_seed_draws_what_it_draws_on_the_cpu(second):
     torch.manual_seed(3)
     ours = torch.randn(5, device=second)
