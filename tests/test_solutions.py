@@ -1,11 +1,16 @@
-"""Every code solution runs where a reader would try it: behind the last cell of its chapter.
+"""Every chapter runs, and every code solution where a reader would try it: behind the last cell.
 
 One Jupyter kernel executes all chapters in turn, in the smoke profile: starting one and importing
-torch takes longer than most chapters.
+torch takes longer than most chapters. It has the models on a second device
+(`second_device.second`), so that a tensor which a chapter or a solution leaves on the CPU is found
+without a GPU; what runs there runs on the CPU, too. Where that device does not compile, they are on
+the CPU.
 """
 
 import json
+import os
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -15,9 +20,10 @@ from nbclient.exceptions import CellExecutionError
 from pages import PAGES, exercises
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
+from second_device.second import NoCompilerError, compile_second
 
 from kvbook.chapters.execute import _this_interpreter
-from kvbook.chapters.registry import get_chapter
+from kvbook.chapters.registry import CHAPTERS, PAGES_ABOUT, get_chapter
 from kvbook.chapters.resolve import resolve_parameters
 from kvbook.places import place
 
@@ -32,11 +38,40 @@ FORGET = "(lambda names: (globals().clear(), globals().update(names)))(_chapter)
 """So that no solution lives on what another one has defined."""
 
 
+ON_SECOND = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from second_device.second import load_models_there
+load_models_there()
+"""
+
+
+def execute(manager, cells):
+    """Run cells, of source or of a notebook, in a kernel that runs; what failed, or nothing."""
+    new = nbformat.v4.new_code_cell
+    made = [new(cell) if isinstance(cell, str) else cell for cell in cells]
+    client = NotebookClient(nbformat.v4.new_notebook(cells=made), km=manager, timeout=600)
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        return re.sub(r"\x1b\[[\d;]*m", "", str(error))
+    finally:
+        client.kc.stop_channels()
+    return ""
+
+
 @pytest.fixture(scope="module")
 def kernel():
     with _this_interpreter():
         manager = KernelManager(kernel_name="python3")
         manager.start_kernel()
+    try:
+        compile_second()
+        failed = execute(manager, [ON_SECOND])
+        assert not failed, failed
+    except NoCompilerError:
+        if os.environ.get("CI"):  # there somebody has to run them on it
+            raise
     yield manager
     manager.shutdown_kernel(now=True)
 
@@ -52,23 +87,15 @@ def enter(folder, name, parameters):
     return f"%reset -f\nimport os\nos.chdir({str(folder)!r})\nos.environ.update({settings!r})"
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if any(e.code for e in exercises(name))])
-def test_code_solutions_run_after_the_chapter(name, kernel, tmp_path):
+@pytest.mark.parametrize("name", [name for name in CHAPTERS if name not in PAGES_ABOUT])
+def test_a_chapter_runs_and_the_code_of_its_solutions_after_it(name, kernel, tmp_path):
     chapter = get_chapter(name)
     parameters = resolve_parameters(chapter, "smoke", LESS.get(name))
     notebook = parameterize_notebook(load_notebook_node(str(chapter.notebook)), parameters)
-    before, after = [enter(tmp_path, name, parameters)], [REMEMBER]
-    for exercise in exercises(name):
+    solutions = []
+    for exercise in exercises(name) if name in PAGES else ():
         if exercise.code:
-            after += [f"# the solution of {exercise.label}\n{exercise.code}", FORGET]
-    new = nbformat.v4.new_code_cell
-    notebook.cells = [*map(new, before), *notebook.cells, *map(new, after)]
-    client = NotebookClient(notebook, km=kernel, timeout=600)
-    failed = ""
-    try:
-        client.execute()
-    except CellExecutionError as error:
-        failed = re.sub(r"\x1b\[[\d;]*m", "", str(error))
-    finally:
-        client.kc.stop_channels()
+            solutions += [f"# the solution of {exercise.label}\n{exercise.code}", FORGET]
+    before = enter(tmp_path, name, parameters)
+    failed = execute(kernel, [before, *notebook.cells, REMEMBER, *solutions])
     assert not failed, failed
