@@ -23,7 +23,7 @@ def measured(method, context=8192, **more):
 
 GPU = GpuReport(
     header={
-        "model": "m", "dtype": "bfloat16", "versions": {"torch": "2", "transformers": "5"},
+        "model": "m", "dtype": "bfloat16", "new_tokens": 11, "versions": {"torch": "2", "transformers": "5"},
         "device": {"cuda": "13.0", "driver": "580"},
     },
     hardware=Hardware("a card", 4e14, 2e12, 80 * GiB, 1e-4),
@@ -68,6 +68,7 @@ def test_numbers_lead_to_where_they_are_from():
 def test_the_card_is_told_with_its_versions_and_the_worst_agreement():
     [_, row] = cells(show.gpu_machine(GPU, ""))
     assert row == ["a card", "80", "13.0", "580", "400.0", "2,000", "0.10 ms", "99.50%"]
+    assert (GPU.new_tokens, GPU.contexts) == (11, [8192])
     assert GPU.called == "a card; m in bfloat16; torch 2, transformers 5"
 
 

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 from kvbook.profiling.hardware import Hardware
 from kvbook.profiling.timing import Measurement
 
-NAME = "profiling-gpu"
-"""Of the file: in ``data/results`` the book shows it."""
 GiB = 2**30
 
 
@@ -62,6 +60,11 @@ class GpuReport:
     def contexts(self) -> list[int]:
         """At which something was measured."""
         return sorted({one.context_length for one in self.measurements})
+
+    @property
+    def new_tokens(self) -> int:
+        """Generated in every run."""
+        return self.header["new_tokens"]
 
     @property
     def called(self) -> str:

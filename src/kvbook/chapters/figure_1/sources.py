@@ -8,7 +8,6 @@ from typing import Any
 from markupsafe import Markup
 
 from kvbook import results
-from kvbook.profiling.gpu import NAME as GPU
 from kvbook.results import ResultFile
 from kvbook.show.tables import linked
 from kvbook.tasks.scores import most_items
@@ -101,7 +100,7 @@ def find_sources() -> list[Source]:
         )
         if file
     ]
-    if gpu := results.find(GPU, results.kept_dir()):
+    if gpu := results.find(results.GPU_REPORT, results.kept_dir()):
         found.append(("profiling", "gpu", gpu))
     return [Source(letter, *one) for letter, one in zip("bcdefgh", found, strict=False)]
 
