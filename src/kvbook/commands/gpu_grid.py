@@ -12,16 +12,17 @@ import torch
 
 from kvbook import results
 from kvbook.commands.grid import make_grid
-from kvbook.errors import ParameterError
+from kvbook.errors import ExecutionError, ParameterError
 from kvbook.files import check_writable
 from kvbook.lm.models import load_model, resolve_device, resolve_dtype
 from kvbook.methods import Method
 from kvbook.places import PACKAGE
-from kvbook.profiling.agreement import check_agreement, compare_with_cpu
+from kvbook.profiling.agreement import Agreement, check_agreement, compare_with_cpu
 from kvbook.profiling.gpu import GpuReport
 from kvbook.profiling.hardware import Hardware, describe_device, measure_hardware
 from kvbook.profiling.profile import Profiled
 from kvbook.profiling.within import NO_TIME, Within
+from kvbook.tasks.store import is_out_of_memory
 
 DEPENDS_ON = ("python", "torch", "transformers", "kvbook")
 """The versions that a measurement cannot go on without."""
@@ -111,9 +112,7 @@ class GpuGrid:
         hardware = earlier.hardware if earlier else None
         done = earlier.measurements if earlier else []
         if new := {name: one for name, one in self.methods.items() if name not in agreement}:
-            lm = load_model(self.model, dtype="float32", device="cpu")
-            found = compare_with_cpu(lm, new, self.device)
-            del lm
+            found = self._compare(new)
             check_agreement(found, header["device"]["name"])
             agreement |= {name: asdict(one) for name, one in found.items()}
         lm = load_model(self.model, dtype=self.dtype, device=str(self.device))
@@ -138,6 +137,18 @@ class GpuGrid:
 
     def _make(self, names: Sequence[str]) -> dict[str, Method]:
         return {one.name: one for one in make_grid(names, budgets=[self.budget]).methods}
+
+    def _compare(self, methods: dict[str, Method]) -> dict[str, Agreement]:
+        lm = load_model(self.model, dtype="float32", device="cpu")
+        try:
+            return compare_with_cpu(lm, methods, self.device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        raise ExecutionError(
+            f"{self.model} does not fit into memory in float32, in which the device is compared "
+            "with the CPU: give a smaller --model, or a larger device"
+        )
 
     def _earlier(self) -> GpuReport | None:
         """What the file has, if all that it depends on is the same; if not, it makes room."""

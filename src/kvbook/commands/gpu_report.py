@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from kvbook.catalogue import compared_methods
 from kvbook.commands.terminal import (
     err,
     interruptible,
@@ -16,8 +15,6 @@ from kvbook.commands.terminal import (
     split_words,
     stack_row,
 )
-
-METHODS = ",".join(compared_methods())
 
 
 def gpu_report(
@@ -37,8 +34,13 @@ def gpu_report(
     ] = ["8192,32768,131072"],  # noqa: B006
     method: Annotated[
         list[str],
-        typer.Option("--method", "--methods", help="Methods, with commas between, or all."),
-    ] = [METHODS],  # noqa: B006
+        typer.Option(
+            "--method",
+            "--methods",
+            help="Methods, with commas between, or all; left out: all but summarykv.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
     budget: Annotated[str, typer.Option(help="Entries (512) or a fraction (0.1).")] = "0.1",
     new_tokens: Annotated[
         int, typer.Option(min=2, help="Tokens to generate; the report does not say how many.")
@@ -56,10 +58,11 @@ def gpu_report(
     the CPU, then measured in turns within the minutes given, the longest contexts last. The same
     command goes on where it was cut."""
     with interruptible("what was measured is kept; the same command goes on"):
+        from kvbook.catalogue import compared_methods
         from kvbook.commands.gpu_grid import GpuGrid
 
         grid = GpuGrid(
-            split_words(method),
+            split_words(method) or compared_methods(),
             split_words(contexts),
             budget,
             new_tokens=new_tokens,
