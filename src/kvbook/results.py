@@ -19,6 +19,8 @@ from kvbook.lm.number_format import NumberFormat, remembered
 from kvbook.places import REPOSITORY, place
 from kvbook.texts import decode, parse_json, read_json
 
+GPU_REPORT = "profiling-gpu"
+"""What `kvbook gpu-report` calls its file; among the kept results the book shows it."""
 PACKAGES = ("kvbook", "torch", "transformers", "papermill", "jupyter-book", "matplotlib", "numpy")
 
 

@@ -22,6 +22,7 @@ BY_NAME = re.compile(r'import_module\(|__import__|runpy|(?<!\.)\b(exec|eval)\(|"
 NOT_OURS = {
     "chapters/execute.py",  # a kernel
     "chapters/inputs.py",
+    "commands/gpu_grid.py",  # all sources, for their digest
     "lm/wheels.py",  # pip
     "profiling/memory.py",  # itself
     "tasks/embedded/completion.py",  # Python's library
@@ -35,7 +36,8 @@ def copy(tmp_path, monkeypatch):
     """The package and a little data, to be changed."""
     without = shutil.ignore_patterns("__pycache__")
     package = shutil.copytree(PACKAGE, tmp_path / "kvbook", ignore=without)
-    for name in ("data/a.json", "data/README.md", "data/results/kept.json", "requirements.lock"):
+    kept = ("data/results/kept.json", "data/results/profiling-gpu.json")
+    for name in ("data/a.json", "data/README.md", *kept, "requirements.lock"):
         write_whole(tmp_path / name, "1")
     start = package / "__init__.py"
     spec = spec_from_file_location("kvbook", start, submodule_search_locations=[str(package)])
@@ -85,6 +87,9 @@ def all_but_commands():
         ("data/a.json", "status", True),
         ("data/README.md", "status", False),  # no chapter reads it
         ("data/results/kept.json", "status", False),  # which a run may write
+        ("data/results/profiling-gpu.json", "profiling", True),  # which no run writes
+        ("data/results/profiling-gpu.json", "figure_1", True),
+        ("data/results/profiling-gpu.json", "snapkv", False),
         ("requirements.lock", "status", True),
         ("kvbook/engine/attention.py", "snapkv", True),
         ("kvbook/methods/gemfilter.py", "snapkv", True),  # methods are asked for by name

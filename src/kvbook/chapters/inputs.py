@@ -16,6 +16,7 @@ import grimp
 from kvbook.chapters.registry import Chapter
 from kvbook.errors import ResultError
 from kvbook.places import PACKAGE, REPOSITORY, place
+from kvbook.results import GPU_REPORT
 from kvbook.texts import read_json
 
 RESOURCES = (".js", ".yaml")
@@ -27,6 +28,9 @@ NOT_IMPORTED = {
 """By module: others that it reaches, but by name."""
 EXECUTES = {"kvbook.chapters.execute", "kvbook.threads"}
 """Set the environment of a notebook's process; what else they import has no part in the numbers."""
+
+READS_GPU = "profiling/gpu.py"
+"""Whoever uses this module shows the file of ``kvbook gpu-report``."""
 
 
 def inputs_key(chapter: Chapter, parameters: dict) -> str:
@@ -48,7 +52,8 @@ def chapter_inputs(chapter: Chapter) -> dict[str, Path]:
     """The files that decide a chapter's numbers, each by a name that is the same in every copy of
     the book: its notebook, what it uses of the package, the data, and the locked versions.
 
-    Kept results are not among them: a run may write these itself.
+    Kept results are not among them, for a run may write these itself; but that of a GPU, which no
+    run of the book writes, counts for the chapters that can read it.
     """
     files = {"notebook": chapter.notebook}
     files |= {f"package/{path.relative_to(PACKAGE)}": path for path in _package(chapter.notebook)}
@@ -57,6 +62,9 @@ def chapter_inputs(chapter: Chapter) -> dict[str, Path]:
         name = path.relative_to(data)
         if path.is_file() and "results" not in name.parts and name != Path("README.md"):
             files[f"data/{name}"] = path
+    gpu = data / "results" / f"{GPU_REPORT}.json"
+    if gpu.is_file() and f"package/{READS_GPU}" in files:
+        files[f"data/results/{gpu.name}"] = gpu
     lock = REPOSITORY / "requirements.lock"
     return files | ({"lock": lock} if lock.is_file() else {})  # a wheel has none
 

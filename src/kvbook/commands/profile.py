@@ -1,12 +1,18 @@
 """`kvbook profile`: latency and memory of methods over context lengths."""
 
-import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kvbook.commands.terminal import interruptible, print_notes, print_paths, print_table
+from kvbook.commands.terminal import (
+    interruptible,
+    print_notes,
+    print_paths,
+    print_table,
+    split_words,
+    stack_row,
+)
 
 
 def profile(
@@ -45,8 +51,8 @@ def profile(
         from kvbook.commands.profile_grid import profile_grid
 
         grid = profile_grid(
-            _split(method),
-            _split(contexts),
+            split_words(method),
+            split_words(contexts),
             budget,
             parameter,
             new_tokens=new_tokens,
@@ -56,17 +62,6 @@ def profile(
             dtype=dtype,
             output=output,
         )
-    print_table([_stack(row) for row in grid.rows], gap=0)
+    print_table([stack_row(row) for row in grid.rows], gap=0)
     print_notes(grid.notes)
     print_paths(numbers=output)
-
-
-def _split(values: list[str]) -> list[str]:
-    return [one.strip() for value in values for one in value.split(",") if one.strip()]
-
-
-def _stack(row: dict[str, str]) -> dict[str, str]:
-    """Columns narrow enough for a terminal: heads in short lines, a spread below its median."""
-    heads = ["\n".join(textwrap.fill(part, 7) for part in head.split(", ")) for head in row]
-    cells = [one.replace(" (", "\n").replace(" to ", "–\n").rstrip(")") for one in row.values()]
-    return dict(zip(heads, cells, strict=True))

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,3 +76,15 @@ def print_paths(**paths: Path | None) -> None:
 def print_notes(notes: list[str]) -> None:
     for note in notes:
         err.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True, highlight=False)
+
+
+def split_words(values: list[str]) -> list[str]:
+    """What an option got, each time with commas between, as one list."""
+    return [one.strip() for value in values for one in value.split(",") if one.strip()]
+
+
+def stack_row(row: dict[str, str]) -> dict[str, str]:
+    """Columns narrow enough for a terminal: heads in short lines, a spread below its median."""
+    heads = ["\n".join(textwrap.fill(part, 7) for part in head.split(", ")) for head in row]
+    cells = [one.replace(" (", "\n").replace(" to ", "–\n").rstrip(")") for one in row.values()]
+    return dict(zip(heads, cells, strict=True))

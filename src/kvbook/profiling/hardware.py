@@ -1,8 +1,10 @@
 """Machines as a roofline sees them: how fast they multiply, and how fast they read memory."""
 
 import statistics
+import subprocess
 import time
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 
@@ -52,11 +54,23 @@ TABLE = {
 """Common GPUs: dense bfloat16 on tensor cores, with the bandwidth and memory of the datasheets."""
 
 
+class Sizes(NamedTuple):
+    """How large the experiments are: they must keep the device busy for longer than a start takes."""
+
+    tokens: int
+    side: int
+    reads: int
+
+
+SIZES = {"cpu": Sizes(2**11, 2**13, 1), "cuda": Sizes(2**15, 2**14, 10)}
+"""Tokens of a product; rows of the matrix that is read, and how often a sample reads it."""
+
+
 def measure_hardware(lm: LoadedModel, repeats: int = 5) -> Hardware:
     """This machine, by three small experiments with the model's own sizes.
 
-    Multiply: the product of the model's MLP, 2048 tokens at once, in its dtype. Read: the sum
-    of the rows of a matrix too large for the caches. Start: a whole decoding step, less the
+    Multiply: the product of the model's MLP in its dtype, 2048 tokens at once, or on CUDA as many
+    as fill it. Read: the sum of the rows of a matrix too large for the caches. Start: a whole decoding step, less the
     time that reading the weights takes, divided by the layers.
 
     Parameters
@@ -66,32 +80,59 @@ def measure_hardware(lm: LoadedModel, repeats: int = 5) -> Hardware:
     repeats : int
         The median of so many is taken.
     """
-    import psutil
-
     check_loaded(lm)
-
     model = lm.model
     device, dtype, config = model.device, model.dtype, model.config
-    x = torch.randn(2048, config.hidden_size, device=device).to(dtype)
+    size = SIZES["cuda" if device.type == "cuda" else "cpu"]
+    x = torch.randn(size.tokens, config.hidden_size, device=device).to(dtype)
     w = torch.randn(config.hidden_size, config.intermediate_size, device=device).to(dtype)
-    work = 2 * 2048 * config.hidden_size * config.intermediate_size
+    work = 2 * size.tokens * config.hidden_size * config.intermediate_size
     flops = work / _median_seconds(lambda: x @ w, device, repeats, inner=10)
-    large, vector = torch.ones(2**13, 2**13, device=device), torch.ones(2**13, device=device)
-    bandwidth = large.nbytes / _median_seconds(lambda: large @ vector, device, repeats)
+    large, vector = (
+        torch.ones(size.side, size.side, device=device),
+        torch.ones(size.side, device=device),
+    )
+    bandwidth = large.nbytes / _median_seconds(lambda: large @ vector, device, repeats, size.reads)
     ids = torch.ones(1, 1, dtype=torch.long, device=device)
     with torch.no_grad():
         step = _median_seconds(lambda: model(ids, use_cache=True), device, repeats, inner=3)
     weights = sum(p.nbytes for p in model.parameters())
     start = max(0.0, step - weights / bandwidth) / config.num_hidden_layers
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        memory = torch.cuda.get_device_properties(device).total_memory
-    else:
-        from kvbook.results import machine
+    known = describe_device(device)
+    return Hardware(known["name"], flops, bandwidth, float(known["memory"]), start)
 
-        name = f"{machine()['cpu']}, {torch.get_num_threads()} threads"
-        memory = psutil.virtual_memory().total
-    return Hardware(name, flops, bandwidth, float(memory), start)
+
+def describe_device(device: torch.device) -> dict[str, Any]:
+    """What measurements depend on: the ``type`` of a device, its ``name``, its ``memory`` in bytes;
+    of CUDA also its ``capability``, and the versions of ``cuda`` and of the ``driver``."""
+    if device.type == "cuda":
+        found = torch.cuda.get_device_properties(device)
+        return {
+            "type": "cuda",
+            "name": found.name,
+            "memory": found.total_memory,
+            "capability": f"{found.major}.{found.minor}",
+            "cuda": torch.version.cuda,
+            "driver": _driver(),
+        }
+    import psutil
+
+    from kvbook.results import machine
+
+    name = f"{machine()['cpu']}, {torch.get_num_threads()} threads"
+    return {"type": device.type, "name": name, "memory": psutil.virtual_memory().total}
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, as its own program says it; None without that."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=20
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said.splitlines()[0].strip() if said.strip() else None
 
 
 def _median_seconds(work, device: torch.device, repeats: int, inner: int = 1) -> float:

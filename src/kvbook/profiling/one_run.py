@@ -61,8 +61,7 @@ def run_once(lm: LoadedModel, method: Method | None, ids: Tensor, new_tokens: in
     model, device = lm.model, lm.model.device
     gc.collect()
     cuda = device.type == "cuda"
-    if cuda:
-        torch.cuda.empty_cache()
+    if cuda:  # what the allocator holds stays there: a run need not ask the driver for it again
         torch.cuda.reset_peak_memory_stats(device)
         level = torch.cuda.memory_allocated(device)
     forward: list[float] = []

@@ -2,9 +2,10 @@
 
 import gc
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,8 +73,26 @@ class Measurement:
         return Spread.of(getattr(self, what))
 
     def ratio_to(self, other: "Measurement", what: str) -> Spread:
-        """The same as a share of another measurement's of the same session, repeat by repeat."""
-        return Spread.ratio(getattr(self, what), getattr(other, what))
+        """The same as a share of another measurement's of the same session, repeat by repeat; of
+        the repeats that both have."""
+        pairs = zip(getattr(self, what), getattr(other, what), strict=False)
+        return Spread.of(mine / theirs for mine, theirs in pairs)
+
+    def join(self, later: "Measurement") -> "Measurement":
+        """Both as one: this one's repeats, and those of a later measurement of the same."""
+        if self.out_of_memory or later.out_of_memory:
+            fields = (later.method, later.context_length, later.new_tokens)
+            return collect(*fields, later.weight_bytes, (), self.peak_bytes, True)
+        peaks = [one.peak_bytes for one in (self, later) if one.peak_bytes is not None]
+        return replace(
+            later,
+            prefill=self.prefill + later.prefill,
+            first_token=self.first_token + later.first_token,
+            decode=self.decode + later.decode,
+            end_to_end=self.end_to_end + later.end_to_end,
+            kv_bytes_peak=max(self.kv_bytes_peak, later.kv_bytes_peak),
+            peak_bytes=max(peaks, default=None),
+        )
 
     @property
     def total_bytes(self) -> int | None:
@@ -81,8 +100,16 @@ class Measurement:
         return None if self.peak_bytes is None else self.peak_bytes + self.weight_bytes
 
     def data(self) -> dict:
-        """Plain values, for a results file; ``Measurement(**data)`` is the way back."""
+        """Plain values, for a results file; `read` is the way back."""
         return asdict(self)
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> "Measurement":
+        """From plain values, as a results file has them."""
+        plain: dict[str, Any] = {
+            key: tuple(one) if isinstance(one, list) else one for key, one in data.items()
+        }
+        return cls(**plain)
 
     def row(self) -> dict[str, str]:
         """A row for `kvbook.show.table`."""
@@ -206,24 +233,31 @@ def measure_all(
                 else:
                     peaks[name] = found[0]
                 line.update()
-            order = list(methods)
-            for repeat in range(repeats):
-                first = repeat % len(order)
-                for name in order[first:] + order[:first]:
-                    line.set_description(f"{context} tokens, time: {name}"[:60])
-                    if name not in failed:
-                        sample = run_once(lm, methods[name], ids, new_tokens)
-                        if sample is None:
-                            failed.add(name)
-                        else:
-                            samples[name].append(sample)
-                    line.update()
+            for _, name in turns(methods, repeats):
+                line.set_description(f"{context} tokens, time: {name}"[:60])
+                if name not in failed:
+                    sample = run_once(lm, methods[name], ids, new_tokens)
+                    if sample is None:
+                        failed.add(name)
+                    else:
+                        samples[name].append(sample)
+                line.update()
             for name in methods:
                 one = collect(
                     name, context, new_tokens, weights, samples[name], peaks[name], name in failed
                 )
                 measured.append(one)
     return measured
+
+
+def turns(names: Iterable[str], repeats: int) -> Iterator[tuple[int, str]]:
+    """Repeat and name, in the order of the runs: each name once a repeat, beginning with another
+    one each time."""
+    order = list(names)
+    for repeat in range(repeats):
+        first = repeat % len(order)
+        for name in order[first:] + order[:first]:
+            yield repeat, name
 
 
 def collect(

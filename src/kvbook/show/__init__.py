@@ -61,6 +61,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "token_bars",
             "token_times",
         ],
+        "gpu": ["beside_gpu", "gpu_machine"],
         "reported": [
             "full_memory",
             "memory_lines",

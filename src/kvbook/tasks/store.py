@@ -27,6 +27,13 @@ from kvbook.files import write_whole
 from kvbook.texts import decode, parse_json
 
 OUT_OF_MEMORY = "out of memory"
+NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUDA error: out of memory",
+    "_STATUS_ALLOC_FAILED",  # of CUDA's libraries, cuBLAS for one
+)
+"""What an error says, in the words of the CPU and of CUDA."""
 
 
 class Item(Protocol):
@@ -54,10 +61,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or on the CPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    said = str(error)
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in said or "not enough memory" in said
-    )
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
 
 
 @dataclass

@@ -92,6 +92,17 @@ def test_files_are_picked_by_chapter_and_run():
     assert sources.pick(files, "evaluation", "kept") == [files[1]]
 
 
+def test_a_gpus_file_comes_last_and_is_taken_only_by_its_name(folders):
+    here, kept = folders
+    results.save("profiling-gpu", PROFILING, directory=kept)
+    results.save("bertscore", {}, directory=here)
+    files = sources.find_sources()
+    assert [(one.letter, one.run) for one in files] == [("b", "here"), ("c", "gpu")]
+    assert files[1].address == "results/kept/profiling-gpu.json" and files[1].called == "a GPU"
+    assert sources.pick(files, "profiling") == [] and sources.most(files, "profiling") is None
+    assert sources.pick(files, "profiling", "gpu") == [files[1]]
+
+
 def test_the_benchmarks_methods_are_called_with_their_budgets():
     data = {"promises": [{"what": "fastkv, 512: prefill of 4096"}, {"what": "fullkv: decode"}]}
     assert sources.budget_names(data) == {"fastkv": "fastkv, 512", "fullkv": "fullkv"}

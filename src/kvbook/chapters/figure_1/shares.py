@@ -41,7 +41,7 @@ def read_measurements(data: Mapping[str, Any], methods: Sequence[str]) -> list[M
     data : mapping
         The ``data`` of its results file; without measurements there are none.
     """
-    every = [Measurement(**one) for one in data.get("measurements", ())]
+    every = [Measurement.read(one) for one in data.get("measurements", ())]
     return [one for method in methods for one in every if one.method == method]
 
 

@@ -18,7 +18,7 @@ FILES = {
     "bertscore": "bertscore",
 }
 """The chapters whose numbers figure 1 has, and the names of their kept runs."""
-CALLED = {"here": "this build", "kept": "the kept run"}
+CALLED = {"here": "this build", "kept": "the kept run", "gpu": "a GPU"}
 REPORT = {
     "letter": "a",
     "address": "results/report.json",
@@ -41,8 +41,8 @@ class Source:
         Stands raised behind its numbers.
     chapter : str
         Whose page says how they came about.
-    run : {"here", "kept"}
-        Of this build, or of the longer run in the repository.
+    run : {"here", "kept", "gpu"}
+        Of this build, or of the longer run in the repository; or of `kvbook gpu-report`.
     file : ResultFile
         The numbers.
     """
@@ -55,11 +55,11 @@ class Source:
     @property
     def address(self) -> str:
         """Where the pages have it."""
-        return f"results/{'kept/' * (self.run == 'kept')}{self.file.name}.json"
+        return f"results/{'kept/' * (self.run != 'here')}{self.file.name}.json"
 
     @property
     def called(self) -> str:
-        """This build, or the kept run."""
+        """This build, the kept run, or a GPU."""
         return CALLED[self.run]
 
     @property
@@ -90,7 +90,7 @@ class Source:
 
 
 def find_sources() -> list[Source]:
-    """The files that there are, chapter by chapter, this build's before the kept one."""
+    """The files that there are, chapter by chapter, this build's before the kept one; a GPU's last."""
     found = [
         (chapter, run, file)
         for chapter, kept in FILES.items()
@@ -100,12 +100,15 @@ def find_sources() -> list[Source]:
         )
         if file
     ]
-    return [Source(letter, *one) for letter, one in zip("bcdefg", found, strict=False)]
+    if gpu := results.find(results.GPU_REPORT, results.kept_dir()):
+        found.append(("profiling", "gpu", gpu))
+    return [Source(letter, *one) for letter, one in zip("bcdefgh", found, strict=False)]
 
 
 def pick(sources: Sequence[Source], chapter: str, run: str = "") -> list[Source]:
-    """A chapter's files, of both runs or of one."""
-    return [one for one in sources if one.chapter == chapter and run in ("", one.run)]
+    """A chapter's files, of this build and the kept run, or of one; a GPU's only by that name."""
+    runs = (run,) if run else ("here", "kept")
+    return [one for one in sources if one.chapter == chapter and one.run in runs]
 
 
 def most(sources: Sequence[Source], chapter: str) -> Source | None:
