@@ -87,7 +87,7 @@ def test_the_same_command_goes_on_where_it_was_killed(killed, quick, monkeypatch
         (64, "fullkv"): 9, (64, "snapkv"): 9, (96, "fullkv"): 9, (96, "snapkv"): 9,
     }  # fmt: skip
     assert after["hardware"] == before["hardware"] and after["left_out"] == []
-    assert "going on with the" in " ".join(done.output.split())
+    assert "going on after the" in " ".join(done.output.split())
 
 
 def test_the_file_says_where_its_numbers_come_from(killed):
@@ -236,6 +236,13 @@ def test_the_chapters_draw_the_file_beside_the_report(killed):
     assert "tiny-random" in gpu.called and gpu.hardware.name in show.gpu_machine(gpu, "").data
     panels = show.cost_panels(cost_curves(gpu.measurements), {"prefill": "prefill, s"}, "measured")
     assert len(panels.axes) == 1
+
+
+def test_the_file_that_comes_with_the_book_is_a_gpus():
+    kept = results.find(results.GPU_REPORT, results.kept_dir())
+    if kept:
+        assert kept.name == results.GPU_REPORT  # as the pages call it
+        assert kept.data["header"]["device"]["type"] == "cuda"
 
 
 def test_without_a_gpu_there_is_one_message_and_no_traceback(tmp_path):

@@ -160,7 +160,8 @@ class GpuGrid:
         if before == header:
             report = GpuReport.read(file.data)
             count = sum(len(one.end_to_end) for one in report.measurements)
-            self.notes.append(f"going on with the {count} runs in {self.output}")
+            runs = f"{count} run{'s' * (count != 1)}"
+            self.notes.append(f"going on after the {runs} that {self.output} has")
             return report
         known = before if isinstance(before, dict) else {}
         changed = ", ".join(key for key in header if known.get(key) != header[key])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as watch
 
@@ -30,13 +31,13 @@ class DecodedToken:
     Attributes
     ----------
     products : float
-        Products with the weights: they read each of them once.
+        Of the CPU's operations, or of a GPU's kernels: products with the weights: they read each of them once.
     attention : float
         It reads the cache.
     small : float
         All other operations: norms, RoPE, residuals, writing into the cache.
     between : float
-        Between the operations: Python finds the next one.
+        Between them: Python finds the next one.
     """
 
     products: float
@@ -51,7 +52,7 @@ def take_token_apart(lm: LoadedModel, method: Method, ids: Tensor, steps: int = 
     Parameters
     ----------
     lm : LoadedModel
-        On the CPU: a GPU's kernels run beside the operations that start them.
+        On a GPU the time of an operation is that of the kernels which it starts.
     method : Method
         Attached meanwhile; what it measures counts as small operations.
     ids : LongTensor [1, tokens]
@@ -73,11 +74,15 @@ def take_token_apart(lm: LoadedModel, method: Method, ids: Tensor, steps: int = 
             return time.perf_counter() - started
 
         decode()
-        with watch(activities=[ProfilerActivity.CPU]) as watched:
+        cuda = device.type == "cuda"
+        with watch(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * cuda) as watched:
             whole = decode()
     taken = dict.fromkeys(("products", "attention", "small"), 0.0)
     for event in watched.key_averages():
+        if event.device_type != DeviceType.CPU:
+            continue  # a kernel, whose time the operation that started it has, too
+        took = event.self_device_time_total if cuda else event.self_cpu_time_total
         kind = "attention" if any(name in event.key for name in ATTENTION) else "small"
-        taken["products" if event.key in PRODUCTS else kind] += event.self_cpu_time_total / 1e6
+        taken["products" if event.key in PRODUCTS else kind] += took / 1e6
     taken["between"] = max(0.0, whole - sum(taken.values()))
     return DecodedToken(**{part: seconds / steps for part, seconds in taken.items()})
