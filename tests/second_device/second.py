@@ -47,7 +47,10 @@ def make_second() -> torch.device:
     ------
     NoCompilerError
     """
-    library = ctypes.CDLL(str(compile_second()))
+    try:
+        library = ctypes.CDLL(str(compile_second()))
+    except OSError as error:
+        raise NoCompilerError(f"{SOURCE.name} does not load here: {error}") from None
     torch.utils.rename_privateuse1_backend(NAME)
     for name in _take_scalars():
         library.second_takes_scalars(name.encode())
