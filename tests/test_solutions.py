@@ -36,8 +36,6 @@ LESS = {
 REMEMBER = "_chapter = dict(globals()); _chapter['_chapter'] = _chapter"
 FORGET = "(lambda names: (globals().clear(), globals().update(names)))(_chapter)"
 """So that no solution lives on what another one has defined."""
-
-
 ON_SECOND = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -62,16 +60,18 @@ def execute(manager, cells):
 
 @pytest.fixture(scope="module")
 def kernel():
-    with _this_interpreter():
-        manager = KernelManager(kernel_name="python3")
-        manager.start_kernel()
+    first = [ON_SECOND]
     try:
         compile_second()
-        failed = execute(manager, [ON_SECOND])
-        assert not failed, failed
     except NoCompilerError:
         if os.environ.get("CI"):  # there somebody has to run them on it
             raise
+        first = []
+    with _this_interpreter():
+        manager = KernelManager(kernel_name="python3")
+        manager.start_kernel()
+    failed = execute(manager, first)
+    assert not failed, failed
     yield manager
     manager.shutdown_kernel(now=True)
 

@@ -23,6 +23,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
+import transformers
 import yaml
 from filelock import FileLock
 from torch.utils import cpp_extension
@@ -32,6 +33,7 @@ from kvbook.places import PACKAGE, cache_dir
 SOURCE = Path(__file__).with_name("second.cpp")
 NAME = "second"
 COMPILE_SECONDS = 600
+WHERE = (str(PACKAGE), str(Path(transformers.__file__).parent))
 LISTENER = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 
 
@@ -47,7 +49,10 @@ def make_second() -> torch.device:
     ------
     NoCompilerError
     """
-    library = ctypes.CDLL(str(compile_second()))
+    try:
+        library = ctypes.CDLL(str(compile_second()))
+    except OSError as error:
+        raise NoCompilerError(f"{SOURCE.name} does not load here: {error}") from None
     torch.utils.rename_privateuse1_backend(NAME)
     for name in _take_scalars():
         library.second_takes_scalars(name.encode())
@@ -139,7 +144,7 @@ class Waits:
     count : int
         How often.
     places : Counter of str
-        Where: the operator, and the line of kvbook, or of the library that kvbook called.
+        Where: the operator, and the line of kvbook or of transformers.
     """
 
     library = None
@@ -159,9 +164,7 @@ class Waits:
 
     def _note(self, why: bytes) -> None:
         frame = sys._getframe(1)
-        while frame.f_back and not frame.f_code.co_filename.startswith(
-            (str(PACKAGE), str(Path(sys.prefix) / "lib" / "python"))
-        ):
+        while frame.f_back and not frame.f_code.co_filename.startswith(WHERE):
             frame = frame.f_back
         place = Path(frame.f_code.co_filename)
         where = place.relative_to(PACKAGE) if place.is_relative_to(PACKAGE) else place.name

@@ -1,5 +1,5 @@
-"""How often a decoded token makes the host wait for the device: by number, so that no wait comes in
-unseen."""
+"""How often the host waits for the device: by number, so that no wait comes in unseen. These tables
+are the only place to change when the engine waits less often."""
 
 from contextlib import nullcontext
 from copy import deepcopy
@@ -9,68 +9,113 @@ from conftest import left_pad, make_model, prompt_of
 from second_device.cases import BATCHED, CASES
 from second_device.second import Waits
 
+from kvbook import Panel
+
+STOCK = {"alone": (1, 0), "padded": (2, 0)}
+"""Waits a decoded token, and those that come to it with every layer. transformers without a method
+asks whether to stop, and in a padded batch whether anything is padding."""
 ALONE = dict.fromkeys(CASES, (4, 0)) | {
     "pyramidinfer, generation": (9 / 2, 19 / 16),
     "summarykv": (31 / 3, 0),  # its own words, and those of its summaries
     "summarykv, extractive": (7, 1 / 12),
 }
-"""Waits a decoded token, and those that come to it with every layer."""
 PADDED = dict.fromkeys(BATCHED, (8, 1)) | {
     "h2o": (8, 3),
     "pyramidinfer, generation": (8, 3),
 }
-"""The same in a batch of two rows, one cut and one not."""
-STOCK = {"alone": 1, "padded": 2}
-"""transformers without a method: whether to stop, and whether anything is padding."""
+"""In a batch of two rows, one cut and one not."""
+CHUNKS = {"alone": (2, 0), "padded": (4, 3)}
+"""Of a chunk of a prompt, instead of a token."""
+PANEL = {"alone": (2, 3), "padded": (5, 8)}
+"""In a panel, whatever the depth: a token, and those that come to it with every row."""
+
 LAYERS = (2, 4)
-TOKENS = {False: 24, True: 8}
+TOKENS = {"alone": 24, "padded": 8}
 """That are counted, behind the first one. Alone: so many that SummaryKV writes several summaries.
 In a batch: so few that the first row stays uncut."""
 
 
 @pytest.fixture(scope="module")
 def models(second):
-    """By their depth."""
-    shallow_and_deep = [make_model("llama", num_hidden_layers=layers) for layers in LAYERS]
-    return [deepcopy(model).to(second) for model in shallow_and_deep]
+    """Of the depths `LAYERS`."""
+    both = [make_model("llama", num_hidden_layers=layers) for layers in LAYERS]
+    return [deepcopy(model).to(second) for model in both]
 
 
-def prompts(model, padded):
-    """One prompt that is cut, or it and a shorter one that is not."""
-    rows = [prompt_of(3), prompt_of(30)] if padded else [prompt_of(30)]
-    return [one.to(model.device) for one in left_pad(rows)]
+def batch(batching, length=30):
+    """A prompt that is cut, alone or behind a shorter one that is not."""
+    return left_pad(
+        [prompt_of(3), prompt_of(length)] if batching == "padded" else [prompt_of(length)]
+    )
 
 
-def waits(model, method, padded):
-    """How many a decoded token: those of a longer answer, less those of a shorter one."""
-    ids, mask = prompts(model, padded)
-    found = []
-    for new in (1, 1 + TOKENS[padded]):
-        with method.attach(model) if method else nullcontext(), Waits() as waits:
-            model.generate(ids, attention_mask=mask, max_new_tokens=new, do_sample=False)
-        found.append(waits)
-    short, long = found
-    return (long.count - short.count) / TOKENS[padded], long.places - short.places
+def listen(model, method, ids, mask, new):
+    """The waits of reading prompts and writing ``new`` tokens."""
+    ids, mask = ids.to(model.device), mask.to(model.device)
+    with method.attach(model) if method else nullcontext(), Waits() as waits:
+        model.generate(ids, attention_mask=mask, max_new_tokens=new, do_sample=False)
+    return waits
 
 
-def check(models, method, padded, expected):
-    """Compare with a number of the tables, at both depths."""
-    a_token, a_layer = expected
+def check_decoded(model, method, batching, expected):
+    """Compare what a longer answer has more than one of a single token."""
+    more = TOKENS[batching]
+    short, long = (listen(model, method, *batch(batching), new) for new in (1, 1 + more))
+    where = long.places - short.places
+    assert (long.count - short.count) / more == pytest.approx(expected), where
+
+
+@pytest.mark.parametrize("batching", STOCK)
+def test_a_decoded_token_of_transformers_alone_waits_so_often(models, batching):
     for layers, model in zip(LAYERS, models, strict=True):
-        count, places = waits(model, method, padded)
-        assert count == pytest.approx(a_token + a_layer * layers), places
-
-
-@pytest.mark.parametrize("padded", [False, True], ids=STOCK)
-def test_transformers_alone_waits_so_often(models, padded):
-    check(models, None, padded, (STOCK["padded" if padded else "alone"], 0))
+        fixed, a_layer = STOCK[batching]
+        check_decoded(model, None, batching, fixed + layers * a_layer)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_decoded_token_waits_so_often(models, name):
-    check(models, CASES[name], False, ALONE[name])
+    for layers, model in zip(LAYERS, models, strict=True):
+        fixed, a_layer = ALONE[name]
+        check_decoded(model, CASES[name], "alone", fixed + layers * a_layer)
 
 
 @pytest.mark.parametrize("name", BATCHED)
 def test_a_decoded_token_of_a_padded_batch_waits_so_often(models, name):
-    check(models, CASES[name], True, PADDED[name])
+    for layers, model in zip(LAYERS, models, strict=True):
+        fixed, a_layer = PADDED[name]
+        check_decoded(model, CASES[name], "padded", fixed + layers * a_layer)
+
+
+@pytest.mark.parametrize("batching", CHUNKS)
+def test_a_chunk_of_a_prompt_waits_so_often(models, batching):
+    method = CASES["streamingllm, in chunks"]
+    for layers, model in zip(LAYERS, models, strict=True):
+        fixed, a_layer = CHUNKS[batching]
+        chunks = [listen(model, method, *batch(batching, 9 * count), 1) for count in (3, 5)]
+        more = (chunks[1].count - chunks[0].count) / 2
+        assert more == fixed + layers * a_layer, chunks[1].places - chunks[0].places
+
+
+@pytest.mark.parametrize("name", [name for name in BATCHED if "chunks" not in name])
+def test_a_longer_prompt_waits_no_more_often(models, name):
+    for batching in TOKENS:
+        short, long = (
+            listen(models[1], CASES[name], *batch(batching, length), 1) for length in (30, 60)
+        )
+        assert long.places == short.places
+
+
+@pytest.mark.parametrize("methods", [["fullkv", "h2o"], ["fullkv", "snapkv", "h2o", "gemfilter"]])
+@pytest.mark.parametrize("batching", PANEL)
+def test_a_decoded_token_of_a_panel_waits_so_often(models, batching, methods):
+    panel = Panel([CASES[name] for name in methods])
+    rows = [one for one in (prompt_of(20), prompt_of(30))[batching == "alone" :] for _ in methods]
+    fixed, a_row = PANEL[batching]
+    for model in models:
+        short, long = (listen(model, panel, *left_pad(rows), new) for new in (1, 9))
+        where = long.places - short.places
+        assert (long.count - short.count) / 8 == fixed + len(rows) * a_row, where
+
+
+def test_what_the_tables_name_is_there():
+    assert ALONE.keys() == CASES.keys() and PADDED.keys() == set(BATCHED)
