@@ -100,23 +100,7 @@ def test_the_rows_of_a_panel_are_the_cpus(pair):
     assert on_second == on_cpu
 
 
-CHANGED_BY_A_LATE_STOP = [
-    name for name in CASES if name.startswith(("streaming", "summary", "h2o"))
-]
-CHANGED_BY_A_LATE_STOP.remove("h2o_published")
-"""Today: the last token of an answer is read as a decoded one, and not with the next turn. Put the
-attribute ``_is_user_defined = True`` into `kvbook.engine.cache.KVCache`, and none is left."""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True))
-        if name in CHANGED_BY_A_LATE_STOP
-        else name
-        for name in CASES
-    ],
-)
+@pytest.mark.parametrize("name", CASES)
 def test_a_stop_that_is_noticed_late_changes_no_later_turn(llama, second, name, monkeypatch):
     """transformers lets some devices read a token more than an answer has, and takes it back."""
     model = deepcopy(llama).to(second)

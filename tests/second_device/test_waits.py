@@ -14,19 +14,17 @@ from kvbook import Panel
 STOCK = {"alone": (1, 0), "padded": (2, 0)}
 """Waits a decoded token, and those that come to it with every layer. transformers without a method
 asks whether to stop, and in a padded batch whether anything is padding."""
-ALONE = dict.fromkeys(CASES, (4, 0)) | {
-    "pyramidinfer, generation": (9 / 2, 19 / 16),
-    "summarykv": (31 / 3, 0),  # its own words, and those of its summaries
-    "summarykv, extractive": (7, 1 / 12),
+ALONE = dict.fromkeys(CASES, (1, 0)) | {
+    "pyramidinfer, generation": (3 / 2, 3 / 16),  # three whenever a layer is thinned
+    "summarykv": (14 / 3, 0),  # its own words, and those of its summaries
+    "summarykv, extractive": (8 / 3, 1 / 12),
 }
-PADDED = dict.fromkeys(BATCHED, (8, 1)) | {
-    "h2o": (8, 3),
-    "pyramidinfer, generation": (8, 3),
-}
+"""No method waits by itself, but where it thins or summarises."""
+PADDED = dict.fromkeys(BATCHED, (1, 0))
 """In a batch of two rows, one cut and one not."""
-CHUNKS = {"alone": (2, 0), "padded": (4, 3)}
+CHUNKS = {"alone": (1, 0), "padded": (3, 0)}
 """Of a chunk of a prompt, instead of a token."""
-PANEL = {"alone": (2, 3), "padded": (5, 8)}
+PANEL = {"alone": (1, 0), "padded": (1, 0)}
 """In a panel, whatever the depth: a token, and those that come to it with every row."""
 
 LAYERS = (2, 4)

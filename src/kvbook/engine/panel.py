@@ -431,7 +431,10 @@ class PanelEngine:
             engine.take(own[row][name], None)
             new = engine.run.state.forward.position_ids
             positions[place, columns - new.shape[1] :] = new[0]
-        given = {name: kwargs[name][part.rows], "position_ids": positions}
+        inputs = kwargs[name]
+        if len(part.rows) < len(inputs):
+            inputs = inputs[part.rows]
+        given = {name: inputs, "position_ids": positions}
         given |= {"past_key_values": self.run.cache, "attention_mask": None, "use_cache": True}
         output = plain(**kwargs | given)
         self._look_back([engine.run for engine in part.engines])
