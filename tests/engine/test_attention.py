@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import make_method
+from torch.nn.attention.bias import causal_lower_right
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kvbook.engine import padding
@@ -40,6 +41,15 @@ def test_attend_equals_dense(queries, entries):
     q, k, v = tensors(queries, entries)
     _, expected = dense(q, k, v, torch.ones(2, entries).bool())
     assert torch.allclose(attend(q, k, v, SCALING), expected, atol=1e-5)
+
+
+def test_the_bias_that_a_gpu_is_given_for_a_later_input_is_the_same_attention():
+    q, k, v = tensors(3, 9)
+    mask = causal_lower_right(3, 9)
+    how = {"attn_mask": mask, "scale": SCALING, "enable_gqa": True}
+    assert torch.allclose(
+        F.scaled_dot_product_attention(q, k, v, **how), attend(q, k, v, SCALING), atol=1e-5
+    )
 
 
 PADDED = torch.tensor([[True] * 9, [False] * 4 + [True] * 5])

@@ -9,6 +9,7 @@ from second_device.cases import BATCHED, CASES
 from transformers.generation.utils import DeferredStopCheck
 
 from kvbook import Panel
+from kvbook.errors import UnsupportedError
 from kvbook.methods import METHODS
 
 
@@ -120,3 +121,11 @@ def test_a_stop_that_is_noticed_late_changes_no_later_turn(llama, second, name, 
 
     monkeypatch.setattr(DeferredStopCheck, "is_supported", staticmethod(everywhere))
     assert go() == at_once
+
+
+def test_layers_on_several_devices_are_refused_by_name(pair):
+    _, there = pair
+    apart = deepcopy(there)
+    apart.model.layers[1].to("cpu")
+    with pytest.raises(UnsupportedError, match=r"several devices \(cpu, second:0\)"):
+        CASES["fullkv"].attach(apart).__enter__()

@@ -16,8 +16,8 @@ STOCK = {"alone": (1, 0), "padded": (2, 0)}
 asks whether to stop, and in a padded batch whether anything is padding."""
 ALONE = dict.fromkeys(CASES, (1, 0)) | {
     "pyramidinfer, generation": (3 / 2, 3 / 16),  # three whenever a layer is thinned
-    "summarykv": (14 / 3, 0),  # its own words, and those of its summaries
-    "summarykv, extractive": (8 / 3, 1 / 12),
+    "summarykv": (23 / 6, 0),  # its own words, and what each of its summaries takes
+    "summarykv, extractive": (11 / 6, 1 / 12),
 }
 """No method waits by itself, but where it thins or summarises."""
 PADDED = dict.fromkeys(BATCHED, (1, 0))

@@ -43,7 +43,7 @@ of a batch gives what it gives alone; ``None`` from a hook means "all".
     one included. ``None``: no first pass is needed.
 ``after_forward(runs, ids)``
     After an input (or a chunk of it) has gone through all layers: the records, and the token
-    ids ``list[int]`` that each has read. One, but for rows of a `kvbook.engine.panel.Panel` that
+    ids ``LongTensor [new]`` that each has read, where the model is. One, but for rows of a `kvbook.engine.panel.Panel` that
     read together.
 ``make_layer() -> KVLayer``
     What holds a layer's entries, such as `kvbook.engine.packed.PackedLayer`; `KVLayer` without it.
@@ -264,7 +264,7 @@ class Engine:
             kwargs |= {name: piece, "position_ids": state.forward.position_ids}
             output = plain(**kwargs)
             if hasattr(method, "after_forward"):
-                method.after_forward([self.run], [piece[0].tolist()])
+                method.after_forward([self.run], [piece[0]])
         return output
 
     def finish(self, columns: int) -> None:

@@ -445,7 +445,7 @@ class PanelEngine:
         for method in {id(run.method): run.method for run in runs}.values():
             if hasattr(method, "after_forward"):
                 its = [run for run in runs if run.method is method]
-                method.after_forward(its, [run.state.forward.inputs[0].tolist() for run in its])
+                method.after_forward(its, [run.state.forward.inputs[0] for run in its])
 
     # ---- one layer -------------------------------------------------------------------------------
 

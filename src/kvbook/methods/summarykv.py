@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
-from torch import nn
+from torch import Tensor, nn
 
 from kvbook.engine.attention import rotate
 from kvbook.engine.run import Run
@@ -120,7 +120,7 @@ class SummaryKV(Method):
 
     # ---- after all layers: summarise -------------------------------------------------------------
 
-    def after_forward(self, runs: list[Run], ids: list[list[int]]) -> None:
+    def after_forward(self, runs: list[Run], ids: list[Tensor]) -> None:
         """Where a segment has been evicted, compress it with the present summary."""
         if not self.summary_tokens:
             return
@@ -128,7 +128,7 @@ class SummaryKV(Method):
         due = [
             (run, evicted)
             for run, evicted in zip(runs, waiting, strict=True)
-            if len(evicted) >= self.segment and self.room(run)
+            if evicted and self.room(run)
         ]
         if not due:
             return
@@ -144,14 +144,19 @@ class SummaryKV(Method):
             made = Summary(ids=summary, text=text, read=count, at=at, seconds=seconds)
             run.shared.setdefault("summaries", []).append(made)
 
-    def collect(self, run: Run, ids: list[int]) -> list[int]:
-        """Note the tokens that were read; all that are evicted and in no summary yet."""
-        shared, entries = run.shared, run.cache.layers[0].entries
-        read = shared.setdefault("ids", [])
-        read += ids
+    def collect(self, run: Run, ids: Tensor) -> list[int]:
+        """Note the tokens that were read; all that are evicted and in no summary yet, if they fill a
+        segment, and none before. What they are is asked of the device only then."""
+        shared, memory = run.shared, run.memory(0)
+        memory["unread"] = torch.cat((memory.get("unread", ids[:0]), ids))
         head = shared["sinks"] + len(shared["summary"])
-        first_recent = len(read) - max(0, entries - head)
-        return read[shared.setdefault("done", shared["sinks"]) : first_recent]
+        first_recent = run.tokens_seen - max(0, run.cache.layers[0].entries - head)
+        done = shared.setdefault("done", shared["sinks"])
+        if first_recent - done < self.segment:
+            return []
+        read = shared.setdefault("ids", [])
+        read += memory.pop("unread").tolist()
+        return read[done:first_recent]
 
     def room(self, run: Run) -> int:
         """Most tokens of a summary: half of what the sinks leave, if that is less."""
