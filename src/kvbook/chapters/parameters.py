@@ -253,13 +253,13 @@ class Quantization(ChapterParameters):
         64, description="entries of a channel that share a smallest number and a step"
     )
     shares: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)] = Field(
-        [0.125, 0.25, 0.5], description="budgets of eviction, shares of the prompt"
+        [0.25, 0.5], description="budgets of eviction, shares of the prompt"
     )
-    needles: Annotated[int, Field(ge=2)] = Field(6, description="prompts with a needle")
+    needles: Annotated[int, Field(ge=2)] = Field(5, description="prompts with a needle")
     needle_tokens: Annotated[int, Field(ge=200)] = Field(
         700, description="about so many tokens has each of these prompts"
     )
-    probes: Count = Field(4, description="items whose continuation is compared with full KV's")
+    probes: Count = Field(3, description="items whose continuation is compared with full KV's")
 
 
 class Harder(ChapterParameters):
@@ -267,7 +267,7 @@ class Harder(ChapterParameters):
 
     methods: Methods = None
     budget: Budget = Field(0.25, description="entries a layer keeps in the tasks, or a share")
-    needles: Annotated[int, Field(ge=2)] = Field(8, description="prompts of each task")
+    needles: Annotated[int, Field(ge=2)] = Field(6, description="prompts of each task")
     needle_tokens: Annotated[int, Field(ge=200)] = Field(
         500, description="about so many tokens has each of these prompts"
     )

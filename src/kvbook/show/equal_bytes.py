@@ -50,7 +50,7 @@ def channels(tensors: Mapping[str, Tensor], title: str) -> Figure:
 
 
 def over_bytes(
-    series: Mapping[str, Mapping[str, Mapping]], seed: int, full: str = "full"
+    series: Mapping[str, Mapping[str, Mapping]], seed: int, title: str = "", full: str = "full"
 ) -> Figure:
     """Distance from full KV, and needles found, over the bytes kept, a line a series, with 95 %
     intervals.
@@ -90,6 +90,7 @@ def over_bytes(
     right.set(ylabel="share of needles found", ylim=(-0.05, 1.05))
     for axes in (left, right):
         axes.set(xlabel="bytes kept, share of full KV's in 16 bits", xlim=(0, 0.62))
+    figure.suptitle(title, fontsize=10)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, ncols=4, loc="lower center", fontsize=8)
     figure.tight_layout(rect=(0, 0.13, 1, 1))

@@ -17,7 +17,7 @@ Found = Mapping[str, Sequence[bool]]
 """By method, one truth value an item."""
 
 
-def reach(found: Mapping[int, Mapping[int, Sequence[bool]]], seed: int) -> Figure:
+def reach(found: Mapping[int, Mapping[int, Sequence[bool]]], seed: int, title: str = "") -> Figure:
     """What a whole cache finds, by keys in the text, a panel a number of links; the dotted line is
     what picking one of the text's numbers would find.
 
@@ -38,6 +38,7 @@ def reach(found: Mapping[int, Mapping[int, Sequence[bool]]], seed: int) -> Figur
         axes.set_xticks([], minor=True)
     panels[0, 0].set_ylabel("share found")
     panels[0, 0].legend(fontsize=8)
+    figure.suptitle(title, fontsize=10)
     figure.tight_layout()
     return figure
 
@@ -58,7 +59,8 @@ def found_by_task(tasks: Mapping[str, Found], chances: Mapping[str, float], seed
                 color=COLOURS.get(name, INK),
                 capsize=2,
             )
-        axes.axvline(chances[task], color=INK, linestyle=":", linewidth=1)
+        if chances[task] < 1:  # with one number in the text there is nothing to guess
+            axes.axvline(chances[task], color=INK, linestyle=":", linewidth=1)
         axes.set(title=task, xlim=(-0.03, 1.03), xlabel="share found")
         axes.set_yticks(range(len(found)), list(found))
         axes.tick_params(labelsize=8)
