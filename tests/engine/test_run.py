@@ -6,6 +6,7 @@ import weakref
 import pytest
 import torch
 from conftest import continue_greedily, prompt_of
+from transformers import StoppingCriteria
 
 from kvbook import Panel, create_method
 from kvbook.engine.state import PromptState
@@ -95,3 +96,17 @@ def test_a_caches_memory_is_free_as_soon_as_nobody_holds_the_run(llama, panel):
             assert keys() is None, method
     finally:
         gc.enable()
+
+
+def test_one_token_read_aside_under_generate_is_a_prompt_of_its_own(llama):
+    seen = []
+
+    class Reads(StoppingCriteria):
+        def __call__(self, input_ids, scores, **kwargs):
+            with run.aside():
+                seen.append(llama(torch.tensor([[7]])).logits[0, -1].argmax().item())
+            return torch.zeros(len(input_ids), dtype=torch.bool)
+
+    with create_method("fullkv").attach(llama) as run:
+        llama.generate(prompt_of(9), max_new_tokens=4, stopping_criteria=[Reads()])
+    assert seen == [llama(torch.tensor([[7]])).logits[0, -1].argmax().item()] * 4

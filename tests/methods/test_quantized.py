@@ -4,7 +4,7 @@ from math import gcd
 
 import pytest
 import torch
-from conftest import SHAPE, continue_greedily, prompt_of
+from conftest import SHAPE, continue_greedily, left_pad, prompt_of
 from naive import NaiveFastKV, NaiveSnapKV
 from naive_quantized import NaiveQuantized
 
@@ -321,7 +321,7 @@ def test_other_bits_are_refused(given):
 def test_a_batch_is_refused_and_nothing_is_lost(llama, prompt):
     with Quantized(group=8).attach(llama) as run:
         llama(prompt)
-        with pytest.raises(UnsupportedError, match="not 2, or rows of a Panel"):
+        with pytest.raises(UnsupportedError, match="rows of a Panel"):
             llama(prompt.repeat(2, 1))
         assert run.kv_lengths == [30] * LAYERS
         llama(prompt_of(1), past_key_values=run.cache)
@@ -383,3 +383,10 @@ def test_its_layers_are_packed_as_it_says(llama, prompt):
 def test_it_has_the_hooks_of_the_method_inside_and_no_others(hook):
     for one in INNER.values():
         assert hasattr(Quantized(one), hook) == hasattr(one, hook)
+
+
+def test_one_row_with_padding_is_refused(llama):
+    ids, mask = left_pad([prompt_of(9)])
+    ids, mask = torch.cat((ids[:, :2], ids), 1), torch.cat((0 * mask[:, :2], mask), 1)
+    with Quantized(bits=4, group=8).attach(llama), pytest.raises(UnsupportedError, match="padding"):
+        llama(ids, attention_mask=mask)

@@ -115,7 +115,8 @@ def rules(data: Data) -> str:
         if name in data["followed"]:
             kept = [hit for one in data["followed"][name] for hit in one.values()]
             told.append(f"{name} {sum(kept)} of {len(kept)}")
-    return f"rules of a system prompt still followed, budget {data['rules_budget']}: {'; '.join(told)}."
+    said = f"rules of a system prompt still followed, budget {data['rules_budget']}"
+    return f"{said}: {'; '.join(told)}." if told else ""
 
 
 def prefill(data: Data) -> str:

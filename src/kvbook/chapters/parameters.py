@@ -249,7 +249,7 @@ class Quantization(ChapterParameters):
         "bfloat16",
         description="of the cache, too: in 32 bits every quantiser would save twice as much",
     )
-    group: Annotated[int, Field(ge=8, multiple_of=8)] = Field(
+    group: Annotated[int, Field(ge=8, le=256, multiple_of=8)] = Field(
         64, description="entries of a channel that share a smallest number and a step"
     )
     shares: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)] = Field(

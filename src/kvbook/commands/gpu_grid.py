@@ -12,7 +12,7 @@ import torch
 
 from kvbook import results
 from kvbook.commands.grid import make_grid
-from kvbook.errors import ExecutionError, ParameterError
+from kvbook.errors import ExecutionError, ParameterError, ResultError
 from kvbook.files import check_writable
 from kvbook.lm.models import load_model, resolve_device, resolve_dtype
 from kvbook.methods import Method
@@ -91,6 +91,7 @@ class GpuGrid:
         versions = results.versions()
         return {
             "model": self.model,
+            "files": files_digest(self.model),
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": describe_device(self.device),
             "versions": {name: versions[name] for name in DEPENDS_ON},
@@ -152,7 +153,13 @@ class GpuGrid:
 
     def _earlier(self) -> GpuReport | None:
         """What the file has, if all that it depends on is the same; if not, it makes room."""
-        file = results.find(self.output.stem, self.output.parent)
+        try:
+            file = results.find(self.output.stem, self.output.parent)
+        except ResultError as error:
+            aside = self.output.with_name(f"{self.output.stem}.damaged.json")
+            self.output.replace(aside)
+            self.notes.append(f"beginning anew: {error}; it is in {aside} now")
+            return None
         if file is None:
             return None
         header = self.header
@@ -196,6 +203,17 @@ class GpuGrid:
             parameters=asked,
             directory=self.output.parent,
         )
+
+
+def files_digest(model: str) -> str:
+    """Of a model's folder, by names and sizes and its configuration; empty where it has no folder."""
+    folder, seen = Path(model), hashlib.sha256()
+    if not folder.is_dir():
+        return ""
+    for path in sorted(one for one in folder.iterdir() if one.is_file()):
+        seen.update(f"{path.name} {path.stat().st_size}".encode())
+        seen.update(path.read_bytes() if path.name == "config.json" else b"")
+    return seen.hexdigest()[:12]
 
 
 def find_device(device: str) -> torch.device:

@@ -216,6 +216,7 @@ class Engine:
             refuse.check_cache(cache, batch, state)
         real = padding.real_columns(mask, batch, columns)
         lengths = padding.row_lengths(real, batch, columns)
+        refuse.check_unpadded(method, min(lengths) < columns)
         if fresh:
             refuse.check_lengths(lengths)
             hidden, read = [], [0] * batch
@@ -288,7 +289,7 @@ class Engine:
         state.read_lengths = [read + n for read, n in zip(state.read_lengths, new, strict=True)]
         state.read = state.read + (columns if real is None else real.sum(1))
         state.cache.incoming = positions
-        forward.inputs, forward.real = inputs, real
+        forward.inputs = inputs
         forward.pads = [columns - count for count in new]
         forward.position_ids = positions.clamp(min=0)
         forward.embeddings = forward.passed_on = None
@@ -406,7 +407,6 @@ class Engine:
         )
         positions = state.cache.incoming.gather(1, index).masked_fill(indices < 0, -1)
         state.cache.incoming = positions
-        forward.real = positions >= 0 if any(forward.pads) else None
         return hidden.gather(1, wide.expand(-1, -1, hidden.shape[-1]))
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.bias import causal_lower_right
+from torch.nn.attention.bias import CausalBias, CausalVariant
 
 QUERY_BLOCK = 64
 """Queries a block when scores are built explicitly: small enough to stay in the processor's
@@ -62,11 +62,19 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
     if queries == entries and not (device == "cpu" and bfloat16):  # a prompt
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, **how)
     if queries and device == "cuda":  # behind what was read before: its fused kernels know that
-        mask = causal_lower_right(queries, entries)
+        mask = lower_right(queries, entries)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, **how)
     # Elsewhere a kernel would need a mask there; and of a prompt in bfloat16 this is quicker than the
     # CPU's, and about as exact.
     return attend_and_sum(q, k, v, scaling)[0]
+
+
+def lower_right(queries: int, entries: int) -> CausalBias:
+    """What tells the fused kernels that the queries are the last of the entries. It holds no numbers:
+    torch's own ``causal_lower_right`` makes a tensor of queries times entries on the way."""
+    bias = torch.Tensor.__new__(CausalBias)
+    CausalBias.__init__(bias, CausalVariant.LOWER_RIGHT, queries, entries)
+    return bias
 
 
 def _check_alone(valid: Tensor | None) -> None:

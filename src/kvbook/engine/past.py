@@ -12,7 +12,7 @@ from kvbook.errors import UnsupportedError
 HIDDEN = (
     "attention_mask hides tokens that were read before, and what they changed in the cache cannot be "
     "taken back. Only the last tokens of a row can be hidden (an answer that ended early), of its "
-    "prompt only with FullKV, of its answer with methods that do not evict while decoding: give "
+    "prompt only with FullKV, of its answer with methods that neither evict nor pack while decoding: give "
     "such a row a run of its own"
 )
 

@@ -34,8 +34,8 @@ class Codes:
         return self.packed.nbytes + self.low.nbytes + self.step.nbytes
 
     def restore(self) -> Tensor:
-        """The numbers ``[..., n]``, each within half a step of what it was, and what rounding to their
-        format adds."""
+        """The numbers ``[..., n]``, each within half a step of what it was, and what rounding of the
+        smallest to float16, and of the result to their format, adds."""
         shifts = torch.arange(0, 8, self.bits, device=self.packed.device)
         codes = (self.packed[..., None].int() >> shifts) & (2**self.bits - 1)
         numbers = codes.flatten(-2).float() * self.step.float() + self.low.float()

@@ -326,10 +326,21 @@ def check_one_conversation(method, name: str, batch: int) -> None:
             f"sequence of input_ids at a time, not {batch}"
             + (" of inputs_embeds" if name != "input_ids" else "")
         )
-    if hasattr(method, "make_layer") and batch > 1:
+    check_unpadded(method, batch > 1)
+
+
+def check_unpadded(method, padded: bool) -> None:
+    """Refuse padding, or several rows that may have some, for a method that packs.
+
+    Raises
+    ------
+    UnsupportedError
+        The method has ``make_layer``.
+    """
+    if padded and hasattr(method, "make_layer"):
         raise UnsupportedError(
-            f"{method.name} packs entries in groups, and the padding of a batch would be in them: give "
-            f"it one sequence at a time, not {batch}, or rows of a Panel"
+            f"{method.name} packs entries in groups, and padding would be in them: give it one "
+            "sequence at a time, without padding, or rows of a Panel"
         )
 
 

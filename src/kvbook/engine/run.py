@@ -151,14 +151,15 @@ class Run:
         device = input_device(self.model)
         own, started = (self.method, self.state), mark(device)
         present = attached[self.model]
-        attached[self.model] = present.engine_of(self)
+        engine = attached[self.model] = present.engine_of(self)
+        steps, engine.steps = engine.steps, None  # what is done aside is no step of a generate
         self.method, self.state = method or Everything(), PromptState()
         try:
             yield
         finally:
             share = self.kv_bytes_peak // (1 + len(others))
             self.method, self.state = own
-            attached[self.model] = present
+            attached[self.model], engine.steps = present, steps
             for run in (self, *others):
                 run.state.kv_bytes_peak = max(run.kv_bytes_peak, run.kv_bytes + share)
             if self.state.forward:

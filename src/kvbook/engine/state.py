@@ -22,8 +22,6 @@ class Forward:
         From when to when something else was done meanwhile (`kvbook.engine.run.Run.aside`).
     inputs : Tensor [batch, new] or [batch, new, hidden]
         The piece that the layers read now: token ids, or embeddings.
-    real : BoolTensor [batch, new] or None
-        Which of its columns are tokens; None when all are.
     pads : list of int
         Padding on the left of each row of the piece.
     position_ids : LongTensor [batch, new]
@@ -38,7 +36,6 @@ class Forward:
 
     aside: list[tuple[Mark, Mark]] = field(default_factory=list)
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
-    real: Tensor | None = None
     pads: list[int] = field(default_factory=list)
     position_ids: Tensor | None = None
     embeddings: tuple[Tensor, ...] | None = None

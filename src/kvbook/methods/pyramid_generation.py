@@ -57,7 +57,7 @@ def thin(seen: Seen, recent: int, distance_weight: float) -> Tensor | None:
 
 def remember(seen: Seen, most: int) -> tuple[Tensor, Tensor]:
     """What is known of the entries behind the prompt's, with the newest inputs: which of them were
-    generated, ``[entries]`` on the CPU, where no token has to wait for it; and the attention that each of the last ``most`` queries gave them,
+    generated, ``[entries]`` on the CPU, so that a token waits for a device only when entries go; and the attention that each of the last ``most`` queries gave them,
     mean over the heads, ``[queries, entries]``. The prompt's own queries gave them none."""
     new = seen.queries.shape[1]
     mine = torch.full((new,), new == 1)  # several: the next turn's input

@@ -82,7 +82,8 @@ class SummaryKV(Method):
     sinks, and moved with them when the window moves on: RoPE is relative, so a rotation does
     it exactly. One sequence at a time; several are rows of a `kvbook.engine.panel.Panel`.
 
-    What it remembers of a run, in ``run.shared``: ``ids`` (all tokens read), ``summary`` (the
+    What it remembers of a run, in ``run.shared``: ``ids`` (the tokens read until a segment was last
+    full; those since then are in the first layer's memory), ``summary`` (the
     present one's ids), ``summaries`` (every `Summary`, in order), ``done`` (tokens that are a
     sink or in a summary), ``sinks`` and ``capacity`` (entries of the sinks, and in all).
     """
@@ -125,11 +126,7 @@ class SummaryKV(Method):
         if not self.summary_tokens:
             return
         waiting = [self.collect(run, new) for run, new in zip(runs, ids, strict=True)]
-        due = [
-            (run, evicted)
-            for run, evicted in zip(runs, waiting, strict=True)
-            if evicted and self.room(run)
-        ]
+        due = [(run, evicted) for run, evicted in zip(runs, waiting, strict=True) if evicted]
         if not due:
             return
         started, tokenizer = time.perf_counter(), find_tokenizer(due[0][0].model)
@@ -152,7 +149,7 @@ class SummaryKV(Method):
         head = shared["sinks"] + len(shared["summary"])
         first_recent = run.tokens_seen - max(0, run.cache.layers[0].entries - head)
         done = shared.setdefault("done", shared["sinks"])
-        if first_recent - done < self.segment:
+        if first_recent - done < self.segment or not self.room(run):
             return []
         read = shared.setdefault("ids", [])
         read += memory.pop("unread").tolist()

@@ -17,7 +17,7 @@ from kvbook.profiling.one_run import run_once
 from kvbook.profiling.prediction import Prediction, predict
 from kvbook.profiling.timing import Measurement, collect, read_text, turns, warm_up
 
-NO_TIME = "no time"
+NO_TIME, NOT_YET = "no time", "not yet measured"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LeftOut:
     repeats : int
         Runs that are missing.
     why : str
-        `NO_TIME`, or the error that ended a run.
+        `NO_TIME`, the error that ended a run, or `NOT_YET` where a cut may still come.
     """
 
     method: str
@@ -152,6 +152,16 @@ class Within:
             if repeats - self.missing(context, name, repeats) <= repeat
         ]
         ended: dict[str, str] = {}
+
+        def look() -> None:
+            self.left_out = [
+                LeftOut(name, context, missing, ended.get(name, NOT_YET))
+                for context in contexts
+                for name in names
+                if (missing := self.missing(context, name, repeats))
+            ]
+            keep()
+
         ids: dict[int, Tensor] = {}
         with ExitStack() as stack:
             line = stack.enter_context(tqdm(total=len(steps), disable=not progress, unit="run"))
@@ -174,15 +184,9 @@ class Within:
                             said = (str(error).splitlines() or [""])[0]
                             ended[name] = f"{type(error).__name__}: {said}"
                         else:
-                            keep()
+                            look()
                 line.update()
-        self.left_out = [
-            LeftOut(name, context, missing, ended[name])
-            for context in contexts
-            for name in names
-            if (missing := self.missing(context, name, repeats))
-        ]
-        keep()
+        look()
 
     def _run(self, name: str, ids: Tensor, fresh: FreshProcesses | None) -> None:
         """One more run; on the CPU the first one also in a process of its own, for its memory."""

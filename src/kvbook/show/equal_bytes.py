@@ -89,7 +89,8 @@ def over_bytes(
     left.set(yscale="log", ylabel="KL from full KV, nats")
     right.set(ylabel="share of needles found", ylim=(-0.05, 1.05))
     for axes in (left, right):
-        axes.set(xlabel="bytes kept, share of full KV's in 16 bits", xlim=(0, 0.62))
+        axes.set(xlabel="bytes kept, share of full KV's in 16 bits")
+        axes.set_xlim(left=0)
     figure.suptitle(title, fontsize=10)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, ncols=4, loc="lower center", fontsize=8)

@@ -173,7 +173,12 @@ def follow_rules(
             for name in one.words
         ]
         answers = answer_together(
-            lm, list(methods.values()), [prompt] * len(asked), NEW_TOKENS, questions=asked
+            lm,
+            list(methods.values()),
+            [prompt] * len(asked),
+            NEW_TOKENS,
+            questions=asked,
+            rows=len(asked) * len(methods),
         )
         for label, said in zip(methods, answers, strict=True):
             followed[label].append(
