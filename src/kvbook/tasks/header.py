@@ -1,7 +1,7 @@
 """What a stored measurement depends on, beside its item: the model, the method, the code that
 measured. When any of it differs, what is stored is not taken."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 
 import torch
 import transformers
@@ -47,7 +47,10 @@ def parameters_of(method) -> dict:
 
 def describe_method(method) -> str:
     """A method in a few words, such as ``snapkv budget=0.1``: only what is not the default."""
-    defaults = {one.name: one.default for one in fields(method)} if is_dataclass(method) else {}
+    defaults = {
+        one.name: one.default if one.default_factory is MISSING else one.default_factory()
+        for one in (fields(method) if is_dataclass(method) else ())
+    }
     own = {
         name: value
         for name, value in parameters_of(method).items()
