@@ -22,6 +22,7 @@
   const hidden = document.querySelectorAll("article .toggle-hidden");
   closed.forEach(one => one.open = true);
   hidden.forEach(one => one.classList.remove("toggle-hidden"));
+  document.getAnimations().forEach(one => one.finish());  // what opens fades in, slowly on a long page
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const text = walk.currentNode.data.trim(), element = walk.currentNode.parentElement;

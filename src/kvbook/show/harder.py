@@ -106,9 +106,6 @@ def rules_map(followed: Mapping[str, Sequence[Mapping[str, bool]]], title: str =
     axes.set_xticks(range(len(rules)), rules, fontsize=8)
     axes.set_yticks(range(len(grid)), list(followed), fontsize=8)
     axes.set_title(title, fontsize=10)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.tick_params(length=0)
     return figure
 
 
