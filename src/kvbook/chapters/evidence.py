@@ -66,10 +66,7 @@ def nearest(data: Data) -> str:
 
 
 def later(data: Data) -> str:
-    """The scores of methods that choose by the question, when it comes after the compression; empty
-    of a run that knew only the other protocol."""
-    if "after" not in data:
-        return ""
+    """The scores of methods that choose by the question, when it comes after the compression."""
     after = data["after"]["evaluated"]
     tasks = list(after["fullkv"]["scores"])
     before = {name: only_tasks(data["evaluated"][name], tasks) for name in after}

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from kvbook.profiling.hardware import Hardware
+from kvbook.profiling.profile import GiB, notes_of, rows_beside
 from kvbook.profiling.timing import Measurement
-
-GiB = 2**30
 
 
 class Beside(NamedTuple):
@@ -77,20 +76,13 @@ class GpuReport:
 
     @property
     def notes(self) -> list[str]:
-        """What methods had to change, each said once."""
-        return list(dict.fromkeys(note for one in self.measurements for note in one.notes))
+        """As of `kvbook.profiling.profile.notes_of`."""
+        return notes_of(self.measurements)
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """For a table: measured, and on paper beside it."""
-        return [
-            one.row()
-            | {
-                "paper: prefill, s": f"{paper['prefill_seconds']:.2f}",
-                "paper: memory, MiB": f"{paper['peak_bytes'] / 2**20:.0f}",
-            }
-            for one, paper in zip(self.measurements, self.papers, strict=True)
-        ]
+        """As of `kvbook.profiling.profile.rows_beside`."""
+        return rows_beside(self.measurements, self.papers)
 
     def costs(self, context: int) -> dict[str, dict[str, Beside]]:
         """By method: ``prefill`` and ``e2e`` in seconds and ``memory`` with the weights in GiB."""

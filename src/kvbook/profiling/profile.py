@@ -1,7 +1,8 @@
 """Methods on this machine: measured in turns, and predicted on paper beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
+from typing import Any
 
 from kvbook.lm.models import check_loaded
 from kvbook.methods.base import Method, as_methods
@@ -96,38 +97,55 @@ class Profiled:
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """For a table: measured, and on paper beside it."""
-        return [
-            one.row()
-            | {
-                "paper: prefill, s": f"{paper.prefill_seconds:.2f}",
-                "paper: memory, MiB": f"{paper.run_bytes / 2**20:.0f}",
-            }
-            for one, paper in zip(self.measurements, self.predictions, strict=True)
-        ]
+        """As of `rows_beside`."""
+        return rows_beside(self.measurements, self.papers)
 
     @property
     def notes(self) -> list[str]:
-        """What methods had to change, each said once."""
-        return list(dict.fromkeys(note for one in self.measurements for note in one.notes))
+        """As of `notes_of`."""
+        return notes_of(self.measurements)
+
+    @property
+    def papers(self) -> list[dict[str, Any]]:
+        """The predictions as plain values."""
+        return [
+            {
+                "method": one.method,
+                "context_length": one.context_length,
+                "prefill_seconds": paper.prefill_seconds,
+                "decode_seconds": paper.decode_seconds,
+                "peak_bytes": paper.run_bytes,
+                "kv_bytes": paper.kv_bytes,
+            }
+            for one, paper in zip(self.measurements, self.predictions, strict=True)
+        ]
 
     def data(self) -> dict:
         """Plain values, for a results file."""
         return {
             "hardware": asdict(self.hardware),
             "measurements": [one.data() for one in self.measurements],
-            "predictions": [
-                {
-                    "method": one.method,
-                    "context_length": one.context_length,
-                    "prefill_seconds": paper.prefill_seconds,
-                    "decode_seconds": paper.decode_seconds,
-                    "peak_bytes": paper.run_bytes,
-                    "kv_bytes": paper.kv_bytes,
-                }
-                for one, paper in zip(self.measurements, self.predictions, strict=True)
-            ],
+            "predictions": self.papers,
         }
+
+
+def rows_beside(
+    measurements: Sequence[Measurement], papers: Sequence[Mapping[str, Any]]
+) -> list[dict[str, str]]:
+    """For a table: measured, and on paper beside it; ``papers`` as of `Profiled.papers`."""
+    return [
+        one.row()
+        | {
+            "paper: prefill, s": f"{paper['prefill_seconds']:.2f}",
+            "paper: memory, MiB": f"{paper['peak_bytes'] / 2**20:.0f}",
+        }
+        for one, paper in zip(measurements, papers, strict=True)
+    ]
+
+
+def notes_of(measurements: Sequence[Measurement]) -> list[str]:
+    """What methods had to change, each said once."""
+    return list(dict.fromkeys(note for one in measurements for note in one.notes))
 
 
 def cost_curves(
