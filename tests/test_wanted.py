@@ -24,6 +24,10 @@ TAKES = {
     "finetune.merge": ["load_adapter"],
     "finetune.score.surprise": ["surprise_by_part"],
     "lm.generation": ["generate_words"],
+    "ondevice.bounded": ["check_method", "open_cache"],
+    "ondevice.chat": ["DeviceChat"],
+    "ondevice.measure": ["compare"],
+    "ondevice.weights": ["files_of", "home_of"],
     "profiling.agreement": ["compare_with_cpu"],
     "profiling.bench": ["bench"],
     "profiling.breakdown": ["break_down", "quickest"],
@@ -63,6 +67,8 @@ CHECKED_BEFORE = {
     "finetune.train": ["check_padding"],
     "lm.identity": ["identity_of"],
     "lm.models": ["check_loaded"],
+    "ondevice.bounded": ["check_step", "room_for"],
+    "ondevice.saved": ["write_chat"],
     "profiling.bench": ["measure_peaks", "take_prefill_apart", "time_panel"],
     "profiling.beside_kvpress": ["run_beside_kvpress"],
     "profiling.breakdown": ["Watched"],
@@ -77,7 +83,7 @@ CHECKED_BEFORE = {
 """The same, of functions that get what another one has checked."""
 NAMES = {"profiling.calculator": ["tabulate"]}
 """What takes names of methods."""
-ROOMS = ("chat", "finetune", "lm", "profiling", "tasks")
+ROOMS = ("chat", "finetune", "lm", "ondevice", "profiling", "tasks")
 
 
 def declared():

@@ -71,6 +71,18 @@ DATA = {
         },
         "rules_budget": 0.5,
     },
+    "ondevice": {
+        "same": {"full cache": {"kl": 1e-10}, "SummaryKV": {"kl": 2e-9}},
+        "costs": [
+            {"engine": engine, "context": context, "peak": [peak * 2**20]}
+            for context in (512, 1024)
+            for engine, peak in (
+                ("kvbook, FullKV, float32", context),
+                ("llama.cpp, q4_1, cache f16", 200),
+                ("llama.cpp, q8_0, cache f16", 300),
+            )
+        ],
+    },
     "profiling": {
         "measurements": [prefill("fullkv", 1, 2), prefill("fastkv", 0.5, 1), prefill("own", 1, 1)]
     },
@@ -88,6 +100,8 @@ TOLD = {
     "holds at least as much is snapkv, budget 0.5: 50%, 0.500.",
     "Instructions go first": "rules of a system prompt still followed, budget 0.5: fullkv 2 of 2; "
     "snapkv 1 of 2.",
+    "By position it runs anywhere": "in float32 llama.cpp is at most 2e-09 nats from this package; at "
+    "1,024 tokens its process peaks at 200 MiB, this package's at 1024.",
     "Ask a small model": "at 64 entries, the divergence from full KV is least for snapkv (0.25 nats) "
     "and most for h2o (1.00).",
     "Prefill is bound by operations": "fastkv 0.50 times FullKV's prefill at 1,024 tokens.",
@@ -112,6 +126,7 @@ def test_a_chapter_without_results_or_without_such_numbers_says_nothing():
     young = [{"ago": 10, "found": True}]
     alone = {"measurements": [prefill("fullkv", 1)]}
     data = {"summarykv": {"recall": {"fullkv": {"facts": young}}}, "profiling": alone}
+    data |= {"ondevice": {"same": None, "costs": []}}
     assert evidence.find_evidence(data) == {}
 
 

@@ -116,6 +116,24 @@ def rules(data: Data) -> str:
     return f"{said}: {'; '.join(told)}." if told else ""
 
 
+def on_the_device(data: Data) -> str:
+    """llama.cpp beside this package: the largest distance, and the peak of the memory; empty where
+    llama.cpp was not there."""
+    if not data["same"]:
+        return ""
+    farthest = max(one["kl"] for one in data["same"].values())
+    longest = max(one["context"] for one in data["costs"])
+    peaks = {
+        one["engine"].split(",")[0]: fmean(one["peak"]) / 2**20
+        for one in reversed(data["costs"])  # of several the first
+        if one["context"] == longest
+    }
+    return (
+        f"in float32 llama.cpp is at most {farthest:.0e} nats from this package; at {longest:,} tokens "
+        f"its process peaks at {peaks['llama.cpp']:.0f} MiB, this package's at {peaks['kvbook']:.0f}."
+    )
+
+
 def prefill(data: Data) -> str:
     """The prefill of three methods, to FullKV's; empty where none was measured beside it."""
     methods = ("snapkv", "gemfilter", "fastkv")
@@ -154,6 +172,7 @@ EVIDENCE: dict[str, tuple[str, Callable[[Data], str]]] = {
     "The question comes later": ("evaluation", later),
     "Fewer bits first": ("quantization", fewer_bits),
     "Instructions go first": ("harder", rules),
+    "By position it runs anywhere": ("ondevice", on_the_device),
     "Ask a small model": ("evaluation", nearest),
     "Prefill is bound by operations": ("profiling", prefill),
     "Form first": ("bertscore", form),

@@ -24,6 +24,12 @@ RESOURCES = (".js", ".yaml")
 NOT_IMPORTED = {
     "kvbook.catalogue": ["kvbook.methods"],  # reads their sources
     "kvbook.profiling.beside_kvpress": ["kvbook.profiling.kvpress_peer"],  # executes the file
+    "kvbook.ondevice.cost": ["kvbook.ondevice.torch_peer"],  # likewise
+    "kvbook.ondevice.process": [  # likewise
+        "kvbook.ondevice.peer.__main__",
+        "kvbook.ondevice.peer.capi",
+        "kvbook.ondevice.peer.status",
+    ],
 }
 """By module: others that it reaches, but by name."""
 EXECUTES = {"kvbook.chapters.execute", "kvbook.threads"}
@@ -31,6 +37,8 @@ EXECUTES = {"kvbook.chapters.execute", "kvbook.threads"}
 
 READS_GPU = "profiling/gpu.py"
 """Whoever uses this module shows the file of ``kvbook gpu-report``."""
+ASKS_LLAMACPP = "ondevice/process.py"
+"""Whoever uses this module measures more where llama.cpp's environment is."""
 
 
 def inputs_key(chapter: Chapter, parameters: dict) -> str:
@@ -65,6 +73,11 @@ def chapter_inputs(chapter: Chapter) -> dict[str, Path]:
     gpu = data / "results" / f"{GPU_REPORT}.json"
     if gpu.is_file() and f"package/{READS_GPU}" in files:
         files[f"data/results/{gpu.name}"] = gpu
+    if f"package/{ASKS_LLAMACPP}" in files:
+        files["package/ondevice/llamacpp.lock"] = PACKAGE / "ondevice" / "llamacpp.lock"
+        ready = REPOSITORY / ".venv-llamacpp" / ".ready"
+        if ready.is_file():
+            files["llama.cpp is here"] = ready
     lock = REPOSITORY / "requirements.lock"
     return files | ({"lock": lock} if lock.is_file() else {})  # a wheel has none
 

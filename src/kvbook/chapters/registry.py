@@ -228,6 +228,28 @@ CHAPTERS: dict[str, Chapter] = {
             cores=2,
         ),
         Chapter(
+            "ondevice",
+            "On the device: the same methods in llama.cpp",
+            takes.OnDevice,
+            {
+                "smoke": _TINY
+                | {
+                    "weights": ["q8_0"],
+                    "caches": ["f16"],
+                    "budget": 48,
+                    "prompt_tokens": 120,
+                    "steps": 4,
+                    "needle_tokens": 200,
+                    "drift_tokens": 8,
+                    "contexts": [64, 128],
+                    "threads": [1],
+                },
+                "gpu": {"weights": ["q4_1", "q8_0"], "caches": ["f16", "q8_0", "q4_0"]},
+            },
+            cores=2,
+            most_seconds=90,
+        ),
+        Chapter(
             "medical_data",
             "Fine-tuning data: what the model sees",
             takes.MedicalData,
@@ -265,7 +287,7 @@ CHAPTERS: dict[str, Chapter] = {
             "Figure 1, rebuilt",
             ChapterParameters,
             {"smoke": _TINY, "gpu": _GPU},
-            after=("evaluation", "profiling", "bertscore"),
+            after=("evaluation", "profiling", "bertscore", "ondevice"),
         ),
     )
 }

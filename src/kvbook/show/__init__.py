@@ -86,6 +86,17 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "shares_by_length",
         ],
         "equal_bytes": ["bytes_table", "channels", "over_bytes", "rounding_table", "two_ways"],
+        "ondevice": [
+            "cost_sentences",
+            "device_costs",
+            "device_grid",
+            "device_memory",
+            "device_sentences",
+            "device_table",
+            "drift",
+            "drift_sentence",
+            "slots",
+        ],
         "harder": [
             "agreement_table",
             "found_by_task",

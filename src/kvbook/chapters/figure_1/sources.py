@@ -16,6 +16,7 @@ FILES = {
     "evaluation": "evaluation",
     "profiling": "profiling-bench",
     "bertscore": "bertscore",
+    "ondevice": "ondevice",
 }
 """The chapters whose numbers figure 1 has, and the names of their kept runs."""
 CALLED = {"here": "this build", "kept": "the kept run", "gpu": "a GPU"}
@@ -102,7 +103,7 @@ def find_sources() -> list[Source]:
     ]
     if gpu := results.find(results.GPU_REPORT, results.kept_dir()):
         found.append(("profiling", "gpu", gpu))
-    return [Source(letter, *one) for letter, one in zip("bcdefgh", found, strict=False)]
+    return [Source(letter, *one) for letter, one in zip("bcdefghij", found, strict=False)]
 
 
 def pick(sources: Sequence[Source], chapter: str, run: str = "") -> list[Source]:
@@ -147,8 +148,20 @@ def _trained(data: dict[str, Any]) -> str:
     return f"{len(data['references'])} items, {data['steps']} steps"
 
 
+def _on_the_device(data: dict[str, Any]) -> str:
+    if not data["costs"]:
+        return "llama.cpp was not there"
+    repeats = max(len(one["prefill"]) for one in data["costs"])
+    return f"{repeats} repeat{'s' * (repeats > 1)}"
+
+
 SIZES: dict[str, Callable[[dict[str, Any]], int]] = {
     "evaluation": lambda data: most_items(data["evaluated"]),
     "profiling": _repeats,
 }
-AMOUNTS = {"evaluation": _asked, "profiling": _repeated, "bertscore": _trained}
+AMOUNTS = {
+    "evaluation": _asked,
+    "profiling": _repeated,
+    "bertscore": _trained,
+    "ondevice": _on_the_device,
+}

@@ -1,0 +1,321 @@
+"""Caches in llama.cpp: where entries stand, what they cost, and what they still know."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median
+
+import matplotlib.pyplot as plt
+from IPython.display import HTML
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from kvbook.show.style import COLOURS, INK
+from kvbook.show.tables import Cell, table
+from kvbook.stats import Rate, mean_and_interval, paired_interval
+
+PARTS = {"sinks": "#0072B2", "summary": "#CC79A7", "recent": "#009E73", "leaves": "#BBBBBB"}
+"""Colours of the parts of a cache."""
+TYPES = {"f32": "#30373f", "f16": "#0072B2", "q8_0": "#009E73", "q4_0": "#D55E00"}
+"""Colours of what entries are stored in."""
+
+
+def slots(stages: Mapping[str, Sequence[tuple[str, int]]]) -> Figure:
+    """A cache as boxes, a row a stage, each with its position in it.
+
+    Parameters
+    ----------
+    stages : mapping of str to sequence of (part, position)
+        By title. A part is one of `PARTS`.
+    """
+    figure, axes = plt.subplots(figsize=(7.4, 0.75 * len(stages) + 0.7))
+    for row, (title, entries) in enumerate(stages.items()):
+        axes.text(-0.3, -row + 0.35, title, ha="right", va="center", fontsize=9)
+        for part, position in entries:
+            box = Rectangle(
+                (position, -row), 0.9, 0.7, facecolor=PARTS[part], alpha=0.75, edgecolor=INK
+            )
+            axes.add_patch(box)
+            axes.text(position + 0.45, -row + 0.35, position, ha="center", va="center", fontsize=8)
+    for part, colour in PARTS.items():
+        if any(part == one for stage in stages.values() for one, _ in stage):
+            axes.scatter([], [], marker="s", s=60, color=colour, alpha=0.75, label=part)
+    most = max(position for stage in stages.values() for _, position in stage)
+    axes.set(xlim=(-6, most + 1.2), ylim=(-len(stages) + 0.6, 1.4))
+    axes.legend(ncols=4, loc="upper right", fontsize=8)
+    axes.axis("off")
+    figure.tight_layout()
+    return figure
+
+
+def device_grid(measured: Mapping[str, Mapping], seed: int, title: str = "") -> Figure:
+    """Distance from the package's float32, needles and early facts over the bytes of the cache, a
+    mark a way to keep it, with 95 % intervals.
+
+    Parameters
+    ----------
+    measured : mapping of str to mapping
+        By label: what `kvbook.ondevice.measure.measure` says of it. Colours are types, marks are
+        methods; open marks are read again instead of shifted.
+    """
+    figure, panels = plt.subplots(1, 3, figsize=(7.6, 3.6))
+    marks = {"fullkv": "o", "streamingllm": "s", "summarykv": "^"}
+    for one in measured.values():
+        style = {
+            "color": TYPES[one["cache"]],
+            "marker": marks[one["method"]],
+            "markerfacecolor": "none" if one["how"] == "reread" else None,
+            "markersize": 6,
+            "elinewidth": 0.7,
+        }
+        values = (
+            (mean(one["fidelity"], "bytes"), [p["kl"] for p in one["fidelity"]]),
+            (one["needle_bytes"], list(map(float, one["needles"]))),
+            (one["recall_bytes"], [float(f["found"]) for f in one["facts"]]),
+        )
+        for axes, (size, found) in zip(panels, values, strict=True):
+            point, low, high = mean_and_interval(found, seed)
+            bars = [[max(0, point - low)], [max(0, high - point)]]
+            axes.errorbar([size / 2**20], [point], yerr=bars, **style)
+    for axes, name in zip(
+        panels,
+        ("KL from float32, nats", "share of needles found", "share of facts recalled"),
+        strict=True,
+    ):
+        axes.set(ylabel=name, xscale="log", xlabel="cache, MiB")
+    panels[0].set_yscale("log")
+    for axes in panels[1:]:
+        axes.set_ylim(-0.05, 1.05)
+    used = {one["method"] for one in measured.values()}
+    for method, mark in marks.items():
+        if method in used:
+            panels[0].plot([], [], mark, color=INK, markersize=6, label=method)
+    if any(one["how"] == "reread" for one in measured.values()):
+        panels[0].plot(
+            [], [], "s", color=INK, markerfacecolor="none", markersize=6, label="read again"
+        )
+    for name in dict.fromkeys(one["cache"] for one in measured.values()):
+        panels[0].plot([], [], "-", linewidth=4, color=TYPES[name], label=f"cache {name}")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=4, loc="lower center", fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout(rect=(0, 0.14, 1, 1))
+    return figure
+
+
+def mean(records: Sequence[Mapping], name: str) -> float:
+    """Of one field of several records."""
+    return fmean(record[name] for record in records)
+
+
+def device_table(measured: Mapping[str, Mapping], seed: int, caption: str) -> HTML:
+    """The same as numbers; ``measured`` as of `device_grid`."""
+    rows = []
+    for label, one in measured.items():
+        kl, low, high = mean_and_interval([p["kl"] for p in one["fidelity"]], seed)
+        needles, facts = (
+            Rate.of(one["needles"], seed),
+            Rate.of([f["found"] for f in one["facts"]], seed),
+        )
+        rows.append(
+            {
+                "weights, cache": label,
+                "cache, MiB": f"{one['needle_bytes'] / 2**20:.2f}",
+                "KL, nats": f"{kl:.4f} ({low:.4f} to {high:.4f})",
+                "needles": f"{needles.hits} of {needles.trials} ({needles.low:.2f} to {needles.high:.2f})",
+                "facts": f"{facts.hits} of {facts.trials} ({facts.low:.2f} to {facts.high:.2f})",
+            }
+        )
+    return table(rows, "measured", caption)
+
+
+def drift(curves: Mapping[str, Mapping], title: str = "") -> Figure:
+    """Distance from the same cache in float32, over the tokens that were decoded while it moved.
+
+    Parameters
+    ----------
+    curves : mapping of str to mapping
+        By label: ``cache`` (a type), ``how``, and ``kl``, a value a token.
+    """
+    figure, axes = plt.subplots(figsize=(7.4, 3.4))
+    for label, one in curves.items():
+        kl = one["kl"]
+        size = max(1, len(kl) // 16)
+        points = [fmean(kl[i : i + size]) for i in range(0, len(kl), size)]
+        axes.plot(
+            [i + size / 2 for i in range(0, len(kl), size)],
+            points,
+            color=TYPES[one["cache"]],
+            linestyle="-" if one["how"] == "shift" else "--",
+            marker="o" if one["how"] == "shift" else "s",
+            markersize=3.5,
+            markerfacecolor=None if one["how"] == "shift" else "none",
+            label=label,
+        )
+    axes.set(
+        yscale="log",
+        xlabel="tokens decoded, one entry leaves at each",
+        ylabel="KL from the float32 cache, nats",
+        title=title,
+    )
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
+    figure.tight_layout()
+    return figure
+
+
+def device_costs(costs: Sequence[Mapping], caption: str, cell: Cell = str) -> HTML:
+    """Prefill, decode and peak memory, a row an engine and length, with the least and the most of the
+    repeats.
+
+    Parameters
+    ----------
+    costs : sequence of mapping
+        As of `kvbook.ondevice.cost.Cost.data`.
+    cell : callable
+        Makes a number lead to where it comes from.
+    """
+    rows = []
+    for one in costs:
+        read = [one["context"] / seconds for seconds in one["prefill"]]
+        written = [1000 * seconds for seconds in one["decode"]]
+        rows.append(
+            {
+                "engine": one["engine"],
+                "tokens": one["context"],
+                "threads": one["threads"],
+                "read, tokens a second": cell(_spread(read, 0)),
+                "decode, ms a token": cell(_spread(written, 1)),
+                "CPU, s": cell(f"{median(one['cpu']):.1f}"),
+                "peak, MiB": cell(f"{median(one['peak']) / 2**20:.0f}"),
+            }
+        )
+    return table(rows, "measured", caption)
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    middle, least, most = (
+        f"{one:.{digits}f}" for one in (median(values), min(values), max(values))
+    )
+    return middle if least == most else f"{middle} ({least} to {most})"
+
+
+def device_memory(costs: Sequence[Mapping], title: str = "") -> Figure:
+    """Peak memory of the process over the length of the prompt, a line an engine; ``costs`` as of
+    `device_costs`, of one number of threads."""
+    figure, axes = plt.subplots(figsize=(7.4, 3.2))
+    looks = {"transformers": (COLOURS["h2o"], "x"), "kvbook": (COLOURS["fullkv"], "o")}
+    for engine in dict.fromkeys(one["engine"] for one in costs):
+        own = [one for one in costs if one["engine"] == engine]
+        cache = engine.rpartition(" ")[2]
+        colour, mark = looks.get(engine.split(",")[0], (TYPES.get(cache, INK), "s"))
+        lengths = [one["context"] for one in own]
+        peaks = [median(one["peak"]) / 2**20 for one in own]
+        line = ":" if "q8_0, cache" in engine else "-"
+        axes.plot(lengths, peaks, line, color=colour, marker=mark, label=engine)
+    axes.set(xlabel="tokens of the prompt", ylabel="peak of the process, MiB", title=title)
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
+    figure.tight_layout()
+    return figure
+
+
+# ---- what the numbers say -------------------------------------------------------------------------
+
+
+def device_sentences(measured: Mapping[str, Mapping], seed: int) -> str:
+    """What `device_grid` shows, a sentence a comparison: with fewer bits, and with fewer entries."""
+    lines = []
+    for weights in dict.fromkeys(label.split(",")[0] for label in measured):
+        own = [one for label, one in measured.items() if label.startswith(f"{weights},")]
+        full = [one for one in own if one["method"] == "fullkv"]
+        for one in full[1:]:
+            share = one["needle_bytes"] / full[0]["needle_bytes"]
+            lines.append(
+                f"- Weights {weights}, full cache: {one['cache']} has {share:.0%} of the bytes of "
+                f"{full[0]['cache']}; its distance from float32 is {_than(_kl(one), _kl(full[0]), seed, '.4f')}, "
+                f"and it finds {sum(one['needles'])} of {len(one['needles'])} needles "
+                f"({full[0]['cache']}: {sum(full[0]['needles'])})."
+            )
+        for one in own:
+            twin = [
+                other
+                for other in own
+                if other["method"] == "streamingllm" and other["cache"] == one["cache"]
+            ]
+            if one["method"] == "summarykv" and one["how"] == "shift" and twin:
+                told = _than(_facts(one), _facts(twin[0]), seed, ".2f")
+                lines.append(
+                    f"- Weights {weights}, cache {one['cache']}, the same number of entries: the share of facts "
+                    f"that SummaryKV recalls is {told} (StreamingLLM's is the second number)."
+                )
+    return "\n".join(lines)
+
+
+def _kl(one: Mapping) -> list[float]:
+    return [probe["kl"] for probe in one["fidelity"]]
+
+
+def _facts(one: Mapping) -> list[float]:
+    return [float(fact["found"]) for fact in one["facts"]]
+
+
+def _than(first: Sequence[float], second: Sequence[float], seed: int, form: str) -> str:
+    """Two means over the same items, and whether they differ."""
+    values = f"{fmean(first):{form}} beside {fmean(second):{form}}"
+    if len(first) < 2:
+        return f"{values} (one item: no interval)"
+    _, low, high = paired_interval(first, second, seed)
+    if low <= 0 <= high:
+        return f"{values}: with {len(first)} items no difference can be seen"
+    return f"{values}, {'larger' if low > 0 else 'smaller'}"
+
+
+def drift_sentence(curves: Mapping[str, Mapping]) -> str:
+    """What `drift` shows: for each type, shifted and read again, over the last quarter of the tokens."""
+    parts = []
+    for kind in dict.fromkeys(one["cache"] for one in curves.values()):
+        ends = {
+            one["how"]: fmean(one["kl"][-max(1, len(one["kl"]) // 4) :])
+            for one in curves.values()
+            if one["cache"] == kind
+        }
+        if len(ends) == 2:
+            parts.append(
+                f"in {kind} {ends['shift']:.4f} nats where keys are shifted and {ends['reread']:.4f} where the first "
+                "ones are read again"
+            )
+    tokens = len(next(iter(curves.values()))["kl"])
+    return (
+        f"Over the last quarter of {tokens} tokens, the mean distance from the same window in float32 is "
+        f"{'; '.join(parts)}."
+    )
+
+
+def cost_sentences(
+    costs: Sequence[Mapping], moving: Mapping[str, Mapping[str, Sequence[float]]], budget: int
+) -> str:
+    """What `device_costs` shows: llama.cpp's first combination beside this package's full cache, at the
+    longest prompt; and what moving one entry costs."""
+    lines = []
+    for threads in dict.fromkeys(one["threads"] for one in costs):
+        own = [one for one in costs if one["threads"] == threads]
+        longest = max(one["context"] for one in own)
+        at = {one["engine"]: one for one in own if one["context"] == longest}
+        ours = next(one for name, one in at.items() if name.startswith("kvbook"))
+        name, theirs = next((n, one) for n, one in at.items() if n.startswith("llama.cpp"))
+        read, written, held = (
+            median(theirs[part]) / median(ours[part]) for part in ("prefill", "decode", "peak")
+        )
+        lines.append(
+            f"- {threads} thread{'s' * (threads > 1)}, {longest:,} tokens: {name} takes {read:.2f} of this package's "
+            f"time (float32) to read, {written:.2f} of its time to write a token, and {held:.2f} of its memory."
+        )
+    for cache, times in moving.items():
+        base = median(times["nothing"])
+        parts = [
+            f"{1000 * (median(times[how]) - base):+.1f} ms if it is {words}"
+            for how, words in (("shift", "shifted"), ("reread", "read again"))
+        ]
+        lines.append(
+            f"- One entry leaves a cache of {budget} in {cache}: a token takes {1000 * base:.1f} ms without it, "
+            f"{' and '.join(parts)}."
+        )
+    return "\n".join(lines)
