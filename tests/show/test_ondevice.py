@@ -90,7 +90,12 @@ def test_a_drifts_sentence_is_of_the_last_quarter():
 def test_costs_have_their_spread_and_their_sources():
     rows = cells(show.device_costs(COSTS, "x", lambda text: f"<{text}>"))
     assert rows[3][1:3] == ["512", "1"]
-    assert rows[3][3:] == ["&lt;128&gt;", "&lt;400.0 (200.0 to 800.0)&gt;", "&lt;4.0&gt;", "&lt;200&gt;"]
+    assert rows[3][3:] == [
+        "&lt;128&gt;",
+        "&lt;400.0 (200.0 to 800.0)&gt;",
+        "&lt;4.0&gt;",
+        "&lt;200&gt;",
+    ]
 
 
 def test_memory_has_a_line_an_engine():

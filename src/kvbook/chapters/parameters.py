@@ -272,25 +272,28 @@ class OnDevice(ChapterParameters):
         ["q4_1"], description="what llama.cpp's weights are stored in"
     )
     caches: Annotated[list[Literal["f32", "f16", "q8_0", "q4_0"]], Field(min_length=1)] = Field(
-        ["f16", "q4_0"], description="what llama.cpp's keys and values are stored in"
+        ["q4_0"], description="what llama.cpp's keys and values are stored in"
     )
-    budget: Annotated[int, Field(ge=16)] = Field(256, description="entries of a bounded cache")
+    budget: Annotated[int, Field(ge=16)] = Field(128, description="entries of a bounded cache")
     prompt_tokens: Annotated[int, Field(ge=50)] = Field(
-        640, description="read before the two are compared"
+        320, description="read before the two are compared"
     )
     steps: Count = Field(16, description="tokens at which the two are compared")
     probes: Count = Field(1, description="items whose continuation is compared with float32's")
     needles: Annotated[int, Field(ge=2)] = Field(2, description="prompts with a needle")
     needle_tokens: Annotated[int, Field(ge=200)] = Field(
-        400, description="about so many tokens has each of these prompts"
+        200, description="about so many tokens has each of these prompts"
     )
     conversations: Annotated[int, Field(ge=1, le=40)] = Field(
         1, description="conversations to ask about"
     )
-    drift_tokens: Annotated[int, Field(ge=2)] = Field(
-        64, description="tokens that a window moves on, to see what moving does to its keys"
+    turns: Annotated[int, Field(ge=2, le=20)] = Field(
+        6, description="turns of a conversation: the first so many"
     )
-    contexts: Rising = Field([512, 1024], description="prompt lengths whose cost is measured")
+    drift_tokens: Annotated[int, Field(ge=2)] = Field(
+        32, description="tokens that a window moves on, to see what moving does to its keys"
+    )
+    contexts: Counts = Field([512], description="prompt lengths whose cost is measured")
     threads: Counts = Field([2], description="threads to measure with")
     new_tokens: Annotated[int, Field(ge=3)] = Field(8, description="tokens to write after each")
     repeats: Count = Field(1, description="runs of each cost; the median counts")

@@ -82,7 +82,12 @@ class DeviceChat:
         if entries < 1:
             raise ParameterError(f"entries={entries}: give at least 1")
         self.settings = Settings(
-            weights=weights, cache=cache, how=how, summarizer=summarizer, entries=entries, flash=flash
+            weights=weights,
+            cache=cache,
+            how=how,
+            summarizer=summarizer,
+            entries=entries,
+            flash=flash,
         )
         self.tokenizer = tokenizer_of(model)
         if not self.tokenizer.chat_template:

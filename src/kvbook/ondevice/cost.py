@@ -77,7 +77,8 @@ def measure_costs(
     folder : Path
         The model, for the package and for transformers alone.
     files : dict of str to Path
-        The same as GGUF, by what its weights are stored in.
+        The same as GGUF, by what its weights are stored in: the first with all types of cache, the others
+        with the first type.
     ids : sequence of int
         Tokens to take prompts from.
     contexts, caches, threads : sequence
@@ -96,8 +97,8 @@ def measure_costs(
             for method, name in (("stock", "transformers"), ("fullkv", "kvbook, FullKV")):
                 ask = stack.enter_context(_torch(folder, dtype, count, method, new_tokens))
                 engines[f"{name}, {dtype}"] = ask
-            for weights, gguf in files.items():
-                for cache in caches:
+            for i, (weights, gguf) in enumerate(files.items()):
+                for cache in caches if i == 0 else caches[:1]:
                     llama = stack.enter_context(LlamaCpp(gguf, count))
                     name = f"llama.cpp, {weights}, cache {cache}"
                     engines[name] = _of_llama(llama, cache, new_tokens)

@@ -242,7 +242,7 @@ def measure(
     return found
 
 
-def drift(
+def measure_drift(
     llama: LlamaCpp, tokenizer, ways: Mapping[str, Kept], ids: Sequence[int], prompt: int
 ) -> dict[str, dict]:
     """How a bounded cache moves away from the same one in float32, while it goes on.

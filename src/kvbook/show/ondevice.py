@@ -72,6 +72,8 @@ def device_grid(measured: Mapping[str, Mapping], seed: int, title: str = "") -> 
             (one["recall_bytes"], [float(f["found"]) for f in one["facts"]]),
         )
         for axes, (size, found) in zip(panels, values, strict=True):
+            if not found:  # a conversation so short that it tells no fact
+                continue
             point, low, high = mean_and_interval(found, seed)
             bars = [[max(0, point - low)], [max(0, high - point)]]
             axes.errorbar([size / 2**20], [point], yerr=bars, **style)
@@ -111,20 +113,23 @@ def device_table(measured: Mapping[str, Mapping], seed: int, caption: str) -> HT
     rows = []
     for label, one in measured.items():
         kl, low, high = mean_and_interval([p["kl"] for p in one["fidelity"]], seed)
-        needles, facts = (
-            Rate.of(one["needles"], seed),
-            Rate.of([f["found"] for f in one["facts"]], seed),
-        )
         rows.append(
             {
                 "weights, cache": label,
                 "cache, MiB": f"{one['needle_bytes'] / 2**20:.2f}",
                 "KL, nats": f"{kl:.4f} ({low:.4f} to {high:.4f})",
-                "needles": f"{needles.hits} of {needles.trials} ({needles.low:.2f} to {needles.high:.2f})",
-                "facts": f"{facts.hits} of {facts.trials} ({facts.low:.2f} to {facts.high:.2f})",
+                "needles": _rate(one["needles"], seed),
+                "facts": _rate([fact["found"] for fact in one["facts"]], seed),
             }
         )
     return table(rows, "measured", caption)
+
+
+def _rate(hits: Sequence[bool], seed: int) -> str:
+    if not hits:
+        return "none asked"
+    rate = Rate.of(hits, seed)
+    return f"{rate.hits} of {rate.trials} ({rate.low:.2f} to {rate.high:.2f})"
 
 
 def drift(curves: Mapping[str, Mapping], title: str = "") -> Figure:
@@ -240,7 +245,7 @@ def device_sentences(measured: Mapping[str, Mapping], seed: int) -> str:
                 for other in own
                 if other["method"] == "streamingllm" and other["cache"] == one["cache"]
             ]
-            if one["method"] == "summarykv" and one["how"] == "shift" and twin:
+            if one["method"] == "summarykv" and one["how"] == "shift" and twin and one["facts"]:
                 told = _than(_facts(one), _facts(twin[0]), seed, ".2f")
                 lines.append(
                     f"- Weights {weights}, cache {one['cache']}, the same number of entries: the share of facts "

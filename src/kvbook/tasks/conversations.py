@@ -109,6 +109,11 @@ class Conversation(BaseModel):
     turns: list[tuple[str, str]]
     facts: list[Fact]
 
+    def first(self, turns: int) -> "Conversation":
+        """The same up to there, with the facts that are told by then."""
+        facts = [fact for fact in self.facts if fact.turn < turns]
+        return Conversation(turns=self.turns[:turns], facts=facts)
+
 
 def make_conversations(
     count: int, turns: int = 20, facts: int = 5, seed: int = 0
