@@ -1,6 +1,7 @@
 """The lines that a student types do what the engine does."""
 
 import pytest
+from pages import cells
 
 from kvbook.chapters.execute import run_chapter
 from kvbook.results import load
@@ -32,3 +33,8 @@ def test_a_budget_bounds_what_is_held(data):
     n, new, budget = data["prompt_tokens"], 6, 20
     assert (without, cache) == (0, n + new - 1)
     assert (ends, votes) == (budget, budget + new - 1)
+
+
+def test_a_cell_to_type_has_at_most_twelve_lines():
+    typed = [one for one in cells("from_scratch", "code") if not one["metadata"].get("tags")]
+    assert max(one["source"].count("\n") + 1 for one in typed) <= 12
