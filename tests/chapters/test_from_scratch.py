@@ -22,6 +22,11 @@ def test_every_layer_keeps_the_engines_positions(data):
     assert len(data["same_layers"]) == 3 and all(map(all, data["same_layers"].values()))
 
 
+def test_logits_differ_from_the_engines_by_rounding_only(data):
+    """Wrong positions change them, and often no token."""
+    assert len(data["logits_off"]) == 4 and max(data["logits_off"].values()) < 1e-5
+
+
 def test_a_cache_reads_the_prompt_once_and_then_a_token_a_step(data):
     again, *cached = data["computed"].values()
     n, new = data["prompt_tokens"], 6
