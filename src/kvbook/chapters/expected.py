@@ -95,6 +95,14 @@ def _prompt(chapter: str) -> tuple[Expected, ...]:
 EXPECTED: tuple[Expected, ...] = (
     Expected("introduction", "KV bytes a token", "bytes_a_token/SmolLM2-135M", "count"),
     Expected("introduction", "KV bytes of a real cache", "kv_bytes_checked", "bytes"),
+    Expected("from_scratch", "tokens computed without a cache", "computed/1 *", "count"),
+    Expected("from_scratch", "tokens computed with a cache", "computed/2 *", "count"),
+    Expected(
+        "from_scratch", "tokens by hand that are the engine's", "same_tokens/*/*", "rounding", 0.1
+    ),
+    Expected(
+        "from_scratch", "layers by hand that keep as the engine", "same_layers/*/*", "rounding", 0.1
+    ),
     *_prompt("fullkv"),
     *_prompt("streamingllm"),
     *_needles("streamingllm", "fullkv", "streamingllm budget=512"),

@@ -53,6 +53,22 @@ class Prompted(ChapterParameters):
     prompt_file: str = Field("", description="a text file with the prompt")
 
 
+class FromScratch(Prompted):
+    """A cache from scratch."""
+
+    dtype: Literal["float32"] = Field(
+        "float32", description="so exact that lines by hand give the engine's tokens"
+    )
+    prompt: str = Field("", description="your own prompt; empty: a number, and a question")
+    budget: Annotated[int, Field(ge=2)] = Field(
+        20, description="entries a layer keeps; at most half of the prompt"
+    )
+    sinks: Natural = Field(4, description="first entries that stay, in step 3")
+    window: Count = Field(4, description="last queries, which vote in step 4")
+    kernel: Kernel = Field(5, description="neighbours whose votes an entry takes, itself included")
+    new_tokens: Annotated[int, Field(ge=2)] = Field(6, description="tokens to decode")
+
+
 class FullKV(Prompted):
     """FullKV."""
 

@@ -80,6 +80,12 @@ CHAPTERS: dict[str, Chapter] = {
             {"smoke": _TINY, "gpu": _GPU},
         ),
         Chapter(
+            "from_scratch",
+            "A cache from scratch",
+            takes.FromScratch,
+            {"smoke": _TINY, "gpu": _GPU | {"dtype": "float32"}},
+        ),
+        Chapter(
             "fullkv",
             "FullKV: keep everything",
             takes.FullKV,

@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "where_kept",
         ],
         "cache_size": ["cache_and_weights", "cache_table", "record_table"],
+        "scratch": ["work_by_token"],
         "beside_stock": ["decode_times", "stock_table"],
         "panel": ["panel_seconds", "panel_table"],
         "conversations": [
