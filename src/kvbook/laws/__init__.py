@@ -1,0 +1,1 @@
+"""What every method keeps, once more in plain arithmetic."""
