@@ -9,10 +9,10 @@ TRY_LLAMACPP = $(MAKE) --no-print-directory $(LLAMACPP)/.ready || \
   echo "llama.cpp cannot be set up here: the chapter On the device shows the run that is kept"
 AUDIT := .venv-audit
 
-.PHONY: help book pdf test browser bench kvpress llamafactory llamacpp lint types coverage audit lock clean
+.PHONY: help book pdf test browser gpu-profile bench kvpress llamafactory llamacpp lint types coverage audit lock clean
 
 help:  ## show this
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/'
 
 book: $(VENV)/.ready  ## execute the chapters and build book/_build/html/index.html
 	@$(TRY_LLAMACPP)
@@ -27,6 +27,9 @@ test: $(VENV)/.ready  ## run the tests
 
 browser: $(VENV)/.ready  ## look at every page of the built book in headless Chromium
 	$(BIN)/python -m pytest --confcutdir tests/browser tests/browser
+
+gpu-profile: $(VENV)/.ready  ## run every chapter of the profile gpu with small sizes, on the tests' own device (some minutes)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/gpu_profile
 
 bench: $(VENV)/.ready $(KVPRESS)/.ready  ## print the promised ratios and the times of the last book, and which hold (a quarter of an hour)
 	KVBOOK_KVPRESS=$(KVPRESS)/bin/python $(BIN)/kvbook bench

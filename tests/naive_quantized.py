@@ -1,13 +1,14 @@
 """Numbers and caches in a few bits, one number after the other in float64: independent of the engine.
 
-Nothing here calls `kvbook`.
+Nothing here calls `kvbook` but its other naive arithmetic.
 """
 
 import math
 import struct
 
 import torch
-from naive import Naive, rope
+
+from kvbook.laws.naive import Naive, rope
 
 
 def half(number):

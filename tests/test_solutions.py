@@ -5,35 +5,16 @@ torch takes longer than most chapters. It has the models on a second device
 (`second_device.second`), so that a tensor which a chapter or a solution leaves on the CPU is found
 without a GPU; what runs there runs on the CPU, too. Where that device does not compile, they are on
 the CPU.
-
-What the profile gpu sets runs there, too: its model's layers and tokenizer with tiny random
-weights, bfloat16, data from files, the other backend of fine-tuning, and only the sizes are small.
 """
 
-import json
-import os
-import re
-from pathlib import Path
-
-import nbformat
 import pytest
-import torch
-from finetune.qwen3 import qwen3_tokenizer
-from jupyter_client import KernelManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 from pages import PAGES, exercises
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
-from second_device.second import NoCompilerError, compile_second
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from second_device.kernel import enter, execute, start
 
-from kvbook.chapters.execute import _this_interpreter
 from kvbook.chapters.registry import CHAPTERS, PAGES_ABOUT, get_chapter
 from kvbook.chapters.resolve import resolve_parameters
-from kvbook.errors import ParameterError
-from kvbook.finetune import llamafactory_backend
-from kvbook.places import place
 
 LESS = {
     "evaluation": {"methods": ["snapkv", "fastkv"], "tasks": ["narrativeqa"]},
@@ -41,100 +22,14 @@ LESS = {
     "summarykv": {"document_tokens": 200, "sizes": [], "segment": 512},
 }
 """Smaller than the smoke profile, for the chapters that take longest."""
-NEEDLES = {"needles": 2, "needle_tokens": 200}
-SHORT = {"train_rows": 20, "steps": 2, "batch": 2}
-SMALL = {
-    "fullkv": {"contexts": [64, 128]},
-    "summarykv": {"conversations": 1, "turns": 2, "document_tokens": 400, "segment": 512},
-    "quantization": NEEDLES | {"probes": 1},
-    "evaluation": {
-        "tasks": ["2wikimqa", "trec"],
-        "limit": 1,
-        "probes": 1,
-        "budgets": [64, 128],
-        "needle_budgets": [64, 0.1],
-        "needle_lengths": [200, 400],
-        "needle_depths": 1,
-    },
-    "harder": NEEDLES | {"briefings": 1, "turns": 2},
-    "profiling": {"contexts": [64, 128], "memory_contexts": [], "new_tokens": 4, "repeats": 1},
-    "lora": SHORT | {"samples": 2},
-    "bertscore": SHORT | {"items": 4, "probes": 1, "budgets": [32, 64]},
-}
-"""Sizes of the profile gpu, made small; of the other chapters that have needles, `NEEDLES` are."""
-FROM_THE_HUB = {
-    "evaluation": {"data": str(place("data") / "tasks")},
-    "lora": {"data": str(place("data") / "medical")},
-    "bertscore": {"data": str(place("data") / "medical"), "encoder": "multilingual-e5-small"},
-}
-"""What takes the place of data and of an encoder that come from the model hub."""
 REMEMBER = "_chapter = dict(globals()); _chapter['_chapter'] = _chapter"
 FORGET = "(lambda names: (globals().clear(), globals().update(names)))(_chapter)"
 """So that no solution lives on what another one has defined."""
-ON_SECOND = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from second_device.second import load_models_there
-load_models_there()
-"""
-
-
-def execute(manager, cells):
-    """Run cells, of source or of a notebook, in a kernel that runs; what failed, or nothing."""
-    new = nbformat.v4.new_code_cell
-    made = [new(cell) if isinstance(cell, str) else cell for cell in cells]
-    client = NotebookClient(nbformat.v4.new_notebook(cells=made), km=manager, timeout=600)
-    try:
-        client.execute()
-    except CellExecutionError as error:
-        return re.sub(r"\x1b\[[\d;]*m", "", str(error))
-    finally:
-        client.kc.stop_channels()
-    return ""
 
 
 @pytest.fixture(scope="module")
 def kernel():
-    first = [ON_SECOND]
-    try:
-        compile_second()
-    except NoCompilerError:
-        if os.environ.get("CI"):  # there somebody has to run them on it
-            raise
-        first = []
-    with _this_interpreter():
-        manager = KernelManager(kernel_name="python3")
-        manager.start_kernel()
-    failed = execute(manager, first)
-    assert not failed, failed
-    yield manager
-    manager.shutdown_kernel(now=True)
-
-
-@pytest.fixture(scope="module")
-def qwen3(tmp_path_factory):
-    """A folder with a model as the profile gpu has one: its tokenizer and its 28 layers, narrow."""
-    tokenizer = qwen3_tokenizer()
-    heads = dict(num_attention_heads=4, num_key_value_heads=2, head_dim=8)
-    layers = dict(num_hidden_layers=28, hidden_size=16, intermediate_size=16)
-    ids = dict(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, pad_token_id=0)
-    torch.manual_seed(0)
-    model = Qwen3ForCausalLM(Qwen3Config(**heads, **layers, **ids, tie_word_embeddings=True))
-    folder = tmp_path_factory.mktemp("qwen3")
-    model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def enter(folder, name, profile, parameters):
-    """A cell that does what `kvbook.chapters.execute` does around a chapter, in a used kernel."""
-    run = {"chapter": name, "profile": profile, "parameters": parameters}
-    settings = {
-        "KVBOOK_RUN": json.dumps(run),
-        "KVBOOK_RESULTS": str(folder / "results"),
-        "KVBOOK_DATA": str(place("data")),
-    }
-    return f"%reset -f\nimport os\nos.chdir({str(folder)!r})\nos.environ.update({settings!r})"
+    yield from start()
 
 
 @pytest.mark.parametrize("name", [name for name in CHAPTERS if name not in PAGES_ABOUT])
@@ -149,24 +44,3 @@ def test_a_chapter_runs_and_the_code_of_its_solutions_after_it(name, kernel, tmp
     before = enter(tmp_path, name, "smoke", parameters)
     failed = execute(kernel, [before, *notebook.cells, REMEMBER, *solutions])
     assert not failed, failed
-
-
-@pytest.mark.parametrize("name", [name for name in CHAPTERS if name not in PAGES_ABOUT])
-def test_a_chapter_of_the_profile_gpu_runs_with_small_sizes(name, kernel, qwen3, tmp_path):
-    chapter = get_chapter(name)
-    ours = chapter.defaults("gpu")
-    small = SMALL.get(name, NEEDLES if "needles" in ours else {})
-    given = {"model": str(qwen3)} | small | FROM_THE_HUB.get(name, {})
-    if "backend" in ours and not llamafactory_is_here():
-        given["backend"] = "trl"
-    parameters = resolve_parameters(chapter, "gpu", given)
-    notebook = parameterize_notebook(load_notebook_node(str(chapter.notebook)), parameters)
-    failed = execute(kernel, [enter(tmp_path, name, "gpu", parameters), *notebook.cells])
-    assert not failed, failed
-
-
-def llamafactory_is_here():
-    try:
-        return llamafactory_backend.environment()
-    except ParameterError:
-        return None

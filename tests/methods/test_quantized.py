@@ -5,12 +5,12 @@ from math import gcd
 import pytest
 import torch
 from conftest import SHAPE, continue_greedily, left_pad, prompt_of
-from naive import NaiveFastKV, NaiveSnapKV
 from naive_quantized import NaiveQuantized
 
 from kvbook import Panel, create_method
 from kvbook.engine.packed import PackedLayer
 from kvbook.errors import ParameterError, UnsupportedError
+from kvbook.laws.naive_rules import NaiveFastKV, NaiveSnapKV
 from kvbook.methods import METHODS, PublishedH2O, Quantized
 
 LAYERS, KV_HEADS, DIM = (
@@ -75,7 +75,7 @@ def test_what_is_read_later_equals_naive(model, name, bits):
     naive = NaiveQuantized(model, POLICIES[name], bits=bits, group=8)
     first = naive.prompt(prompt[0].tolist())
     expected = [naive.forward(prompt_of(5, 9)[0].tolist(), None)]
-    expected += [naive.token(token) for token in prompt_of(6, 7)[0].tolist()]
+    expected += [naive.more([token]) for token in prompt_of(6, 7)[0].tolist()]
     with Quantized(INNER[name], bits=bits, group=8).attach(model) as run:
         got_first = model(prompt, logits_to_keep=1).logits[0, -1]
         got = read_on(model, run)

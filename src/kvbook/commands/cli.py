@@ -1,4 +1,5 @@
-"""The command line: ``kvbook list | run | check | chat | evaluate | finetune | profile | gpu-report | bench | book | doctor``.
+"""The command line: ``kvbook list | run | check | chat | evaluate | finetune | profile | gpu-report | bench |
+book | laws | doctor``.
 
 A command is a file of this room, with its options. What takes time to import is imported when it
 is needed, so that help comes at once.
@@ -21,6 +22,7 @@ from kvbook.commands.doctor import doctor
 from kvbook.commands.evaluate import evaluate
 from kvbook.commands.finetune import finetune
 from kvbook.commands.gpu_report import gpu_report
+from kvbook.commands.laws import laws
 from kvbook.commands.list import list_chapters
 from kvbook.commands.profile import profile
 from kvbook.commands.run import run
@@ -53,7 +55,7 @@ def _options(
 
 app.command("list")(list_chapters)
 app.command(add_help_option=False)(run)
-for command in (chat, evaluate, finetune, profile, gpu_report, bench, book, check, doctor):
+for command in (chat, evaluate, finetune, profile, gpu_report, bench, book, check, laws, doctor):
     app.command()(command)
 
 
