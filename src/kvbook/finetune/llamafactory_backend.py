@@ -117,7 +117,8 @@ def _where(base: LoadedModel, output: Path) -> str:
 
 def _variables(output: Path) -> dict[str, str]:
     """The environment variables of the process: one GPU at most, no caches in the user's home."""
-    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    ours = ("PYTHONPATH", "MPLBACKEND")  # a notebook's way to draw is not installed there
+    variables = {key: value for key, value in os.environ.items() if key not in ours}
     variables.setdefault("CUDA_VISIBLE_DEVICES", "0")
     return variables | {"HF_DATASETS_CACHE": str(output / "data/cache")}
 

@@ -94,7 +94,9 @@ class LlamaCpp:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
-            env=os.environ | waiting() | QUIET,
+            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+            | waiting()
+            | QUIET,
             start_new_session=True,  # Ctrl-C is for us: we end, and it sees that
         )
         try:
