@@ -110,12 +110,19 @@ def make_grid(
         )
     for task in chosen:
         task_named(task, question)
+    return Grid(make_methods(names, budgets, parameters), chosen, question)
+
+
+def make_methods(
+    names: Sequence[str], budgets: Sequence[str], parameters: Sequence[str] = ()
+) -> tuple[Method, ...]:
+    """Methods from the words of a command line; as of `make_grid`."""
     wrong = [one for one in parameters if "=" not in one]
     if wrong:
         raise ParameterError(f"-p {wrong[0]}: give name=value, for example -p window=16")
     given = {name: _value(text) for name, text in (one.split("=", 1) for one in parameters)}
     if "budget" in given:
-        raise ParameterError("-p budget: give --budget instead, which may be repeated")
+        raise ParameterError("-p budget: give --budget instead")
     made, used = [], set()
     for name in names:
         has = (
@@ -132,7 +139,7 @@ def make_grid(
         raise ParameterError(
             f"none of {', '.join(names)} has a parameter {', '.join(map(repr, unused))}"
         )
-    return Grid(tuple(made), chosen, question)
+    return tuple(made)
 
 
 def _value(text: str):
