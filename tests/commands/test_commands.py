@@ -12,7 +12,9 @@ from kvbook.chapters.resolve import resolve_parameters
 from kvbook.commands import cli
 from kvbook.places import REPOSITORY
 
-COMMAND = re.compile(r"kvbook (?:run|list|evaluate|finetune|profile|book|bench|doctor)\b[^`#\n;]*")
+COMMAND = re.compile(
+    r"kvbook (?:run|list|compare|evaluate|finetune|profile|book|bench|doctor)\b[^`#\n;]*"
+)
 TEXTS = pages() | {"README.md": (REPOSITORY / "README.md").read_text(encoding="utf-8")}
 COMMANDS = sorted(
     {(page, line.strip()) for page, text in TEXTS.items() for line in COMMAND.findall(text)}

@@ -1,4 +1,4 @@
-"""The command line: ``kvbook list | run | check | evaluate | finetune | profile | gpu-report | bench | book | doctor``.
+"""The command line: ``kvbook list | run | check | compare | evaluate | finetune | profile | gpu-report | bench | book | doctor``.
 
 A command is a file of this room, with its options. What takes time to import is imported when it
 is needed, so that help comes at once.
@@ -16,6 +16,7 @@ from kvbook import __version__
 from kvbook.commands.bench import bench
 from kvbook.commands.book import book
 from kvbook.commands.check import check
+from kvbook.commands.compare import compare
 from kvbook.commands.doctor import doctor
 from kvbook.commands.evaluate import evaluate
 from kvbook.commands.finetune import finetune
@@ -52,7 +53,18 @@ def _options(
 
 app.command("list")(list_chapters)
 app.command(add_help_option=False)(run)
-for command in (evaluate, finetune, profile, gpu_report, bench, book, check, doctor):
+for command in (
+    compare,
+    evaluate,
+    finetune,
+    profile,
+    gpu_report,
+    bench,
+    book,
+    slides,
+    check,
+    doctor,
+):
     app.command()(command)
 
 
