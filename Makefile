@@ -6,7 +6,7 @@ KVPRESS := .venv-kvpress
 LLAMAFACTORY := .venv-llamafactory
 AUDIT := .venv-audit
 
-.PHONY: help book pdf test browser bench kvpress llamafactory lint types coverage audit lock clean
+.PHONY: help book pdf slides test browser bench kvpress llamafactory lint types coverage audit lock clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/'
@@ -16,6 +16,9 @@ book: $(VENV)/.ready  ## execute the chapters and build book/_build/html/index.h
 
 pdf: $(VENV)/.ready  ## the same, and book/_build/kvbook.pdf; needs Chromium or Chrome
 	$(BIN)/kvbook book --pdf
+
+slides: $(VENV)/.ready  ## a deck a chapter from the last book, in book/_build/slides
+	$(BIN)/kvbook slides --output book/_build/slides
 
 test: $(VENV)/.ready  ## run the tests
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

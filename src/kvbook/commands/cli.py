@@ -1,4 +1,4 @@
-"""The command line: ``kvbook list | run | check | compare | evaluate | finetune | profile | gpu-report | bench | book | doctor``.
+"""The command line: ``kvbook list | run | check | compare | evaluate | finetune | profile | gpu-report | bench | book | slides | doctor``.
 
 A command is a file of this room, with its options. What takes time to import is imported when it
 is needed, so that help comes at once.
@@ -24,6 +24,7 @@ from kvbook.commands.gpu_report import gpu_report
 from kvbook.commands.list import list_chapters
 from kvbook.commands.profile import profile
 from kvbook.commands.run import run
+from kvbook.commands.slides import slides
 from kvbook.commands.streams import flush, make_steady
 from kvbook.commands.terminal import err, interruptible, out
 from kvbook.errors import KvbookError, ParameterError
