@@ -1,12 +1,14 @@
 """The decks, when there are some (`make slides`): every slide holds what stands on it, large enough for
 the last row, and the keys go through."""
 
+import io
 import os
 from pathlib import Path
 
 import pytest
 from browser.book import HTML, Opened
 from bs4 import BeautifulSoup
+from pypdf import PdfReader
 
 SLIDES = Path(os.environ.get("KVBOOK_SLIDES") or HTML.parent / "slides").resolve()
 DECKS = sorted(path.stem for path in SLIDES.glob("*.html") if path.stem != "index")
@@ -120,10 +122,22 @@ def test_the_notes_have_a_window_of_their_own(first):
     opened.value.close()
 
 
-def test_a_deck_prints_a_page_a_slide(contexts):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_deck_prints_a_page_a_slide_on_white_paper(contexts, scheme):
     opened = Opened(contexts["slide"], str(SLIDES / DECKS[0]), query="?print-pdf")
-    opened.page.wait_for_selector(".pdf-page")
-    total = opened.page.evaluate("Reveal.getTotalSlides()")
-    assert opened.page.locator(".pdf-page").count() == total
-    opened.page.close()
+    page = opened.page
+    page.emulate_media(media="print", color_scheme=scheme)
+    page.wait_for_selector(".pdf-page")
+    assert page.locator(".pdf-page").count() == page.evaluate("Reveal.getTotalSlides()")
+    laid = page.evaluate(
+        """[...document.querySelectorAll(".pdf-page")].map(one => {
+            const slide = one.querySelector("section");
+            return [slide.offsetHeight, slide.scrollHeight <= slide.clientHeight + 1,
+                getComputedStyle(slide).paddingLeft, getComputedStyle(one).backgroundColor];
+        })"""
+    )
+    assert laid == [[720, True, "60px", "rgb(255, 255, 255)"]] * len(laid)
+    made = PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True, print_background=True)))
+    assert len(made.pages) == len(laid)
+    page.close()
     assert not opened.troubles
