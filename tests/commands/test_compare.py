@@ -118,6 +118,22 @@ def test_what_is_piped_in_is_the_prompt(compare):
     assert row[2:4] == ["5", "100%"]
 
 
+def test_an_answer_of_no_words_is_explained(compare, monkeypatch):
+    trial = comparison.try_side_by_side
+
+    def silent(lm, *more):
+        end = lm.tokenizer.eos_token_id
+        lm.model.lm_head.register_forward_hook(
+            lambda head, given, out: out.index_fill(-1, torch.tensor([end]), out.max() + 1)
+        )
+        return trial(lm, *more)
+
+    monkeypatch.setattr(comparison, "try_side_by_side", silent)
+    done = compare(TEXT, "--method", "fullkv")
+    assert done.exit_code == 0 and "an answer of no words" in done.stderr
+    assert rows_of(done)[0][-2:] == ["–", "''"]
+
+
 def test_the_browser_is_opened_only_where_it_is_asked_for(compare, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)

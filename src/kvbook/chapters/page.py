@@ -75,7 +75,7 @@ SHEET = Template("""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>$title</title>$style
 <style>
   :root { color-scheme: light dark; }
-  body { max-width: 75rem; margin: 2rem auto; padding: 0 1rem; font: 1.1rem/1.5 system-ui, sans-serif; }
+  body { max-width: 75rem; margin: 2rem auto; padding: 0 1rem; font: large system-ui, sans-serif; }
 </style>
 <script>
   const dark = matchMedia("(prefers-color-scheme: dark)");

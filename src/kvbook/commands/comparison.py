@@ -132,7 +132,9 @@ def _row(one: Compared, length: int) -> dict[str, str]:
         "share": f"{100 * entries / length:.0f}%",
         "MiB": f"{run.prompt_bytes / 2**20:.2f}",
         "prefill, s": f"{run.prefill_seconds:.2f}{mark}",
-        "ms, token": f"{1000 * run.decode_seconds / max(1, run.decode_tokens):.0f}{mark}",
+        "ms, token": f"{1000 * run.decode_seconds / run.decode_tokens:.0f}{mark}"
+        if run.decode_tokens
+        else "–",
         "says": repr(one.trial.text),
     }
 
@@ -144,6 +146,11 @@ def _notes(done: Sequence[Compared]) -> list[str]:
         notes.append(
             f"* one reading of the prompt, and one batch of new tokens, for {shared} rows: the times "
             "are those of all of them together"
+        )
+    if not all(one.trial.text.strip() for one in done):
+        notes.append(
+            "'' is an answer of no words: the model completes the text, and found it complete; let the "
+            "prompt end with the beginning of the answer, such as: The key is under the"
         )
     for one in done:
         notes += one.trial.run.notes
