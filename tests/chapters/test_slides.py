@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
-from kvbook.chapters.slides import rules
+from kvbook.chapters.slides import rules, sections, shown, words
 from kvbook.chapters.slides.export import make_decks
 from kvbook.commands import cli
 from kvbook.errors import ParameterError
@@ -157,6 +157,12 @@ def test_a_section_begins_with_its_first_sentences_and_leads_to_its_picture(deck
     )
 
 
+def test_a_picture_has_the_words_of_its_cell_for_those_who_do_not_see_it(chapter):
+    chapter.cells[3].metadata["mystnb"] = {"image": {"alt": "A map."}}
+    picture = next(one for one in rules.make_deck(chapter).cells if one.cell_type == "code")
+    assert picture.outputs[0].data["text/html"].startswith('<img alt="A map." src=')
+
+
 def test_a_formula_stands_between_its_sentences_and_the_lines_have_no_docstring(deck):
     formula, lines = texts(deck)[3:5]
     assert formula.endswith("the vote is\n\n$$\ns_j = \\sum_i a_{ij}\n$$\n\nA sum over *queries*.")
@@ -165,9 +171,9 @@ def test_a_formula_stands_between_its_sentences_and_the_lines_have_no_docstring(
 
 def test_a_prompt_is_shown_around_its_needle_and_what_moves_is_left_out(deck):
     assert len(deck[5][1].outputs) == 1
-    shown = BeautifulSoup(deck[5][1].outputs[0].data["text/html"], "html.parser").get_text()
-    assert " w300 " in shown and "w10 " not in shown and len(shown) < rules.AROUND + 20
-    assert shown.startswith("… ") and shown.endswith(" …")
+    text = BeautifulSoup(deck[5][1].outputs[0].data["text/html"], "html.parser").get_text()
+    assert " w300 " in text and "w10 " not in text and len(text) < shown.AROUND + 20
+    assert text.startswith("… ") and text.endswith(" …")
 
 
 def test_what_a_tagged_cell_shows_is_on_a_slide(deck):
@@ -184,14 +190,14 @@ def test_a_long_table_is_cut_and_says_so(deck):
 
 def test_long_sentences_and_wide_tables_are_left_to_the_chapter(deck):
     assert texts(deck)[7] == "## What it costs\n\nTwo rows more."
-    wide = TABLE.replace("<th>MiB</th>", "<th>MiB</th>" * rules.COLUMNS).format("")
-    assert rules._page(wide) == ""
+    wide = TABLE.replace("<th>MiB</th>", "<th>MiB</th>" * shown.COLUMNS).format("")
+    assert shown._page(wide) == ""
 
 
 def test_a_table_of_words_is_shown_too():
     prose = "Two kinds:\n\n| task | asks |\n|---|---|\n| [one](h2o.ipynb) | `why` |\n| two | how |"
-    [(caption, shown)] = rules._pictures(rules.Section("", [new_markdown_cell(prose)]))
-    table = BeautifulSoup(shown, "html.parser")
+    [(caption, drawn)] = shown.pictures_of(sections.Section("", [new_markdown_cell(prose)]))
+    table = BeautifulSoup(drawn, "html.parser")
     assert caption == "Two kinds:" and table.code.get_text() == "why" and not table.a
     assert [one.get_text() for one in table.select("td")] == ["one", "why", "two", "how"]
 
@@ -219,21 +225,21 @@ def test_the_notes_have_the_whole_prose_without_directives(deck):
 
 def test_long_source_goes_on_and_short_pieces_share_a_slide():
     function = "def f():\n" + "    x\n" * 12
-    section = rules.Section("", [code(*[output(text_markdown=f"```python\n{function}```")] * 2)])
-    assert [one.count("\n") for one in rules._code(section)] == [14, 14]
-    section = rules.Section(
+    section = sections.Section("", [code(*[output(text_markdown=f"```python\n{function}```")] * 2)])
+    assert [one.count("\n") for one in shown.code_of(section)] == [14, 14]
+    section = sections.Section(
         "", [code(output(text_markdown=f"```python\n{function}\n{function}```"))]
     )
-    assert [one.count("\n") for one in rules._code(section)] == [14, 14]
+    assert [one.count("\n") for one in shown.code_of(section)] == [14, 14]
     short = output(text_markdown="```python\nx = 1\n```")
-    assert rules._code(rules.Section("", [code(short, short)])) == [
+    assert shown.code_of(sections.Section("", [code(short, short)])) == [
         "```python\nx = 1\n\nx = 1\n```"
     ]
 
 
 def test_a_sentence_ends_where_it_ends():
     text = "As Li et al. Said it, e.g. Here. `x` is one. $n$ is *two*. (Three.) And 4.5 too"
-    assert rules.sentences(text) == [
+    assert words.sentences(text) == [
         "As Li et al. Said it, e.g. Here.", "`x` is one.", "$n$ is *two*.", "(Three.) And 4.5 too",
     ]  # fmt: skip
 
