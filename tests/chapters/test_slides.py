@@ -35,7 +35,8 @@ $$
 s_j = \\sum_i a_{ij}
 $$ (vote)
 
-A sum over *queries*. And more words that only the notes have."""
+A sum over *queries*. Short. And there are more words that only the notes have, which is what notes are for: they hold the whole
+prose of a section, and a slide only as much of it as somebody in the last row can read while another one is speaking to the class."""
 SOURCE = '```python\ndef score(self):\n    """Votes.\n\n    Of the last queries.\n    """\n    return self.votes\n```\n*From* `kvbook`'
 TABLE = (
     '<table class="kv-table"><caption><span class="kv-measured">measured here</span> all</caption>'
@@ -165,7 +166,9 @@ def test_a_picture_has_the_words_of_its_cell_for_those_who_do_not_see_it(chapter
 
 def test_a_formula_stands_between_its_sentences_and_the_lines_have_no_docstring(deck):
     formula, lines = texts(deck)[3:5]
-    assert formula.endswith("the vote is\n\n$$\ns_j = \\sum_i a_{ij}\n$$\n\nA sum over *queries*.")
+    assert formula.endswith(
+        "the vote is\n\n$$\ns_j = \\sum_i a_{ij}\n$$\n\nA sum over *queries*. Short."
+    )
     assert lines.endswith("```python\ndef score(self):\n    return self.votes\n```")
 
 

@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from kvbook.chapters.page import FENCE, plain_markdown
 from kvbook.chapters.slides.sections import Section, sections
 from kvbook.chapters.slides.shown import LINES, code_of, pictures_of, shown_by
-from kvbook.chapters.slides.words import BULLETS, blocks, bullets, choose, cut, plain, said_in
+from kvbook.chapters.slides.words import BULLETS, blocks, bullets, choose, plain, said_in
 
 FORMULA = 210
 """Most letters before a formula, and behind it: three lines."""
@@ -167,5 +167,6 @@ def _around_formula(section: Section) -> str:
     if not mark:
         return ""
     behind = re.sub(r"^ \([\w-]+\)", "", behind)
-    texts = [*said_in(before)[-1:], f"$$\n{formula}$$", *said_in(behind)[:1]]
-    return "\n\n".join(one if one.startswith("$$") else cut(one, FORMULA) for one in texts)
+    leads = choose(said_in(before)[::-1], letters=FORMULA)[::-1]
+    follows = choose(said_in(behind), letters=FORMULA)
+    return "\n\n".join([" ".join(leads), f"$$\n{formula}$$", " ".join(follows)])

@@ -55,14 +55,14 @@ def said_in(text: str) -> list[str]:
     return made
 
 
-def choose(said: Sequence[str], most: int = BULLETS) -> list[str]:
+def choose(said: Sequence[str], most: int = BULLETS, letters: int = LETTERS) -> list[str]:
     """The first sentences, as many as a slide has room for; one at least, if need be cut."""
     chosen: list[str] = []
     for one in said:
-        if len(chosen) == most or sum(map(len, [*chosen, one])) > LETTERS:
+        if len(chosen) == most or sum(map(len, [*chosen, one])) > letters:
             break
         chosen.append(one)
-    return chosen or [cut(one, LETTERS) for one in said[:1]]
+    return chosen or [cut(one, letters) for one in said[:1]]
 
 
 def bullets(said: Sequence[str]) -> str:
