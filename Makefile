@@ -9,7 +9,7 @@ TRY_LLAMACPP = $(MAKE) --no-print-directory $(LLAMACPP)/.ready || \
   echo "llama.cpp cannot be set up here: the chapter On the device shows the run that is kept"
 AUDIT := .venv-audit
 
-.PHONY: help book pdf test browser gpu-profile bench kvpress llamafactory llamacpp lint types coverage audit lock clean
+.PHONY: help book pdf slides test browser gpu-profile bench kvpress llamafactory llamacpp lint types coverage audit lock clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/'
@@ -21,6 +21,9 @@ book: $(VENV)/.ready  ## execute the chapters and build book/_build/html/index.h
 pdf: $(VENV)/.ready  ## the same, and book/_build/kvbook.pdf; needs Chromium or Chrome
 	@$(TRY_LLAMACPP)
 	$(BIN)/kvbook book --pdf
+
+slides: $(VENV)/.ready  ## a deck a chapter from the last book, in book/_build/slides
+	$(BIN)/kvbook slides --output book/_build/slides
 
 test: $(VENV)/.ready  ## run the tests
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

@@ -66,8 +66,13 @@ def disk_errors() -> Iterator[None]:
         raise OSError(code, os.strerror(code)) from None
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, option: str = "--output") -> None:
     """Find out before long work what writing would find out after it.
+
+    Parameters
+    ----------
+    option : str
+        What a user gave the folder with, for the message.
 
     Raises
     ------
@@ -79,7 +84,7 @@ def check_writable(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ParameterError(
-            f"cannot write to {folder} ({error.strerror}): give another --output"
+            f"cannot write to {folder} ({error.strerror}): give another {option}"
         ) from None
 
 

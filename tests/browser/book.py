@@ -10,7 +10,12 @@ HTML = Path(
 ).resolve()
 PAGES = sorted(path.stem for path in HTML.glob("*.html"))
 CONTENT = [name for name in PAGES if name not in ("genindex", "search")]
-SIZES = {"phone": (390, 844), "laptop": (1280, 800), "projector": (1920, 1080)}
+SIZES = {
+    "phone": (390, 844),
+    "laptop": (1280, 800),
+    "projector": (1920, 1080),
+    "slide": (1280, 720),
+}
 
 
 class Opened:

@@ -1,6 +1,10 @@
 """A page of its own: what of the book's markdown and links it can hold."""
 
-from kvbook.chapters.page import plain_links, plain_markdown
+from bs4 import BeautifulSoup
+from IPython.display import HTML
+
+from kvbook.chapters.page import make_sheet, plain_links, plain_markdown
+from kvbook.show import PLOTLY
 
 
 def test_a_page_of_its_own_has_no_directives_left():
@@ -19,3 +23,16 @@ def test_a_page_of_its_own_links_only_to_what_is_beside_it(tmp_path):
     )
     more = '<a href="https://example.org/a.html">4</a><a href="#place">5</a>'
     assert plain_links(links + more, tmp_path) == (f'<a href="there.json" title="x">1</a>23{more}')
+
+
+def test_a_sheet_has_the_books_style_and_one_plotly_and_loads_nothing():
+    library = f'<script src="{PLOTLY}"></script>'
+    page = make_sheet("a < b", HTML(f"<table></table>{library}{library}"), "c < d")
+    soup = BeautifulSoup(page, "lxml")
+    assert soup.title.get_text() == soup.h1.get_text() == "a < b" and soup.p.get_text() == "c < d"
+    assert not soup.select("[src], link") and soup.select("body > table + script")
+    assert len(soup.select("body script")) == 1 and "kv-table" in soup.style.get_text()
+
+
+def test_a_sheet_without_a_picture_to_move_is_small():
+    assert len(make_sheet("a", "b")) < 20_000

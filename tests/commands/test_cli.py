@@ -68,6 +68,8 @@ def test_help_for_run_names_the_chapters():
         (["profile", "--context", "²"], "give numbers of tokens"),
         (["profile", "--budget", "[" * 5000], "budget="),
         (["evaluate", "--budget", "Infinity"], "budget=inf"),
+        (["compare"], "give one prompt"),
+        (["compare", "a", "--budget", "0"], "budget=0"),
     ],
 )
 def test_bad_input_is_one_message(arguments, says):
@@ -230,7 +232,9 @@ def test_doctor_answers_every_question():
         assert what in asked.stdout
 
 
-@pytest.mark.parametrize("command", ["list", "run", "evaluate", "finetune", "book", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["list", "run", "compare", "evaluate", "finetune", "book", "doctor"]
+)
 def test_help(command):
     assert kvbook(command, "-h").returncode == 0
 

@@ -1,10 +1,13 @@
-"""A chapter as a page of its own, beside no book."""
+"""Pages of their own, beside no book: a chapter, or tables and pictures under a title."""
 
 import re
 from importlib.metadata import files
 from pathlib import Path
+from string import Template
 
 import nbformat
+from IPython.display import HTML
+from markupsafe import escape
 
 from kvbook.files import write_whole
 from kvbook.places import place
@@ -42,10 +45,7 @@ def plain_links(body: str, folder: Path) -> str:
 def make_page(notebook: Path) -> Path:
     """The notebook as one page that loads nothing from outside."""
     from nbconvert import HTMLExporter
-    from plotly.offline import get_plotlyjs
     from traitlets.config import Config
-
-    from kvbook.show import PLOTLY
 
     config = Config()
     for url in ("mathjax", "require_js", "jquery", "mermaid_js", "widget_renderer"):
@@ -62,18 +62,63 @@ def make_page(notebook: Path) -> Path:
             cell.source = plain_markdown(cell.source)
     body, _ = HTMLExporter(config=config).from_notebook_node(content)
     body = plain_links(body, notebook.parent)
-    style = place("book") / "_static" / "custom.css"
-    head = f"<style>{style.read_text(encoding='utf-8')}</style>" if style.is_file() else ""
     formulas = "window.MathJax = {tex: {inlineMath: [['$', '$']]}};"
-    head += f"<script>{formulas}</script><script>{mathjax().read_text(encoding='utf-8')}</script>"
-    body = body.replace("</head>", head + "</head>", 1)
-    reference = f'<script src="{PLOTLY}"></script>'
-    if reference in body:  # a page of its own has no book beside it: the library goes into it
-        body = body.replace(reference, f"<script>{get_plotlyjs()}</script>", 1)
-        body = body.replace(reference, "")
+    head = f"{stylesheet()}<script>{formulas}</script>"
+    head += f"<script>{mathjax().read_text(encoding='utf-8')}</script>"
+    body = with_plotly(body.replace("</head>", head + "</head>", 1))
     page = notebook.with_suffix(".html")
     write_whole(page, body)
     return page
+
+
+SHEET = Template("""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>$title</title>$style
+<style>
+  :root { color-scheme: light dark; }
+  body { max-width: 75rem; margin: 2rem auto; padding: 0 1rem; font: large system-ui, sans-serif; }
+</style>
+<script>
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const choose = () => document.documentElement.dataset.theme = dark.matches ? "dark" : "light";
+  dark.addEventListener("change", choose);
+  choose();
+</script></head>
+<body class="bd-content"><h1>$title</h1>
+$parts
+</body></html>
+""")
+
+
+def make_sheet(title: str, *parts: HTML | str) -> str:
+    """A page that is no chapter, and loads nothing from outside.
+
+    Parameters
+    ----------
+    *parts : HTML or str
+        Tables and pictures of `kvbook.show`, and plain texts, which become paragraphs.
+    """
+    shown = (part.data if isinstance(part, HTML) else f"<p>{escape(part)}</p>" for part in parts)
+    page = SHEET.substitute(title=escape(title), style=stylesheet(), parts="\n".join(shown))
+    return with_plotly(page)
+
+
+def stylesheet() -> str:
+    """The book's, as an element; nothing where there is none."""
+    style = place("book") / "_static" / "custom.css"
+    return f"<style>{style.read_text(encoding='utf-8')}</style>" if style.is_file() else ""
+
+
+def with_plotly(page: str) -> str:
+    """The page with the library in it, where a picture needs it: there is no book beside it."""
+    from plotly.offline import get_plotlyjs
+
+    from kvbook.show import PLOTLY
+
+    reference = f'<script src="{PLOTLY}"></script>'
+    if reference not in page:
+        return page
+    first, *others = page.split(reference)
+    return f"{first}<script>{get_plotlyjs()}</script>{''.join(others)}"
 
 
 def mathjax() -> Path:

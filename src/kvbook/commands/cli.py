@@ -1,5 +1,5 @@
-"""The command line: ``kvbook list | run | check | chat | evaluate | finetune | profile | gpu-report | bench |
-book | laws | doctor``.
+"""The command line: ``kvbook list | run | check | compare | chat | evaluate | finetune | profile |
+gpu-report | bench | book | slides | laws | doctor``.
 
 A command is a file of this room, with its options. What takes time to import is imported when it
 is needed, so that help comes at once.
@@ -18,6 +18,7 @@ from kvbook.commands.bench import bench
 from kvbook.commands.book import book
 from kvbook.commands.chat import chat
 from kvbook.commands.check import check
+from kvbook.commands.compare import compare
 from kvbook.commands.doctor import doctor
 from kvbook.commands.evaluate import evaluate
 from kvbook.commands.finetune import finetune
@@ -26,6 +27,7 @@ from kvbook.commands.laws import laws
 from kvbook.commands.list import list_chapters
 from kvbook.commands.profile import profile
 from kvbook.commands.run import run
+from kvbook.commands.slides import slides
 from kvbook.commands.streams import flush, make_steady
 from kvbook.commands.terminal import err, interruptible, out
 from kvbook.errors import KvbookError, ParameterError
@@ -55,7 +57,20 @@ def _options(
 
 app.command("list")(list_chapters)
 app.command(add_help_option=False)(run)
-for command in (chat, evaluate, finetune, profile, gpu_report, bench, book, check, laws, doctor):
+for command in (
+    compare,
+    chat,
+    evaluate,
+    finetune,
+    profile,
+    gpu_report,
+    bench,
+    book,
+    slides,
+    check,
+    laws,
+    doctor,
+):
     app.command()(command)
 
 

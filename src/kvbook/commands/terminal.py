@@ -83,8 +83,15 @@ def split_words(values: list[str]) -> list[str]:
     return [one.strip() for value in values for one in value.split(",") if one.strip()]
 
 
-def stack_row(row: dict[str, str]) -> dict[str, str]:
-    """Columns narrow enough for a terminal: heads in short lines, a spread below its median."""
+def stack_heads(row: dict[str, str]) -> dict[str, str]:
+    """Columns narrow enough for a terminal: heads in short lines."""
     heads = ["\n".join(textwrap.fill(part, 7) for part in head.split(", ")) for head in row]
-    cells = [one.replace(" (", "\n").replace(" to ", "–\n").rstrip(")") for one in row.values()]
-    return dict(zip(heads, cells, strict=True))
+    return dict(zip(heads, row.values(), strict=True))
+
+
+def stack_row(row: dict[str, str]) -> dict[str, str]:
+    """The same, and a spread below its median."""
+    return {
+        head: cell.replace(" (", "\n").replace(" to ", "–\n").rstrip(")")
+        for head, cell in stack_heads(row).items()
+    }

@@ -136,6 +136,11 @@ def try_method(lm, method: Method, example: Example, new_tokens: int = 12) -> Tr
     method = as_method(method)
     with method.attach(lm.model) as run:
         text = generate_words(lm, example.inputs.input_ids.tolist(), new_tokens)[0]
+    return as_trial(run, text, example)
+
+
+def as_trial(run: Run, text: str, example: Example) -> Trial:
+    """The record of a run, and what was said, with the operations of the prefill."""
     lengths = [inputs.shape[1] for inputs in run.layer_inputs]
-    flops = prefill_flops(lm.model.config, lengths, example.length, run.filter_layers)
-    return Trial(method, run, text, flops)
+    flops = prefill_flops(run.model.config, lengths, example.length, run.filter_layers)
+    return Trial(run.method, run, text, flops)

@@ -1,0 +1,1 @@
+"""Slides of a chapter: chosen by rule from its executed notebook, shown by reveal.js."""
