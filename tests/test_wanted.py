@@ -77,6 +77,7 @@ CHECKED_BEFORE = {
     "profiling.timing": ["warm_up"],
     "tasks.evaluation": ["summarise"],
     "tasks.following": ["follow", "next_logs", "write_along"],
+    "tasks.side_by_side": ["try_side_by_side"],
     "tasks.together": ["answer_together"],
     "tasks.header": ["describe", "describe_method", "parameters_of", "code_of"],
 }

@@ -315,32 +315,31 @@ def open_cache(
     ParameterError
         A budget that is a share, or a step that takes more than there is.
     """
-    method = check_method(method, how)
-    if isinstance(method, FullKV):
+    held = check_method(method, how)
+    if isinstance(held, FullKV):
         return FullCache(llama.open(longest, **settings))
-    step = check_step(method, how, step)
-    chunk = method.chunk
-    room = room_for(method, longest)
-    context = llama.open(room, **settings)
-    if isinstance(method, StreamingLLM):
-        return CACHES[how](context, method.budget, method.sinks, step=step, chunk=chunk)
-    if summarize is None and callable(method.summarizer):
-        summarize = method.summarizer
-    if summarize is None and method.summary_tokens:
-        raise ParameterError("who summarises? give summarize=, see kvbook.ondevice.summaries")
-    return CACHES[how](
+    step = check_step(held, how, step)
+    if isinstance(held, SummaryKV) and held.summary_tokens and summarize is None:
+        if not callable(held.summarizer):
+            raise ParameterError("who summarises? give summarize=, see kvbook.ondevice.summaries")
+        summarize = held.summarizer
+    context = llama.open(room_for(held, longest), **settings)
+    budget, make = int(held.budget), CACHES[how]
+    if isinstance(held, StreamingLLM):
+        return make(context, budget, held.sinks, step=step, chunk=held.chunk)
+    return make(
         context,
-        method.budget,
-        method.sinks,
-        summary_tokens=method.summary_tokens,
-        segment=method.segment,
+        budget,
+        held.sinks,
+        summary_tokens=held.summary_tokens,
+        segment=held.segment,
         summarize=summarize,
         step=step,
-        chunk=chunk,
+        chunk=held.chunk,
     )
 
 
-def check_method(method: Method, how: str = "shift") -> Method:
+def check_method(method: Method, how: str = "shift") -> FullKV | StreamingLLM | SummaryKV:
     """The same method, if llama.cpp can hold its cache; see `open_cache`."""
     method = as_method(method)
     if how not in CACHES:
@@ -370,23 +369,25 @@ def check_method(method: Method, how: str = "shift") -> Method:
     return method
 
 
-def check_step(method: Method, how: str, step: int | None) -> int:
+def check_step(method: StreamingLLM | SummaryKV, how: str, step: int | None) -> int:
     """How many entries leave together at the least; see `open_cache`."""
-    most = max(1, (method.budget - min(method.sinks, method.budget)) // 2)
+    budget = int(method.budget)
+    most = max(1, (budget - min(method.sinks, budget)) // 2)
     if step is None:
         return max(1, most // 4) if how == "reread" else 1
     if not 1 <= step <= most:
         raise ParameterError(
-            f"step={step}: give 1 to {most}, half of what the sinks leave of {method.budget}"
+            f"step={step}: give 1 to {most}, half of what the sinks leave of {budget}"
         )
     return step
 
 
-def room_for(method: Method, longest: int) -> int:
+def room_for(method: StreamingLLM | SummaryKV, longest: int) -> int:
     """Entries that a context needs: the budget, what is read before it holds again, and a summary
     that is read while the old entries are still there."""
     chunk = min(method.chunk or longest, longest)
-    return method.budget + chunk + getattr(method, "summary_tokens", 0) + method.sinks
+    summary = getattr(method, "summary_tokens", 0)
+    return int(method.budget) + chunk + summary + method.sinks
 
 
 def split(ids: Sequence[int], chunk: int | None) -> Iterator[list[int]]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from kvbook.chat.saved import Contents, Turn
 from kvbook.errors import ParameterError, UnsupportedError
@@ -13,9 +13,17 @@ from kvbook.lm.models import EMBEDDED
 from kvbook.lm.text import check_text
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
 from kvbook.methods import FullKV, Method, SummaryKV
-from kvbook.ondevice.bounded import BoundedCache, How, check_method, open_cache, write
+from kvbook.ondevice.bounded import (
+    BoundedCache,
+    FullCache,
+    How,
+    Summarize,
+    check_method,
+    open_cache,
+    write,
+)
 from kvbook.ondevice.process import CacheType, LlamaCpp
-from kvbook.ondevice.saved import Settings, read_chat, write_chat
+from kvbook.ondevice.saved import SavedChat, Settings, read_chat, write_chat
 from kvbook.ondevice.summaries import SUMMARIZERS
 from kvbook.ondevice.weights import Weights, gguf_of, tokenizer_of
 
@@ -95,9 +103,9 @@ class DeviceChat:
         self.llama = LlamaCpp(gguf_of(model, weights), threads)
         self.turns: list[Turn] = []
         self._pending: list[int] = []  # the end of the last answer, which the cache has not read
-        self._saved = None
+        self._saved: SavedChat | None = None
         self._open = ExitStack()
-        self._cache = None
+        self._cache: FullCache | None = None
 
     def __enter__(self) -> "DeviceChat":
         if self._cache is not None:
@@ -117,14 +125,16 @@ class DeviceChat:
     def __exit__(self, *error) -> None:
         self._open.close()
 
-    def _begin(self):
+    def _begin(self) -> FullCache:
         """An empty cache."""
-        settings, summarize = self.settings, None
-        opened = {"cache": settings.cache, "flash": settings.flash}
+        settings = self.settings
+        opened: dict[str, Any] = {"cache": settings.cache, "flash": settings.flash}
+        summarize: Summarize | None = None
         if isinstance(self.method, SummaryKV) and self.method.summary_tokens:
-            summarize = settings.summarizer or self.method.summarizer
-            if isinstance(summarize, str):
-                summarize = SUMMARIZERS[summarize](self.llama, self.tokenizer, **opened)
+            named = settings.summarizer or self.method.summarizer
+            summarize = named if callable(named) else None
+            if isinstance(named, str):
+                summarize = SUMMARIZERS[named](self.llama, self.tokenizer, **opened)
         longest = settings.entries if isinstance(self.method, FullKV) else TURN
         return open_cache(
             self.llama, self.method, longest, how=settings.how, summarize=summarize, **opened
@@ -208,7 +218,7 @@ class DeviceChat:
         ids = self.llama.tokenize(behind_answer(self.tokenizer))
         return ids[1:] if ids and ids[0] == last else ids
 
-    def _begun(self):
+    def _begun(self) -> FullCache:
         if self._cache is None:
             raise UnsupportedError(
                 "talk within the chat's block: `with DeviceChat(method) as chat:`"

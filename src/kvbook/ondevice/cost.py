@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from kvbook.errors import ExecutionError
-from kvbook.methods import create_method
-from kvbook.ondevice.bounded import FullCache, open_cache
+from kvbook.methods import Method, create_method
+from kvbook.ondevice.bounded import FullCache, How, open_cache
 from kvbook.ondevice.process import BYTES, CacheType, LlamaCpp
 from kvbook.profiling.memory import STEADY
 from kvbook.threads import waiting
@@ -90,7 +90,7 @@ def measure_costs(
     advance : callable
         Called with what is measured next.
     """
-    found = []
+    found: list[Cost] = []
     for count in threads:
         with ExitStack() as stack:
             engines: dict[str, Callable[[list[int]], dict]] = {}
@@ -187,10 +187,13 @@ def price_of_moving(
         every token; what closes the gap counts).
     """
     found = {}
-    method = create_method("streamingllm", budget=budget)
-    for name, used in (("nothing", "fullkv"), ("shift", method), ("reread", method)):
-        one = create_method(used) if isinstance(used, str) else used
-        how = name if name != "nothing" else "shift"
+    full, window = create_method("fullkv"), create_method("streamingllm", budget=budget)
+    ways: dict[str, tuple[Method, How]] = {
+        "nothing": (full, "shift"),
+        "shift": (window, "shift"),
+        "reread": (window, "reread"),
+    }
+    for name, (one, how) in ways.items():
         held = open_cache(llama, one, how=how, longest=budget + tokens, step=1, cache=cache)
         held.read(list(ids[:budget]))
         times = []

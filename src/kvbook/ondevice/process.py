@@ -204,7 +204,9 @@ class LlamaCpp:
         for name, value in {"entries": entries, "batch": batch}.items():
             if type(value) is not int or value < 1:
                 raise ParameterError(f"{name}={value!r}: give a whole number of at least 1")
-        settings = dict(entries=entries, batch=min(batch, entries), keys=cache, values=cache)
+        settings: dict[str, Any] = dict(
+            entries=entries, batch=min(batch, entries), keys=cache, values=cache
+        )
         number, _ = self.ask("open", **settings, flash=flash, threads=self.threads)
         return Context(self, number, entries, cache, flash)
 
@@ -267,7 +269,9 @@ class Context:
         ParameterError
             No room, or positions that do not go on.
         """
-        job = dict(ids=[int(i) for i in ids], start=start, sequence=sequence, logits=logits)
+        job: dict[str, Any] = dict(
+            ids=[int(i) for i in ids], start=start, sequence=sequence, logits=logits
+        )
         spent, data = self._ask("read", **job)
         self.spent.append(Spent(spent["seconds"], spent["cpu"], len(ids)))
         rows = np.frombuffer(data, np.float32).reshape(-1, self.llama.facts["vocabulary"])

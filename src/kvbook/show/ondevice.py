@@ -34,7 +34,9 @@ def slots(stages: Mapping[str, Sequence[tuple[str, int]]]) -> Figure:
                 (position, -row), 0.9, 0.7, facecolor=PARTS[part], alpha=0.75, edgecolor=INK
             )
             axes.add_patch(box)
-            axes.text(position + 0.45, -row + 0.35, position, ha="center", va="center", fontsize=8)
+            axes.text(
+                position + 0.45, -row + 0.35, str(position), ha="center", va="center", fontsize=8
+            )
     for part, colour in PARTS.items():
         if any(part == one for stage in stages.values() for one, _ in stage):
             axes.scatter([], [], marker="s", s=60, color=colour, alpha=0.75, label=part)

@@ -74,6 +74,8 @@ class Batch(ctypes.Structure):
 
 
 LOGGER = ctypes.CFUNCTYPE(None, c_int, c_char_p, pointer)
+SILENT = LOGGER(lambda level, text, data: None)
+"""Held here, for C does not hold it."""
 FUNCTIONS = {
     "llama_backend_init": (None,),
     "llama_log_set": (None, LOGGER, pointer),
@@ -162,8 +164,7 @@ def load() -> ctypes.CDLL:
     except (OSError, AttributeError) as error:  # no libgomp, or a name that is gone
         raise UnusableError(f"{PACKAGE}'s extension cannot be used: {error}") from None
     check_defaults(library.llama_context_default_params())
-    library.silent = LOGGER(lambda level, text, data: None)  # held, for C does not
-    library.llama_log_set(library.silent, None)
+    library.llama_log_set(SILENT, None)
     library.llama_backend_init()
     return library
 
