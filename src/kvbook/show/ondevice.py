@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 from IPython.display import HTML
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import ScalarFormatter
 
 from kvbook.show.style import COLOURS, INK
 from kvbook.show.tables import Cell, table
@@ -84,7 +85,9 @@ def device_grid(measured: Mapping[str, Mapping], seed: int, title: str = "") -> 
         ("KL from float32, nats", "share of needles found", "share of facts recalled"),
         strict=True,
     ):
-        axes.set(ylabel=name, xscale="log", xlabel="cache, MiB")
+        axes.set_xscale("log", base=2)
+        axes.set(ylabel=name, xlabel="cache, MiB")
+        axes.xaxis.set_major_formatter(ScalarFormatter())
     panels[0].set_yscale("log")
     for axes in panels[1:]:
         axes.set_ylim(-0.05, 1.05)
