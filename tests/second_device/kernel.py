@@ -55,7 +55,8 @@ def execute(manager, cells):
     except CellExecutionError as error:
         return re.sub(r"\x1b\[[\d;]*m", "", str(error))
     finally:
-        client.kc.stop_channels()
+        if client.kc:  # the kernel may have died
+            client.kc.stop_channels()
     return ""
 
 
