@@ -1,4 +1,5 @@
 """Every chapter runs, and every code solution where a reader would try it: behind the last cell.
+There its checks (`data/checks`) let it through, and no wrong answer.
 
 One Jupyter kernel executes all chapters in turn, in the smoke profile: starting one and importing
 torch takes longer than most chapters. It has the models on a second device
@@ -10,25 +11,22 @@ What the profile gpu sets runs there, too: its model's layers and tokenizer with
 weights, bfloat16, data from files, the other backend of fine-tuning, and only the sizes are small.
 """
 
-import json
 import os
-import re
 from pathlib import Path
 
-import nbformat
 import pytest
 import torch
 from finetune.qwen3 import qwen3_tokenizer
-from jupyter_client import KernelManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
-from pages import PAGES, exercises
+from kernels import FORGET, REMEMBER, enter, execute, started
+from nbformat.v4 import new_code_cell
+from pages import PAGES
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from second_device.second import NoCompilerError, compile_second
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from kvbook.chapters.execute import _this_interpreter
+from kvbook.chapters.checks import read_checks
+from kvbook.chapters.exercises import exercises
 from kvbook.chapters.registry import CHAPTERS, PAGES_ABOUT, get_chapter
 from kvbook.chapters.resolve import resolve_parameters
 from kvbook.errors import ParameterError
@@ -68,29 +66,12 @@ FROM_THE_HUB = {
     "bertscore": {"data": str(place("data") / "medical"), "encoder": "multilingual-e5-small"},
 }
 """What takes the place of data and of an encoder that come from the model hub."""
-REMEMBER = "_chapter = dict(globals()); _chapter['_chapter'] = _chapter"
-FORGET = "(lambda names: (globals().clear(), globals().update(names)))(_chapter)"
-"""So that no solution lives on what another one has defined."""
 ON_SECOND = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from second_device.second import load_models_there
 load_models_there()
 """
-
-
-def execute(manager, cells):
-    """Run cells, of source or of a notebook, in a kernel that runs; what failed, or nothing."""
-    new = nbformat.v4.new_code_cell
-    made = [new(cell) if isinstance(cell, str) else cell for cell in cells]
-    client = NotebookClient(nbformat.v4.new_notebook(cells=made), km=manager, timeout=600)
-    try:
-        client.execute()
-    except CellExecutionError as error:
-        return re.sub(r"\x1b\[[\d;]*m", "", str(error))
-    finally:
-        client.kc.stop_channels()
-    return ""
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +83,10 @@ def kernel():
         if os.environ.get("CI"):  # there somebody has to run them on it
             raise
         first = []
-    with _this_interpreter():
-        manager = KernelManager(kernel_name="python3")
-        manager.start_kernel()
-    failed = execute(manager, first)
-    assert not failed, failed
-    yield manager
-    manager.shutdown_kernel(now=True)
+    with started() as manager:
+        failed = execute(manager, first)
+        assert not failed, failed
+        yield manager
 
 
 @pytest.fixture(scope="module")
@@ -126,29 +104,41 @@ def qwen3(tmp_path_factory):
     return folder
 
 
-def enter(folder, name, profile, parameters):
-    """A cell that does what `kvbook.chapters.execute` does around a chapter, in a used kernel."""
-    run = {"chapter": name, "profile": profile, "parameters": parameters}
-    settings = {
-        "KVBOOK_RUN": json.dumps(run),
-        "KVBOOK_RESULTS": str(folder / "results"),
-        "KVBOOK_DATA": str(place("data")),
-    }
-    return f"%reset -f\nimport os\nos.chdir({str(folder)!r})\nos.environ.update({settings!r})"
-
-
 @pytest.mark.parametrize("name", [name for name in CHAPTERS if name not in PAGES_ABOUT])
 def test_a_chapter_runs_and_the_code_of_its_solutions_after_it(name, kernel, tmp_path):
     chapter = get_chapter(name)
     parameters = resolve_parameters(chapter, "smoke", LESS.get(name))
     notebook = parameterize_notebook(load_notebook_node(str(chapter.notebook)), parameters)
-    solutions = []
-    for exercise in exercises(name) if name in PAGES else ():
-        if exercise.code:
-            solutions += [f"# the solution of {exercise.label}\n{exercise.code}", FORGET]
+    tried = [cell for cells in tries(name) for cell in cells] if name in PAGES else []
     before = enter(tmp_path, name, "smoke", parameters)
-    failed = execute(kernel, [before, *notebook.cells, REMEMBER, *solutions])
+    failed = execute(kernel, [before, *notebook.cells, REMEMBER, *tried])
     assert not failed, failed
+    for cell in tried:
+        kinds = {output.output_type for output in cell.outputs}
+        if cell.metadata.get("tags"):
+            assert "error" in kinds, f"a check lets this through: {cell.source}"
+        elif cell.source.startswith("# the checks"):
+            assert not kinds, f"nbgrader takes what a check says for a mark: {cell.source}"
+
+
+def tries(name):
+    """Of each exercise in code: nothing, a wrong answer and the right one, and what its checks
+    say."""
+    for exercise in exercises(name):
+        if not exercise.code:
+            continue
+        check = read_checks(name)[exercise.label]
+        test = f"# the checks of {exercise.label}\n{check.visible}\n{check.hidden}"
+        fails = {"tags": ["raises-exception"]}
+        yield [
+            new_code_cell(test, metadata=fails),
+            new_code_cell(f"# a wrong answer to {exercise.label}\n{check.wrong}"),
+            new_code_cell(test, metadata=fails),
+            new_code_cell(FORGET),
+            new_code_cell(f"# the solution of {exercise.label}\n{exercise.code}\n{check.answer}"),
+            new_code_cell(test),
+            new_code_cell(FORGET),
+        ]
 
 
 @pytest.mark.parametrize("name", [name for name in CHAPTERS if name not in PAGES_ABOUT])
