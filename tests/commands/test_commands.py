@@ -13,7 +13,7 @@ from kvbook.commands import cli
 from kvbook.places import REPOSITORY
 
 COMMAND = re.compile(
-    r"kvbook (?:run|list|chat|check|evaluate|finetune|profile|gpu-report|book|bench|doctor)\b[^`#\n;]*"
+    r"kvbook (?:run|list|assignment|chat|check|evaluate|finetune|profile|gpu-report|book|bench|doctor)\b[^`#\n;]*"
 )
 TEXTS = pages() | {"README.md": (REPOSITORY / "README.md").read_text(encoding="utf-8")}
 COMMANDS = sorted(

@@ -1,4 +1,4 @@
-"""The command line: ``kvbook list | run | check | chat | evaluate | finetune | profile | gpu-report | bench | book | doctor``.
+"""The command line: ``kvbook list | run | check | assignment | chat | evaluate | finetune | profile | gpu-report | bench | book | doctor``.
 
 A command is a file of this room, with its options. What takes time to import is imported when it
 is needed, so that help comes at once.
@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from kvbook import __version__
+from kvbook.commands.assignment import assignment
 from kvbook.commands.bench import bench
 from kvbook.commands.book import book
 from kvbook.commands.chat import chat
@@ -53,7 +54,18 @@ def _options(
 
 app.command("list")(list_chapters)
 app.command(add_help_option=False)(run)
-for command in (chat, evaluate, finetune, profile, gpu_report, bench, book, check, doctor):
+for command in (
+    chat,
+    evaluate,
+    finetune,
+    profile,
+    gpu_report,
+    bench,
+    book,
+    check,
+    assignment,
+    doctor,
+):
     app.command()(command)
 
 
