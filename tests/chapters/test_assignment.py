@@ -184,11 +184,17 @@ def test_a_damaged_file_of_checks_is_one_message(text, says, tmp_path, monkeypat
         read_checks("h2o")
 
 
-def test_the_command_names_what_it_has_written(tmp_path):
-    command = [sys.executable, "-m", "kvbook.commands.cli", "assignment"]
-    made = subprocess.run(
-        [*command, "h2o", "--output", "course"], capture_output=True, text=True, cwd=tmp_path
+def assignment(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "kvbook.commands.cli", "assignment", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
     )
+
+
+def test_the_command_names_what_it_has_written(tmp_path):
+    made = assignment(tmp_path, "h2o", "--output", "course")
     assert made.returncode == 0 and made.stderr == ""
     assert made.stdout.split() == [
         "teacher",
@@ -196,3 +202,22 @@ def test_the_command_names_what_it_has_written(tmp_path):
         "students",
         os.path.join("course", "release", "h2o", "h2o.ipynb"),
     ]
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["h3o", "--output", "course"], "Did you mean 'h2o'"),
+        (["status", "--output", "course"], "status has no exercises"),
+        (["h2o", "--output", "/dev/null/course"], "another --output"),
+        (["h2o", "--output", ""], "has other files in it"),
+        (["h2o"], "--output"),
+        (["--output", "course"], "CHAPTER"),
+    ],
+)
+def test_bad_input_is_one_message_and_nothing_is_written(arguments, says, tmp_path):
+    (tmp_path / "mine.txt").touch()
+    asked = assignment(tmp_path, *arguments)
+    assert asked.returncode == 2
+    assert says in asked.stderr and "Traceback" not in asked.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
