@@ -5,6 +5,7 @@ with solutions and hidden checks, and the students' in ``release``, without.
 """
 
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,13 +108,14 @@ def make_source(name: str, profile: str = "laptop") -> NotebookNode:
             f"assignments can be made of: {', '.join(checked_chapters())}"
         )
     cells, checks, begun = [_opening(name, chapter.title, profile)], read_checks(name), 0
-    for number, cell in enumerate(nbformat.read(chapter.notebook, as_version=4).cells):
+    numbers = itertools.count(1)
+    for index, cell in enumerate(nbformat.read(chapter.notebook, as_version=4).cells):
         if cell.cell_type == "code":
             given = "parameters" in cell.metadata.get("tags", [])
             source = _assign(parameters) if given else cell.source
-            cells.append(_cell("code", f"{name}-{number}", source, locked=True))
+            cells.append(_cell("code", f"{name}-{index}", source, locked=True))
         for exercise in read_exercises(cell.source) if cell.cell_type == "markdown" else ():
-            cells += _exercise(exercise, checks.get(exercise.label))
+            cells += _exercise(next(numbers), exercise, checks.get(exercise.label))
             begun = len(cells)
     notebook = nbformat.v4.new_notebook(cells=cells[:begun])  # not what only comes after them
     notebook.metadata |= {"kernelspec": KERNEL, "language_info": {"name": "python"}}
@@ -153,7 +155,7 @@ def _region(marked: str) -> re.Pattern[str]:
 
 def _opening(name: str, title: str, profile: str) -> NotebookNode:
     text = (
-        f"# {title}: exercises\n\n"
+        f"# Exercises: {title}\n\n"
         "The first cells are the chapter's own, up to its exercises; they cannot be changed. "
         "Run them, and then write your answers into the cells below each exercise. "
         "The cell after your code checks it; more is checked when it is marked. "
@@ -162,10 +164,10 @@ def _opening(name: str, title: str, profile: str) -> NotebookNode:
     return _cell("markdown", f"{name}-opening", text, locked=True)
 
 
-def _exercise(exercise: Exercise, check: Check | None) -> list[NotebookNode]:
+def _exercise(number: int, exercise: Exercise, check: Check | None) -> list[NotebookNode]:
     """The question, and the cells for its answer: code and its check, words, or both."""
     label, points = exercise.label, POINTS[exercise.level or "easy"]
-    asked = [f"## Exercise\n\n{plain_markdown(exercise.text)}"]
+    asked = [f"## Exercise {number}\n\n{plain_markdown(exercise.text)}"]
     cells = []
     if check:
         asked.append(f"**Your code gives:** {check.give.strip()}")
