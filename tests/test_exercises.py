@@ -4,7 +4,9 @@ import re
 from collections import Counter
 
 import pytest
-from pages import PAGES, exercises, markdown
+from pages import PAGES, markdown
+
+from kvbook.chapters.exercises import exercises
 
 LEVELS = ("easy", "medium", "hard")
 EVERY = [(name, exercise) for name in PAGES for exercise in exercises(name)]
@@ -13,14 +15,9 @@ ONE_BY_ONE = pytest.mark.parametrize(
 )
 
 
-def level(exercise):
-    marked = re.match(r"\*\((\w+)\)\* ", exercise.text)
-    return marked[1] if marked else None
-
-
 @ONE_BY_ONE
 def test_an_exercise_begins_with_its_level(name, exercise):
-    assert level(exercise) in LEVELS
+    assert exercise.level in LEVELS
 
 
 @ONE_BY_ONE
@@ -30,7 +27,7 @@ def test_an_exercise_has_a_solution_that_is_folded_away(name, exercise):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_chapter_has_exercises_of_all_levels_from_easy_to_hard(name):
-    levels = [LEVELS.index(level(exercise)) for exercise in exercises(name)]
+    levels = [LEVELS.index(exercise.level) for exercise in exercises(name)]
     assert set(levels) == {0, 1, 2} and levels == sorted(levels)
 
 

@@ -16,10 +16,11 @@ from kvbook.chapters import inputs
 from kvbook.chapters.inputs import NOT_IMPORTED, RESOURCES, chapter_inputs, inputs_key
 from kvbook.chapters.registry import CHAPTERS, get_chapter
 from kvbook.files import write_whole
-from kvbook.places import PACKAGE, REPOSITORY
+from kvbook.places import PACKAGE, REPOSITORY, place
 
 BY_NAME = re.compile(r'import_module\(|__import__|runpy|(?<!\.)\b(exec|eval)\(|"-m"|\.py"')
 NOT_OURS = {
+    "chapters/assignment.py",  # nbgrader's settings
     "chapters/execute.py",  # a kernel
     "chapters/inputs.py",
     "commands/laws.py",  # a student's file
@@ -120,6 +121,13 @@ def test_the_key_is_of_what_the_chapter_uses(file, chapter, counts, copy):
     with (copy / file).open("a") as open_file:
         open_file.write("\n")
     assert (inputs_key(get_chapter(chapter), {}) != before) is counts
+
+
+def test_of_the_data_all_counts_but_results_checks_and_the_words_about_it():
+    data = {name for name in chapter_inputs(get_chapter("snapkv")) if name.startswith("data/")}
+    assert {name.split("/")[1] for name in data} == {
+        path.name for path in place("data").iterdir()
+    } - {"results", "checks", "README.md"}
 
 
 def test_the_key_is_of_the_notebook_and_the_parameters(used):

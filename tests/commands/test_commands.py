@@ -13,7 +13,7 @@ from kvbook.commands import cli
 from kvbook.places import REPOSITORY
 
 COMMAND = re.compile(
-    r"kvbook (?:run|list|compare|chat|slides|check|evaluate|finetune|profile|gpu-report|book|bench|laws|doctor)\b[^`#\n;]*"
+    r"kvbook (?:run|list|compare|chat|slides|assignment|check|evaluate|finetune|profile|gpu-report|book|bench|laws|doctor)\b[^`#\n;]*"
 )
 TEXTS = pages() | {"README.md": (REPOSITORY / "README.md").read_text(encoding="utf-8")}
 COMMANDS = sorted(

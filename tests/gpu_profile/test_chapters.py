@@ -8,9 +8,10 @@ bfloat16; data from files; the other backend of fine-tuning. What comes from the
 import pytest
 import torch
 from finetune.qwen3 import qwen3_tokenizer
+from kernels import enter, execute
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
-from second_device.kernel import enter, execute, start
+from second_device.kernel import started_on_second
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from kvbook.chapters.registry import CHAPTERS, PAGES_ABOUT, get_chapter
@@ -52,7 +53,8 @@ FROM_THE_HUB = {
 
 @pytest.fixture(scope="module")
 def kernel():
-    yield from start()
+    with started_on_second() as manager:
+        yield manager
 
 
 @pytest.fixture(scope="module")

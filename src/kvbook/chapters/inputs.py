@@ -61,14 +61,15 @@ def chapter_inputs(chapter: Chapter) -> dict[str, Path]:
     the book: its notebook, what it uses of the package, the data, and the locked versions.
 
     Kept results are not among them, for a run may write these itself; but that of a GPU, which no
-    run of the book writes, counts for the chapters that can read it.
+    run of the book writes, counts for the chapters that can read it. No chapter reads the checks
+    of its exercises.
     """
     files = {"notebook": chapter.notebook}
     files |= {f"package/{path.relative_to(PACKAGE)}": path for path in _package(chapter.notebook)}
     data = place("data")
     for path in data.rglob("*"):
         name = path.relative_to(data)
-        if path.is_file() and "results" not in name.parts and name != Path("README.md"):
+        if path.is_file() and name.parts[0] not in ("results", "checks", "README.md"):
             files[f"data/{name}"] = path
     gpu = data / "results" / f"{GPU_REPORT}.json"
     if gpu.is_file() and f"package/{READS_GPU}" in files:

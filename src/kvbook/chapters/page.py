@@ -28,6 +28,7 @@ def plain_markdown(text: str) -> str:
 
     text = FENCE.sub(directive, text)
     text = re.sub(r"\{cite:\w+\}`([^`]+)`", r"(\1)", text)
+    text = re.sub(r"\{eq\}`([\w-]+)`", r"equation *\1*", text)
     text = re.sub(r"\$\$ \([\w-]+\)$", "$$", text, flags=re.M)
     text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.M)
     return re.sub(r"\[([^\]]+)\]\(\w+\.(?:ipynb|md)\)", r"\1", text)

@@ -1,5 +1,5 @@
 """The command line: ``kvbook list | run | check | compare | chat | evaluate | finetune | profile |
-gpu-report | bench | book | slides | laws | doctor``.
+gpu-report | bench | book | slides | assignment | laws | doctor``.
 
 A command is a file of this room, with its options. What takes time to import is imported when it
 is needed, so that help comes at once.
@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 
 from kvbook import __version__
+from kvbook.commands.assignment import assignment
 from kvbook.commands.bench import bench
 from kvbook.commands.book import book
 from kvbook.commands.chat import chat
@@ -68,6 +69,7 @@ for command in (
     book,
     slides,
     check,
+    assignment,
     laws,
     doctor,
 ):
