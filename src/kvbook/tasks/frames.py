@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ ANSWER = " red"
 """The prompt that the book's moving picture goes through, and what it asks for."""
 BUDGET = 12
 """Entries a head, for the toy prompt."""
-_SMALL = {
+_SMALL: dict[str, dict[str, Any]] = {
     "streamingllm": {"sinks": 2},
     "snapkv": {"window": 5, "kernel": 3},
     "pyramidinfer": {"min_length": 2},
@@ -92,7 +93,7 @@ class Frames:
     holding : (int, int)
         How many KV heads of all layers hold all of them after the prompt, and how many there are.
     early : bool
-        Whether the scores are those of earlier layers, which decide what this one reads.
+        Whether the scores are those of other layers, which decide what this one reads.
     """
 
     name: str
@@ -163,7 +164,7 @@ def record_toy(lm, methods: Sequence[str], folder: Path | None = None) -> list[F
     def place() -> tuple[int, int]:
         return looking_head(lm, example)
 
-    def take(method: Method) -> list[dict]:
+    def take(method: Method, items: Sequence[_Toy] = ()) -> list[dict]:
         return [vars(record(lm, method, example, place()))]
 
     taken = []
@@ -173,7 +174,7 @@ def record_toy(lm, methods: Sequence[str], folder: Path | None = None) -> list[F
         else:
             header = describe(lm, method) | {"recorder": code_digest(record)}
             store = Store(folder, method.name, header)
-            [frames] = store.complete([_Toy()], lambda _, method=method: take(method))
+            [frames] = store.complete([_Toy()], partial(take, method))
         own = {one.name for one in fields(Frames)}
         taken.append(Frames(**{name: value for name, value in frames.items() if name in own}))
     return taken
@@ -306,7 +307,8 @@ class Watched:
         steps = [*range(n), *came[n:]] if self.rolling else [n, *came[n:]]
         looks = list(zip(steps, self.held, self.summary, strict=False))
         gone: list[int | None] = [None] * len(came)
-        summaries, last = {}, []
+        summaries: dict[str, str] = {}
+        last: list[int] = []
         for step, held, summary in looks:
             for i, since in enumerate(came):
                 if since <= step and gone[i] is None and i not in held:

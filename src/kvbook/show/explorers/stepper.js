@@ -68,8 +68,8 @@
     event.stopPropagation();
     keys[event.key]();
   });
-  let down = null;  // a finger that goes left or right over the picture steps
-  picture.addEventListener("pointerdown", event => { down = event.target == slider ? null : event.clientX; });
+  let down = null;  // a finger that goes left or right over the cells steps
+  picture.addEventListener("pointerdown", event => { down = event.target.closest(".kv-line") && event.clientX; });
   picture.addEventListener("pointerup", event => {
     const moved = down == null ? 0 : event.clientX - down;
     down = null;

@@ -112,9 +112,11 @@ def title(frames: Frames) -> str:
     return frames.method.partition("(")[0]
 
 
-def verdict(frames: Frames) -> str:
-    """Whether the answer is right; for a prompt that asks for nothing, nothing."""
-    return (" ✓ right" if frames.right else " ✗ wrong") if frames.answer else ""
+def verdict(frames: Frames, signs: tuple[str, str] = (" ✓", " ✗")) -> str:
+    """Whether the answer is right, behind a sign; for a prompt that asks for nothing, nothing."""
+    if not frames.answer:
+        return ""
+    return f"{signs[0]} right" if frames.right else f"{signs[1]} wrong"
 
 
 def step_words(shown: Sequence[Frames], steps: int) -> list[str]:
@@ -136,7 +138,7 @@ def describe(shown: Sequence[Frames]) -> str:
     """The picture in words, for those who do not see it."""
     ends = "; ".join(
         f"{title(one)} holds {len(one.held(len(one.scores)))} entries"
-        f"{' and a summary' if one.summaries else ''} and writes {one.text.strip()!r}{verdict(one)[2:]}"
+        f"{' and a summary' if one.summaries else ''} and writes {one.text.strip()!r}{verdict(one, (',', ','))}"
         for one in shown
     )
     prompt = "".join(shown[0].tokens)
@@ -166,7 +168,7 @@ def caption(shown: Sequence[Frames]) -> str:
             f"({scale}); a pale cell is held without one."
         )
     if early:
-        parts.append(f"The scores of {listed(early)} come from the earlier layer that cuts.")
+        parts.append(f"The scores of {listed(early)} come from the layer that cuts.")
     if rolling:
         parts.append(f"The prompt goes through {listed(rolling)} token by token.")
     if len(shown) == 1:
