@@ -106,7 +106,8 @@ def all_but_commands():
         ("kvbook/show/layers.py", "snapkv", True),  # it has `votes`
         ("kvbook/show/medical.py", "snapkv", False),
         ("kvbook/show/explorers/kept.js", "snapkv", True),
-        ("kvbook/show/explorers/kept.js", "h2o", False),
+        ("kvbook/show/explorers/stepper.css", "h2o", True),
+        ("kvbook/show/explorers/kept.js", "fullkv", False),
         ("kvbook/profiling/one_run.py", "profiling", True),  # within other processes
         ("kvbook/chapters/parameters.py", "evaluation", False),  # their values count
         ("kvbook/chapters/execute.py", "snapkv", True),  # the environment is set there

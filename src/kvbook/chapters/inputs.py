@@ -19,7 +19,7 @@ from kvbook.places import PACKAGE, REPOSITORY, place
 from kvbook.results import GPU_REPORT
 from kvbook.texts import read_json
 
-RESOURCES = (".js", ".yaml")
+RESOURCES = (".js", ".css", ".yaml", ".j2")
 """What else of a folder counts with any module in it: scripts of pictures, keys of a training."""
 NOT_IMPORTED = {
     "kvbook.catalogue": ["kvbook.methods"],  # reads their sources

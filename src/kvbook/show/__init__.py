@@ -111,6 +111,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "explorers.families": ["families_explorer"],
         "explorers.chat": ["chat_explorer"],
         "explorers.calculator": ["calculator"],
+        "explorers.stepper": ["stepper"],
         "medical": [
             "duplicates_tables",
             "files_table",

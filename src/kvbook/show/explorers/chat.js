@@ -9,6 +9,6 @@
     find("count").textContent = turn.count;
   };
   slider.addEventListener("input", update);
-  slider.value = DATA.turns.length - 1;
+  slider.value = 0;
   update();
 })();

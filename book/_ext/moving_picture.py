@@ -1,0 +1,35 @@
+"""The book's moving picture on a page that is no notebook: ``{stepper}``.
+
+It shows what the families chapter has recorded of all methods, from the results beside the sources.
+"""
+
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from kvbook import results, show
+from kvbook.tasks.frames import Frames
+
+RESULTS = "_vendor/results"
+"""Where the build lays the chapters' results, from the sources' folder."""
+
+
+def picture(folder: Path) -> str:
+    """The picture as HTML, from the results in a folder."""
+    found = results.load("families", folder).data["frames"]
+    return show.stepper([Frames(**one) for one in found], name="stepper").data
+
+
+class Stepper(SphinxDirective):
+    """``{stepper}``, without options."""
+
+    def run(self):
+        folder = Path(self.env.srcdir, RESULTS)
+        self.env.note_dependency(str(folder / "families.json"))
+        return [nodes.raw("", picture(folder), format="html")]
+
+
+def setup(app):
+    app.add_directive("stepper", Stepper)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

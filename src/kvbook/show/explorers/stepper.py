@@ -1,0 +1,240 @@
+"""A prompt on its way through caches, a token a step: the book's one moving picture."""
+
+import math
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from IPython.display import HTML
+from markupsafe import Markup
+
+from kvbook.show.explorers.frame import explorer
+from kvbook.show.style import COLOURS, INK
+from kvbook.tasks.frames import Frames
+
+LEAST = 6
+"""Per cent of a cell that the bar of the lowest score fills."""
+
+
+def stepper(
+    frames: Sequence[Frames], methods: Collection[str] | None = None, name: str = ""
+) -> HTML:
+    """A prompt, token by token, a row a method: entries come, their scores rise, some are evicted,
+    and the answer is right or wrong.
+
+    It shows its last step until somebody plays it, by a button, a key (space and arrows) or a
+    finger; the last step is also what is printed.
+
+    Parameters
+    ----------
+    frames : sequence of kvbook.tasks.frames.Frames
+        Of one prompt, layer and KV head.
+    methods : collection of str, optional
+        The names of those to show; all when left out.
+    name : str
+        Unique on its page, and in the book; by the methods when left out.
+    """
+    shown = [one for one in frames if methods is None or one.name in methods]
+    first, name = shown[0], name or "-".join(["stepper", *(one.name for one in shown)])
+    steps = len(first.tokens) + 1 + max(len(one.written) for one in shown)
+    columns = max(len(one.came) for one in shown)
+    style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+    buttons = "".join(
+        f'<button type="button" class="kv-{part}" aria-label="{label}">{sign}</button>'
+        for part, label, sign in (
+            ("first", "to the start", "↺"),
+            ("prior", "a step back", "◀"),
+            ("play", "play", "▶"),
+            ("next", "a step on", "▶❘"),
+        )
+    )
+    words = step_words(shown, steps)
+    inside = Markup(
+        '<style>{}</style><figure class="kv-stepper" role="group" tabindex="0" aria-label="{}" style="--n: {}{}">'
+        '<div class="kv-steps" hidden>{}<input class="kv-slide" type="range" min="0" max="{}" value="{}" aria-label="step"></div>'
+        '<p class="kv-now" aria-live="polite">{}</p><div class="kv-line kv-over" aria-hidden="true">{}</div>{}'
+        "<figcaption>{}</figcaption></figure>"
+    ).format(
+        Markup(style),
+        describe(shown),
+        columns,
+        "; --tall: 64px" if len(shown) == 1 else "",
+        Markup(buttons),
+        steps - 1,
+        steps - 1,
+        words[-1],
+        _over(shown, columns),
+        Markup("").join(_row(one, steps) for one in shown),
+        caption(shown),
+    )
+    data = {
+        "steps": steps,
+        "tokens": first.tokens,
+        "words": words,
+        "rows": [
+            {
+                "came": one.came,
+                "gone": one.gone,
+                "heights": heights(one),
+                "scored": any(one.scores),
+                "written": one.written,
+                "verdict": verdict(one),
+                "summaries": [one.summaries.get(str(step)) for step in range(steps)],
+                "sinks": one.sinks,
+            }
+            for one in shown
+        ],
+    }
+    return explorer(name, inside, "stepper", data, "With JavaScript this picture moves.")
+
+
+def heights(frames: Frames) -> list[list[int | None] | None]:
+    """The scores as bars, in per cent of a cell, from the method's lowest to its highest: logarithmic,
+    or linear where some are not above zero."""
+    known = [value for row in frames.scores for value in row if value is not None]
+    scale = math.log if is_logarithmic(frames) else float
+    low, high = (scale(one) for one in (min(known, default=1.0), max(known, default=1.0)))
+
+    def height(value: float | None) -> int | None:
+        if value is None:
+            return None
+        return round(LEAST + (100 - LEAST) * (scale(value) - low) / ((high - low) or 1))
+
+    return [[height(value) for value in row] if row else None for row in frames.scores]
+
+
+def is_logarithmic(frames: Frames) -> bool:
+    """Whether all scores are above zero, as attention is."""
+    return all(value > 0 for row in frames.scores for value in row if value is not None)
+
+
+def title(frames: Frames) -> str:
+    """A method as it is written: ``SnapKV``."""
+    return frames.method.partition("(")[0]
+
+
+def verdict(frames: Frames, signs: tuple[str, str] = (" ✓", " ✗")) -> str:
+    """Whether the answer is right, behind a sign; for a prompt that asks for nothing, nothing."""
+    if not frames.answer:
+        return ""
+    return f"{signs[0]} right" if frames.right else f"{signs[1]} wrong"
+
+
+def step_words(shown: Sequence[Frames], steps: int) -> list[str]:
+    """What happens in each step, as a sentence."""
+    tokens = shown[0].tokens
+    words = [
+        f"Token {i} of {len(tokens)} is read: {token.strip() or 'a space'}"
+        for i, token in enumerate(tokens, 1)
+    ]
+    cutting = [one for one in shown if len(tokens) in one.gone]
+    verb = "cut" if len(cutting) > 1 else "cuts"
+    words.append("The prompt is read." + f" {listed(cutting or shown)} {verb}." * bool(cutting))
+    words += [f"Token {i} of the answer is written." for i in range(1, steps - len(words) + 1)]
+    words[-1] = "The answer is written."
+    return words
+
+
+def describe(shown: Sequence[Frames]) -> str:
+    """The picture in words, for those who do not see it."""
+    ends = "; ".join(
+        f"{title(one)} holds {len(one.held(len(one.scores)))} entries"
+        f"{' and a summary' if one.summaries else ''} and writes {one.text.strip()!r}{verdict(one, (',', ','))}"
+        for one in shown
+    )
+    prompt = "".join(shown[0].tokens)
+    return f"Caches step by step, for the prompt {prompt!r}. In the end {ends}. Space plays, arrows step."
+
+
+def caption(shown: Sequence[Frames]) -> str:
+    """What to see, and what is shown of the model."""
+    first = shown[0]
+    asked = ", the one of all that looks at the answer most" if first.gold else ""
+    parts = [
+        "Coloured: held. Crossed out: evicted.",
+        f"The cells are those of KV head {first.head} in layer {first.layer}{asked}; the answer is the whole model's.",
+    ]
+    scored = [one for one in shown if any(one.scores)]
+    linear = [one for one in scored if not is_logarithmic(one)]
+    early = [one for one in scored if one.early]
+    rolling = [one for one in shown if one.rolling]
+    if scored:
+        scale = "logarithmic"
+        if linear:
+            scale = f"{listed(linear)}'s linear, the others' logarithmic"
+        if len(linear) == len(scored):
+            scale = "linear"
+        parts.append(
+            "A bar is the method's own score, from its lowest to its highest "
+            f"({scale}); a pale cell is held without one."
+        )
+    if early:
+        parts.append(f"The scores of {listed(early)} come from the layer that cuts.")
+    if rolling:
+        parts.append(f"The prompt goes through {listed(rolling)} token by token.")
+    if len(shown) == 1:
+        if first.gold and not first.summaries:
+            holding, heads = first.holding
+            parts.append(f"{holding} of {heads} heads hold the answer when the prompt is read.")
+        parts.append(first.method)
+    return " ".join(parts)
+
+
+def listed(frames: Sequence[Frames]) -> str:
+    """Methods in a sentence: one, or some and a last one."""
+    *most, last = map(title, frames)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _over(shown: Sequence[Frames], columns: int) -> Markup:
+    """The tokens, over their columns; of the answer's only where all rows share them."""
+    tokens = [*shown[0].tokens]
+    if len(shown) == 1:
+        tokens += shown[0].written[: columns - len(tokens)]
+    words = [
+        Markup("<span{}>{}</span>").format(
+            Markup(' class="kv-gold"') if i in shown[0].gold else "", token.strip() or "␣"
+        )
+        for i, token in enumerate(tokens)
+    ]
+    if len(tokens) < columns:
+        words.append(
+            Markup('<span style="grid-column: {} / {}">answer</span>').format(
+                len(tokens) + 1, columns + 1
+            )
+        )
+    return Markup("").join(words)
+
+
+def _row(frames: Frames, steps: int) -> Markup:
+    """One method at the last step."""
+    last = steps - 1
+    held = set(frames.held(last))
+    bars: list[int | None] = next((row for row in reversed(heights(frames)) if row), [])
+    scored = any(frames.scores)
+    cells = []
+    for i in range(len(frames.came)):
+        height = (bars[i] if i < len(bars) else None) if scored else 100
+        cells.append(
+            Markup('<i class="kv-{}" style="grid-column: {}; --h: {}"></i>').format(
+                "on" if i in held else "gone", i + 1, (height or 0) / 100
+            )
+        )
+    summary = next(reversed(frames.summaries.values()), "")
+    recent = min((i for i in held if i >= frames.sinks), default=frames.sinks + 1)
+    back = Markup('<span class="kv-back" style="grid-column: {} / {}"{}>{}</span>').format(
+        frames.sinks + 1, recent + 1, "" if summary else Markup(" hidden"), summary
+    )
+    return Markup(
+        '<div class="kv-head" style="--c: {0}"><b>{1}</b><span class="kv-holds">holds {2}{3}</span>'
+        '<span class="kv-says">“{4}”{5}</span></div>'
+        '<div class="kv-line kv-cells" style="--c: {0}" aria-hidden="true">{6}{7}</div>'
+    ).format(
+        COLOURS.get(frames.name, INK),
+        title(frames),
+        len(held),
+        " and a summary" if summary else "",
+        frames.text.strip(),
+        verdict(frames),
+        Markup("").join(cells),
+        back,
+    )
