@@ -21,6 +21,8 @@ CacheType = Literal["f32", "f16", "q8_0", "q4_0"]
 Logits = Literal["last", "all", "none"]
 BATCH = 512
 """Tokens that are read in one batch; llama.cpp's own size of a step."""
+PEER = Path(__file__).parent / "peer" / "__main__.py"
+"""What runs there."""
 QUIET = {"PYTHONDONTWRITEBYTECODE": "1", "GGML_NO_BACKTRACE": "1"}
 """The process writes nothing beside our sources, and an assertion calls no debugger."""
 BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
@@ -90,7 +92,7 @@ class LlamaCpp:
             )
         self._said = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [str(python), str(Path(__file__).with_name("peer")), str(self.gguf)],
+            [str(python), str(PEER), str(self.gguf)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

@@ -1,6 +1,6 @@
 """llama.cpp in a process of its own: an assertion in it ends this process, and nobody else's.
 
-``python peer/ <model.gguf>``: prints a line of JSON when the model is there; then answers every line of
+``python peer/__main__.py <model.gguf>``: prints a line of JSON when the model is there; then answers every line of
 JSON on standard input, ``{"do": name, ...}``, by a line of JSON, ``{"ok": ..., "bytes": n}`` or
 ``{"error": why}``, and by n bytes after it. What can be done is `Peer`'s public methods. Imports
 nothing of ours but what lies beside it.
