@@ -54,6 +54,7 @@ TAKES = {
         "measure_fidelity",
         "measure_probe",
     ],
+    "tasks.frames": ["looking_head", "record"],
     "tasks.harder": ["ask_second"],
     "tasks.instructions": ["follow_rules", "held_of_system"],
     "tasks.needle": ["ask", "ask_all", "ask_each", "ask_grid", "ask_grids"],
@@ -77,12 +78,13 @@ CHECKED_BEFORE = {
     "profiling.timing": ["warm_up"],
     "tasks.evaluation": ["summarise"],
     "tasks.following": ["follow", "next_logs", "write_along"],
+    "tasks.frames": ["Watched", "judged"],
     "tasks.side_by_side": ["try_side_by_side"],
     "tasks.together": ["answer_together"],
     "tasks.header": ["describe", "describe_method", "parameters_of", "code_of"],
 }
 """The same, of functions that get what another one has checked."""
-NAMES = {"profiling.calculator": ["tabulate"]}
+NAMES = {"profiling.calculator": ["tabulate"], "tasks.frames": ["record_toy"]}
 """What takes names of methods."""
 ROOMS = ("chat", "finetune", "lm", "ondevice", "profiling", "tasks")
 

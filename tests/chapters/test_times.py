@@ -37,6 +37,7 @@ def test_each_method_has_its_limit():
         **dict.fromkeys(("fullkv", "streamingllm", "snapkv", "h2o"), 90),
         **dict.fromkeys(("pyramidinfer", "gemfilter", "fastkv"), 150),
         "summarykv": 120,
+        "ondevice": 90,
     }
 
 

@@ -26,7 +26,7 @@ from kvbook.methods import (
     SnapKV,
     create_method,
 )
-from kvbook.methods.base import reduce_group, resolve_budget, resolve_window
+from kvbook.methods.base import as_method, reduce_group, resolve_budget, resolve_window
 from kvbook.tasks.header import describe
 from kvbook.tasks.own_code import code_digest
 from kvbook.tasks.store import Store, digest
@@ -228,6 +228,7 @@ def record(
         Most tokens of the answer.
     """
     check_loaded(lm)
+    method = as_method(method)
     watched = Watched(method, *place, example.length)
     ids = example.inputs.input_ids.tolist()
     with attach(watched, lm.model) as run:
