@@ -7,7 +7,7 @@ import torch
 
 from kvbook import load_model
 from kvbook.engine.attach import attach
-from kvbook.methods import H2O, GemFilter, SnapKV, create_method
+from kvbook.methods import H2O, GemFilter, Method, SnapKV, create_method
 from kvbook.methods.base import reduce_group
 from kvbook.tasks import frames as module
 from kvbook.tasks.frames import (
@@ -206,7 +206,7 @@ def test_the_head_is_the_one_that_looks_at_the_answer(lm, example, place):
 
 
 def test_a_method_of_your_own_has_frames_without_scores(lm, example, place):
-    class Mine:
+    class Mine(Method, listed=False):
         name = "mine"
 
         def keep(self, seen):
