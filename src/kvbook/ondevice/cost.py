@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from kvbook.errors import ExecutionError
+from kvbook.errors import ExecutionError, ParameterError
 from kvbook.methods import Method, create_method
 from kvbook.ondevice.bounded import FullCache, How, open_cache
 from kvbook.ondevice.process import BYTES, CacheType, LlamaCpp
@@ -89,7 +89,16 @@ def measure_costs(
         Of the package and of transformers; the cache's, too.
     advance : callable
         Called with what is measured next.
+
+    Raises
+    ------
+    ParameterError
+        Fewer tokens than the longest prompt has.
     """
+    if len(ids) < max(contexts):
+        raise ParameterError(
+            f"{len(ids)} tokens are not enough for a prompt of {max(contexts)}: give more"
+        )
     found: list[Cost] = []
     for count in threads:
         with ExitStack() as stack:
