@@ -136,13 +136,21 @@ def extract(model: nn.Module, tokenizer, ids: list[int], most: int, listen: Call
     if not spans:
         return []
     means = [float(listener.attention[a:b].mean()) for a, b in spans]
-    ranked = [span for _, span in sorted(zip(means, spans, strict=True), reverse=True)]
+    return keep_best(ids, spans, means, most)
+
+
+def keep_best(
+    ids: Sequence[int], spans: Sequence[tuple[int, int]], worth: Sequence[float], most: int
+) -> list[int]:
+    """Whole spans of ``ids`` in their order, those that are worth most first until ``most`` tokens; the
+    beginning of the best one if none fits."""
+    ranked = [span for _, span in sorted(zip(worth, spans, strict=True), reverse=True)]
     chosen, room = [], most
     for start, stop in ranked:
         if stop - start <= room:
             chosen.append((start, stop))
             room -= stop - start
-    if not chosen:  # not even one fits whole
+    if not chosen:
         chosen = [(ranked[0][0], ranked[0][0] + most)]
     return [token for start, stop in sorted(chosen) for token in ids[start:stop]]
 

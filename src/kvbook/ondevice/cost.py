@@ -68,7 +68,6 @@ def measure_costs(
     new_tokens: int = 16,
     repeats: int = 3,
     dtype: str = "float32",
-    advance: Callable[[str], None] = lambda what: None,
 ) -> list[Cost]:
     """Every engine at every length, in turns: a repeat is once through all of them.
 
@@ -87,8 +86,6 @@ def measure_costs(
         Tokens to write after each prompt, and how often all is measured.
     dtype : str
         Of the package and of transformers; the cache's, too.
-    advance : callable
-        Called with what is measured next.
 
     Raises
     ------
@@ -116,7 +113,6 @@ def measure_costs(
             }
             for _ in range(repeats):
                 for (name, length), cost in costs.items():
-                    advance(f"{name}, {length} tokens, {count} thread{'s' * (count > 1)}")
                     cost.add(engines[name](list(ids[:length])))
             found += costs.values()
     return found

@@ -215,18 +215,10 @@ def measure(
     probes: Sequence[Probe],
     needles: Sequence[Needle],
     conversations: Sequence[Conversation],
-    advance=lambda label: None,
 ) -> dict[str, dict]:
-    """All three, of several ways to keep a cache; by label, ready for a results file.
-
-    Parameters
-    ----------
-    advance : callable
-        Called with a label before it is measured.
-    """
+    """All three, of several ways to keep a cache; by label, ready for a results file."""
     found = {}
     for label, kept in ways.items():
-        advance(label)
         hits, needle_bytes = find_needles(llama, tokenizer, kept, needles)
         facts, recall_bytes = recall(llama, tokenizer, kept, conversations)
         found[label] = {

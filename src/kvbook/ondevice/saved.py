@@ -7,7 +7,6 @@ tells whether they are whole.
 
 import dataclasses
 import hashlib
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +20,7 @@ from kvbook.methods import Method, create_method
 from kvbook.ondevice.bounded import FullCache, How, Mark, Put
 from kvbook.ondevice.peer.capi import VERSION
 from kvbook.ondevice.process import CacheType
-from kvbook.ondevice.weights import Weights, gguf_of
+from kvbook.ondevice.weights import Weights, checksum, gguf_of
 
 FORMAT = "kvbook-device-chat-1"
 
@@ -146,12 +145,3 @@ def read_chat(path: Path, model: str | Path) -> SavedChat:
             "begin a new chat"
         )
     return SavedChat(facts, method, state)
-
-
-def checksum(file: Path) -> str:
-    """Changes with any byte of a file."""
-    found = 0
-    with file.open("rb") as opened:
-        while block := opened.read(1 << 24):
-            found = zlib.crc32(block, found)
-    return f"{found:08x}"

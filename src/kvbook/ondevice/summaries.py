@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from kvbook.lm.turns import first_turn
-from kvbook.methods.summarizers import REQUEST, split
+from kvbook.methods.summarizers import REQUEST, keep_best, split
 from kvbook.ondevice.bounded import FullCache, write
 from kvbook.ondevice.process import Context, LlamaCpp
 
@@ -88,16 +88,7 @@ class Lexical:
             return []
         texts = [self.tokenizer.decode(list(ids[a:b])) for a, b in spans]
         seen = Counter(word.lower() for text in texts for word in WORD.findall(text))
-        worth = [self.worth(text, seen) for text in texts]
-        ranked = [span for _, span in sorted(zip(worth, spans, strict=True), reverse=True)]
-        chosen, room = [], most
-        for start, stop in ranked:
-            if stop - start <= room:
-                chosen.append((start, stop))
-                room -= stop - start
-        if not chosen:
-            chosen = [(ranked[0][0], ranked[0][0] + most)]
-        return [token for start, stop in sorted(chosen) for token in ids[start:stop]]
+        return keep_best(ids, spans, [self.worth(text, seen) for text in texts], most)
 
     def worth(self, sentence: str, seen: Counter) -> float:
         """The mean worth of a sentence's words."""

@@ -50,7 +50,8 @@ def gguf_of(model: str | Path = EMBEDDED, weights: Weights = "q4_1") -> Path:
         return fetch_embedded_gguf()
     home = cache_dir() / "gguf"
     home.mkdir(parents=True, exist_ok=True)
-    path = home / f"{folder.name}-{_checksum(folder)}-{weights}.gguf"
+    files = sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors"))
+    path = home / f"{folder.name}-{checksum(*files)}-{weights}.gguf"
     with FileLock(f"{path}.lock"):
         return path if path.is_file() else export_gguf(folder, path, weights)
 
@@ -97,10 +98,10 @@ def _given(model: str | Path) -> Path | None:
     return file
 
 
-def _checksum(folder: Path) -> str:
-    """Changes with any file of a model's folder."""
+def checksum(*files: Path) -> str:
+    """Changes with any byte of any of the files."""
     found = 0
-    for file in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")):
+    for file in files:
         with file.open("rb") as opened:
             while block := opened.read(1 << 24):
                 found = zlib.crc32(block, found)

@@ -82,7 +82,6 @@ FUNCTIONS = {
     "llama_model_default_params": (ModelParams,),
     "llama_context_default_params": (ContextParams,),
     "llama_model_load_from_file": (pointer, c_char_p, ModelParams),
-    "llama_model_free": (None, pointer),
     "llama_model_size": (c_uint64, pointer),
     "llama_model_n_ctx_train": (c_int32, pointer),
     "llama_model_get_vocab": (pointer, pointer),
