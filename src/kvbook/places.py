@@ -47,6 +47,13 @@ def clone(what: str) -> Path:
     return REPOSITORY
 
 
+def environment_of_another_python() -> dict[str, str]:
+    """The environment variables for a process of a Python with packages of its own: where ours are, and
+    how a notebook draws, would be looked for there in vain."""
+    ours = ("PYTHONPATH", "MPLBACKEND")
+    return {key: value for key, value in os.environ.items() if key not in ours}
+
+
 def cache_dir() -> Path:
     """Where models and what was measured of this machine are cached: ``$KVBOOK_CACHE``, or this
     user's cache folder."""

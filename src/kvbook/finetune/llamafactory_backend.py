@@ -15,7 +15,7 @@ from kvbook.errors import ExecutionError, ParameterError
 from kvbook.finetune.data import encode, write_llamafactory
 from kvbook.finetune.job import Job
 from kvbook.lm.models import EMBEDDED, TINY, LoadedModel, fetch_embedded, quiet
-from kvbook.places import REPOSITORY
+from kvbook.places import REPOSITORY, environment_of_another_python
 
 PROGRAM = """
 import os, sys, threading
@@ -117,8 +117,7 @@ def _where(base: LoadedModel, output: Path) -> str:
 
 def _variables(output: Path) -> dict[str, str]:
     """The environment variables of the process: one GPU at most, no caches in the user's home."""
-    ours = ("PYTHONPATH", "MPLBACKEND")  # a notebook's way to draw is not installed there
-    variables = {key: value for key, value in os.environ.items() if key not in ours}
+    variables = environment_of_another_python()
     variables.setdefault("CUDA_VISIBLE_DEVICES", "0")
     return variables | {"HF_DATASETS_CACHE": str(output / "data/cache")}
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from kvbook.errors import ExecutionError, ParameterError
-from kvbook.places import REPOSITORY
+from kvbook.places import REPOSITORY, environment_of_another_python
 from kvbook.threads import waiting
 
 CacheType = Literal["f32", "f16", "q8_0", "q4_0"]
@@ -96,9 +96,7 @@ class LlamaCpp:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
-            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-            | waiting()
-            | QUIET,
+            env=environment_of_another_python() | waiting() | QUIET,
             start_new_session=True,  # Ctrl-C is for us: we end, and it sees that
         )
         try:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from kvbook.errors import ExecutionError
 from kvbook.lm.models import LoadedModel, fetch_embedded
 from kvbook.methods.base import Method
-from kvbook.places import REPOSITORY
+from kvbook.places import REPOSITORY, environment_of_another_python
 from kvbook.profiling.memory import STEADY
 from kvbook.profiling.one_run import run_once
 from kvbook.profiling.promises import BUDGET, NEW_TOKENS, OBSERVED, SNAPKV
@@ -79,7 +79,7 @@ def ask_kvpress(python: Path, dtype: str, threads: int, job: dict) -> dict:
         input=json.dumps(job) + "\n",
         capture_output=True,
         text=True,
-        env=os.environ | STEADY,
+        env=environment_of_another_python() | STEADY,
     )
     lines = done.stdout.splitlines()
     if done.returncode or len(lines) < 2:
