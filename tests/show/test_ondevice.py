@@ -68,10 +68,12 @@ def test_the_table_has_the_same_numbers():
 
 
 def test_sentences_compare_bits_and_entries():
-    told = show.device_sentences(GRID, 0).splitlines()
+    told = str(show.device_sentences(GRID, 0)).splitlines()
     assert "q4_0 has 25% of the bytes of f16" in told[0]
-    assert "0.2000 beside 0.0100, larger" in told[0]
-    assert "SummaryKV recalls is 0.50 beside 0.00: with 2 items no difference" in told[1]
+    assert "0.2000 beside 0.0100, larger. It finds 1 of 2 needles (f16: 1)" in told[0]
+    assert "facts that it recalls is 0.50 beside 0.50: with 2 items no difference" in told[0]
+    assert "SummaryKV recalls 1 of 2 facts, StreamingLLM 0;" in told[1]
+    assert "0.50 beside 0.00: with 2 items no difference" in told[1]
     assert len(told) == 2
 
 
@@ -80,9 +82,9 @@ def test_a_drifts_sentence_is_of_the_last_quarter():
         "f16, shifted": {"cache": "f16", "how": "shift", "kl": [0, 0, 0, 0.5]},
         "f16, read again": {"cache": "f16", "how": "reread", "kl": [0, 0, 0, 0.25]},
     }
-    told = show.drift_sentence(curves)
+    told = str(show.drift_sentence(curves))
     assert "of 4 tokens" in told
-    assert "in f16 0.5000 nats where keys are shifted and 0.2500 where" in told
+    assert "- f16: 0.5000 nats where keys are shifted, 0.2500 where" in told
     [axes] = show.drift(curves).axes
     assert [one.get_label() for one in axes.lines] == list(curves)
 
@@ -104,15 +106,15 @@ def test_memory_has_a_line_an_engine():
 
 
 def test_sentences_of_the_costs_are_of_the_longest_prompt():
-    first, second = show.cost_sentences(COSTS, MOVING, 256).splitlines()
-    assert "1 thread, 1,024 tokens: llama.cpp, q4_1, cache f16 takes 2.00" in first
+    first, second = str(show.cost_sentences(COSTS, MOVING, 256)).splitlines()
+    assert "Threads: 1, tokens: 1,024. llama.cpp, q4_1, cache f16 takes 2.00" in first
     assert "2.00 of its time to write" in first and first.endswith("0.20 of its memory.")
     assert "10.0 ms without it, +2.0 ms if it is shifted and +20.0 ms if it is read again" in second
 
 
 def test_one_item_has_no_interval():
     one = {label: found | {"facts": found["facts"][:1]} for label, found in GRID.items()}
-    assert "(one item: no interval)" in show.device_sentences(one, 0)
+    assert "(one item: no interval)" in str(show.device_sentences(one, 0))
 
 
 @pytest.mark.parametrize("kind", ["f32", "f16", "q8_0", "q4_0"])

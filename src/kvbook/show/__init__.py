@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "style": ["COLOURS", "INK", "KEPT", "MARKERS", "style"],
         "tables": ["TAGS", "code", "linked", "rate_table", "table", "tag", "texts_table"],
         "text": ["kept_text", "label_text", "source"],
+        "said": ["bullets", "compare", "say"],
         "maps": ["journey", "kept_map", "needle_maps", "ratio_maps"],
         "curves": [
             "cost_panels",

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import ScalarFormatter
 
+from kvbook.show.said import Said, bullets, compare, say
 from kvbook.show.style import COLOURS, INK
 from kvbook.show.tables import Cell, table
-from kvbook.stats import Rate, mean_and_interval, paired_interval
+from kvbook.stats import Rate, mean_and_interval
 
 PARTS = {"sinks": "#0072B2", "summary": "#CC79A7", "recent": "#009E73", "leaves": "#BBBBBB"}
 """Colours of the parts of a cache."""
@@ -230,33 +231,62 @@ def device_memory(costs: Sequence[Mapping], title: str = "") -> Figure:
 # ---- what the numbers say -------------------------------------------------------------------------
 
 
-def device_sentences(measured: Mapping[str, Mapping], seed: int) -> str:
-    """What `device_grid` shows, a sentence a comparison: with fewer bits, and with fewer entries."""
-    lines = []
+def device_sentences(measured: Mapping[str, Mapping], seed: int) -> Said:
+    """What `device_grid` shows: for each type of weights, the full cache in fewer bits, and what a summary
+    adds to the same number of entries."""
+    told = []
     for weights in dict.fromkeys(label.split(",")[0] for label in measured):
         own = [one for label, one in measured.items() if label.startswith(f"{weights},")]
-        full = [one for one in own if one["method"] == "fullkv"]
-        for one in full[1:]:
-            share = one["needle_bytes"] / full[0]["needle_bytes"]
-            lines.append(
-                f"- Weights {weights}, full cache: {one['cache']} has {share:.0%} of the bytes of "
-                f"{full[0]['cache']}; its distance from float32 is {_than(_kl(one), _kl(full[0]), seed, '.4f')}, "
-                f"and it finds {sum(one['needles'])} of {len(one['needles'])} needles "
-                f"({full[0]['cache']}: {sum(full[0]['needles'])})."
+        first, *smaller = (one for one in own if one["method"] == "fullkv")
+        told += [_bits(weights, one, first, seed) for one in smaller]
+        pairs = [
+            (one, other)
+            for one in own
+            for other in own
+            if (one["method"], one["how"], other["method"])
+            == ("summarykv", "shift", "streamingllm")
+            and one["cache"] == other["cache"]
+            and one["facts"]
+        ]
+        if pairs:
+            summary, window = (
+                [fact for one in side for fact in _facts(one)] for side in zip(*pairs, strict=True)
             )
-        for one in own:
-            twin = [
-                other
-                for other in own
-                if other["method"] == "streamingllm" and other["cache"] == one["cache"]
-            ]
-            if one["method"] == "summarykv" and one["how"] == "shift" and twin and one["facts"]:
-                told = _than(_facts(one), _facts(twin[0]), seed, ".2f")
-                lines.append(
-                    f"- Weights {weights}, cache {one['cache']}, the same number of entries: the share of facts "
-                    f"that SummaryKV recalls is {told} (StreamingLLM's is the second number)."
+            told.append(
+                say(
+                    "Weights {weights}, the same number of entries, over all types of cache: SummaryKV recalls "
+                    "{summary} of {asked} facts, StreamingLLM {window}; the shares are {compared}.",
+                    weights=weights,
+                    summary=int(sum(summary)),
+                    window=int(sum(window)),
+                    asked=len(summary),
+                    compared=compare(summary, window, seed, ".2f"),
                 )
-    return "\n".join(lines)
+            )
+    return bullets(told)
+
+
+def _bits(weights: str, one: Mapping, first: Mapping, seed: int) -> Said:
+    """A full cache in fewer bits beside the first one."""
+    told = say(
+        "Weights {weights}, full cache: {cache} has {share:.0%} of the bytes of {wide}. Its distance from float32 "
+        "is {distance}. It finds {found} of {needles} needles ({wide}: {before})",
+        weights=weights,
+        cache=one["cache"],
+        wide=first["cache"],
+        share=one["needle_bytes"] / first["needle_bytes"],
+        distance=compare(_kl(one), _kl(first), seed, ".4f"),
+        found=sum(one["needles"]),
+        needles=len(one["needles"]),
+        before=sum(first["needles"]),
+    )
+    if not one["facts"]:
+        return say("{told}.", told=told)
+    return say(
+        "{told}, and the share of facts that it recalls is {compared}.",
+        told=told,
+        compared=compare(_facts(one), _facts(first), seed, ".2f"),
+    )
 
 
 def _kl(one: Mapping) -> list[float]:
@@ -267,20 +297,9 @@ def _facts(one: Mapping) -> list[float]:
     return [float(fact["found"]) for fact in one["facts"]]
 
 
-def _than(first: Sequence[float], second: Sequence[float], seed: int, form: str) -> str:
-    """Two means over the same items, and whether they differ."""
-    values = f"{fmean(first):{form}} beside {fmean(second):{form}}"
-    if len(first) < 2:
-        return f"{values} (one item: no interval)"
-    _, low, high = paired_interval(first, second, seed)
-    if low <= 0 <= high:
-        return f"{values}: with {len(first)} items no difference can be seen"
-    return f"{values}, {'larger' if low > 0 else 'smaller'}"
-
-
-def drift_sentence(curves: Mapping[str, Mapping]) -> str:
+def drift_sentence(curves: Mapping[str, Mapping]) -> Said:
     """What `drift` shows: for each type, shifted and read again, over the last quarter of the tokens."""
-    parts = []
+    told = []
     for kind in dict.fromkeys(one["cache"] for one in curves.values()):
         ends = {
             one["how"]: fmean(one["kl"][-max(1, len(one["kl"]) // 4) :])
@@ -288,44 +307,58 @@ def drift_sentence(curves: Mapping[str, Mapping]) -> str:
             if one["cache"] == kind
         }
         if len(ends) == 2:
-            parts.append(
-                f"in {kind} {ends['shift']:.4f} nats where keys are shifted and {ends['reread']:.4f} where the first "
-                "ones are read again"
+            told.append(
+                say(
+                    "{kind}: {shift:.4f} nats where keys are shifted, {reread:.4f} where the first ones are read "
+                    "again.",
+                    kind=kind,
+                    **ends,
+                )
             )
-    tokens = len(next(iter(curves.values()))["kl"])
-    return (
-        f"Over the last quarter of {tokens} tokens, the mean distance from the same window in float32 is "
-        f"{'; '.join(parts)}."
+    return say(
+        "The mean distance from the same window in float32, over the last quarter of {tokens} tokens:\n\n{told}",
+        tokens=len(next(iter(curves.values()))["kl"]),
+        told=bullets(told),
     )
 
 
 def cost_sentences(
     costs: Sequence[Mapping], moving: Mapping[str, Mapping[str, Sequence[float]]], budget: int
-) -> str:
+) -> Said:
     """What `device_costs` shows: llama.cpp's first combination beside this package's full cache, at the
     longest prompt; and what moving one entry costs."""
-    lines = []
+    told = []
     for threads in dict.fromkeys(one["threads"] for one in costs):
         own = [one for one in costs if one["threads"] == threads]
         longest = max(one["context"] for one in own)
         at = {one["engine"]: one for one in own if one["context"] == longest}
         ours = next(one for name, one in at.items() if name.startswith("kvbook"))
         name, theirs = next((n, one) for n, one in at.items() if n.startswith("llama.cpp"))
-        read, written, held = (
-            median(theirs[part]) / median(ours[part]) for part in ("prefill", "decode", "peak")
-        )
-        lines.append(
-            f"- {threads} thread{'s' * (threads > 1)}, {longest:,} tokens: {name} takes {read:.2f} of this package's "
-            f"time (float32) to read, {written:.2f} of its time to write a token, and {held:.2f} of its memory."
+        ratios = {
+            part: median(theirs[part]) / median(ours[part])
+            for part in ("prefill", "decode", "peak")
+        }
+        told.append(
+            say(
+                "Threads: {threads}, tokens: {tokens:,}. {name} takes {prefill:.2f} of this package's time (float32) "
+                "to read, {decode:.2f} of its time to write a token, and {peak:.2f} of its memory.",
+                threads=threads,
+                tokens=longest,
+                name=name,
+                **ratios,
+            )
         )
     for cache, times in moving.items():
         base = median(times["nothing"])
-        parts = [
-            f"{1000 * (median(times[how]) - base):+.1f} ms if it is {words}"
-            for how, words in (("shift", "shifted"), ("reread", "read again"))
-        ]
-        lines.append(
-            f"- One entry leaves a cache of {budget} in {cache}: a token takes {1000 * base:.1f} ms without it, "
-            f"{' and '.join(parts)}."
+        told.append(
+            say(
+                "One entry leaves a cache of {budget} in {cache}: a token takes {base:.1f} ms without it, {shift:+.1f} "
+                "ms if it is shifted and {reread:+.1f} ms if it is read again.",
+                budget=budget,
+                cache=cache,
+                base=1000 * base,
+                shift=1000 * (median(times["shift"]) - base),
+                reread=1000 * (median(times["reread"]) - base),
+            )
         )
-    return "\n".join(lines)
+    return bullets(told)
