@@ -250,16 +250,14 @@ def device_sentences(measured: Mapping[str, Mapping], seed: int) -> Said:
         ]
         if pairs:
             summary, window = (
-                [fact for one in side for fact in _facts(one)] for side in zip(*pairs, strict=True)
+                [fmean(fact) for fact in zip(*map(_facts, side), strict=True)]
+                for side in zip(*pairs, strict=True)
             )
             told.append(
                 say(
-                    "Weights {weights}, the same number of entries, over all types of cache: SummaryKV recalls "
-                    "{summary} of {asked} facts, StreamingLLM {window}; the shares are {compared}.",
+                    "Weights {weights}, the same number of entries: the share of facts that SummaryKV recalls, over "
+                    "all types of cache, is {compared} (StreamingLLM's is the second number).",
                     weights=weights,
-                    summary=int(sum(summary)),
-                    window=int(sum(window)),
-                    asked=len(summary),
                     compared=compare(summary, window, seed, ".2f"),
                 )
             )
