@@ -266,7 +266,6 @@ CHAPTERS: dict[str, Chapter] = {
             "LoRA: a small change beside a frozen matrix",
             takes.Lora,
             {"smoke": _TINY | _BRIEF | {"samples": 2}, "gpu": _TUNED},
-            cores=2,
         ),
         Chapter(
             "bertscore",
@@ -282,7 +281,6 @@ CHAPTERS: dict[str, Chapter] = {
                     "budgets": [64, 128, 256, 512],
                 },
             },
-            cores=2,
             after=("lora",),
         ),
         Chapter(
