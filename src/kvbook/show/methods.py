@@ -75,7 +75,7 @@ def cost_sentence(trials: Sequence[Trial]) -> Said:
     if same:
         told.append(
             say(
-                "On paper the prefill of {labels} does all the operations of {full}.",
+                "On paper these prefills do all the operations of {full}: {labels}.",
                 labels="; ".join(one.label for one in same),
                 full=full.label,
             )
@@ -124,7 +124,7 @@ def _shares(trials: Sequence[Trial], shares: Sequence[float]) -> str:
 def found_table(
     rates: Mapping[tuple[str, int | float | None], Rate],
     needles: Sequence[Needle],
-    note: str = "; bootstrap over prompts, exact where all or none",
+    note: str = "; intervals by bootstrap over the prompts, exact binomial where all or none are found",
 ) -> HTML:
     """Needles found by method and budget, as `kvbook.tasks.budgets.ask_budgets` has them."""
     return rate_table(
@@ -310,8 +310,8 @@ def answered(text: str, answer: str) -> Said:
     if not answer:
         return say("Said: {said}. The prompt is your own, so no answer is expected.", said=said)
     if is_right(text, answer):
-        return say("Said: {said}. **Right**: the answer is {answer}.", said=said, answer=answer)
-    return say("Said: {said}. **Wrong**: the answer is {answer}.", said=said, answer=answer)
+        return say("Said: {said}. **Right**: {answer} was expected.", said=said, answer=answer)
+    return say("Said: {said}. **Wrong**: {answer} was expected.", said=said, answer=answer)
 
 
 def said_table(words: Mapping[str, str], answer: str, caption: str) -> HTML:
