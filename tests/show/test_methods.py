@@ -124,6 +124,13 @@ def test_an_answer_is_marked_as_right_or_wrong_or_expected_by_nobody():
     assert len(cells(show.said_table({"a": " 42."}, "", ""))) == 2
 
 
+def test_methods_with_right_words_are_told_from_those_with_wrong_ones():
+    told = str(show.said_sentence({"a": " 42.", "b": " 4.", "c": "42"}, "42"))
+    assert told.startswith("Right: a, c. Wrong: b.")
+    assert str(show.said_sentence({"a": "42"}, "42")).startswith("Right: a. Wrong: –.")
+    assert show.said_sentence({"a": " 42."}, "") is None
+
+
 def test_the_report_s_scores_are_said_as_shares_of_full_kv():
     told = str(show.report_sentence(place("data"), ["fullkv", "h2o"]))
     assert told.count("of the score of fullkv in the mean of 6 tasks: least on narrativeqa") == 1

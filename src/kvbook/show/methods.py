@@ -327,10 +327,25 @@ def said_table(words: Mapping[str, str], answer: str, caption: str) -> HTML:
     marks = {True: "✓ right", False: "✗ wrong"}
     rows = [
         {"method": name, "words after the prompt": repr(text)}
-        | ({"": marks[is_right(text, answer)]} if answer else {})
+        | ({"checked": marks[is_right(text, answer)]} if answer else {})
         for name, text in words.items()
     ]
     return table(rows, "measured", caption)
+
+
+def said_sentence(words: Mapping[str, str], answer: str) -> Said | None:
+    """What `said_table` shows: whose words are right; nothing where no answer is expected."""
+    if not answer:
+        return None
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for name, text in words.items():
+        names[is_right(text, answer)].append(name)
+    right, wrong = (", ".join(of) or "–" for of in names.values())
+    return say(
+        "Right: {right}. Wrong: {wrong}. One prompt says nothing about how often a method is right.",
+        right=right,
+        wrong=wrong,
+    )
 
 
 def report_sentence(data: Path, methods: Sequence[str]) -> Said:
