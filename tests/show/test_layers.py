@@ -64,11 +64,12 @@ def test_the_share_of_each_half_and_the_largest_are_said():
     assert "50% in the second" in str(show.bars_sentence([0.5], 0.2))
 
 
-def test_votes_for_the_answer_are_said_beside_those_of_a_mean_position():
-    votes = {0: torch.ones(1, 4), 1: torch.tensor([[0.0, 0.0, 8.0, 0.0]])}
-    told = str(show.votes_sentence(votes, [2]))
-    assert told.startswith("In layer 1 a token of the number has 4 times") and "2.5 times" in told
-    assert show.votes_sentence(votes, []) is None
+def test_the_answer_s_place_among_the_votes_is_said():
+    votes = {0: torch.ones(1, 4), 1: torch.tensor([[9.0, 0.0, 1.0, 0.0]]), 2: torch.ones(1, 4)}
+    told = str(show.votes_sentence(votes, 1, [2]))  # behind a sink, which has most of the mean
+    assert told.startswith("In layer 1 a token of the number has more votes than 50% of the")
+    assert told.endswith("in the median of all 3 layers it has more than 0%.")
+    assert show.votes_sentence(votes, 1, []) is None
 
 
 def test_the_heaviest_accounts_are_said():

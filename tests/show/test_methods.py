@@ -38,7 +38,7 @@ def test_costs_are_said_beside_the_first_trial():
     assert "beside fullkv: h2o: 50%; gemfilter: 25%. At its largest: h2o: 50%" in told
     assert "do all the operations of fullkv: h2o." in told
     assert "on paper, beside fullkv: gemfilter: 25%." in told
-    assert "took 0.50 to 2.00 times the prefill of fullkv, and 0.50 to 2.00 times its time" in told
+    assert "took 0.50 to 2.00 of the time, and a decoded token 0.50 to 2.00." in told
     assert "2 MiB of weights and, with fullkv, 1.0 MiB of cache" in told and "at most 33%" in told
 
 

@@ -105,30 +105,32 @@ def votes(votes: Tensor, layer: int, needle: Sequence[int] = ()) -> Figure:
     return figure
 
 
-def votes_sentence(votes: Mapping[int, Tensor], needle: Sequence[int]) -> Said | None:
-    """How much more the answer's tokens get than a mean position, in the layer where that is most and
-    in the median layer; nothing for a prompt without an answer.
+def votes_sentence(votes: Mapping[int, Tensor], layer: int, needle: Sequence[int]) -> Said | None:
+    """How high the answer's tokens stand among the votes of one layer, and in the median layer; nothing
+    for a prompt without an answer.
 
     Parameters
     ----------
     votes : mapping of int to Tensor [kv_heads, positions]
         By layer.
+    layer : int
+        The one that is drawn.
     needle : sequence of int
         Positions of the answer.
     """
     if not needle:
         return None
-    ratios = {
-        layer: (each[:, list(needle)].mean() / each.mean()).item() for layer, each in votes.items()
+    above = {
+        one: (each[:, None, :] < each[:, list(needle), None]).float().mean().item()
+        for one, each in votes.items()
     }
-    layer = max(ratios, key=ratios.__getitem__)
     return say(
-        "In layer {layer} a token of the number has {most:.0f} times the votes of a mean position: the most of all "
-        "{layers} layers. In the median layer it has {middle:.1f} times as many.",
+        "In layer {layer} a token of the number has more votes than {here:.0%} of the positions; in the median of all "
+        "{layers} layers it has more than {middle:.0%}.",
         layer=layer,
-        most=ratios[layer],
-        layers=len(ratios),
-        middle=median(ratios.values()),
+        here=above[layer],
+        layers=len(above),
+        middle=median(above.values()),
     )
 
 

@@ -90,8 +90,8 @@ def cost_sentence(trials: Sequence[Trial]) -> Said:
         )
     told.append(
         say(
-            "One run each took {a:.2f} to {b:.2f} times the prefill of {full}, and {c:.2f} to {d:.2f} times its "
-            "time a token: too few runs to put the methods in an order.",
+            "Beside {full} the prefill took {a:.2f} to {b:.2f} of the time, and a decoded token {c:.2f} to {d:.2f}. "
+            "One run each is too few to put the methods in an order.",
             full=full.label,
             a=min(prefill),
             b=max(prefill),
