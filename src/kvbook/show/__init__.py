@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "style": ["COLOURS", "INK", "KEPT", "MARKERS", "style"],
-        "tables": ["TAGS", "code", "linked", "rate_table", "table", "tag", "texts_table"],
+        "tables": ["TAGS", "code", "folded", "linked", "rate_table", "table", "tag", "texts_table"],
         "text": ["kept_text", "label_text", "source"],
         "said": ["bullets", "compare", "say"],
         "maps": ["journey", "kept_map", "needle_maps", "ratio_maps"],
@@ -86,6 +86,18 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "protocol",
             "score_table",
             "shares_by_length",
+        ],
+        "verdicts": [
+            "asked_after_sentence",
+            "beside_report_sentence",
+            "correlation_sentence",
+            "fault_sentence",
+            "fidelity_sentence",
+            "lead_sentence",
+            "lengths_sentence",
+            "moved_sentence",
+            "standing_sentence",
+            "views_sentence",
         ],
         "equal_bytes": ["bytes_table", "channels", "over_bytes", "rounding_table", "two_ways"],
         "ondevice": [
