@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "fidelity_curves",
             "found_by_budget",
             "found_panels",
+            "prefill_sentence",
             "prefill_shares",
             "rates",
             "score_panels",
