@@ -198,12 +198,3 @@ def test_a_token_is_told_in_floors_and_by_its_largest_part():
         )
     )
     assert "1.0 to 2.0 times as long" in told and "*products*, 75% of" in told
-
-
-def test_a_map_is_told_by_its_corners():
-    told = str(
-        show.maps_sentence({"a": [[0.5, 1.0], [0.75, 0.9]]}, ["16", "128"], ["1,024", "4,096"])
-    )
-    assert told == (
-        "- a: least 0.50 (context 1,024, answer 16), most 1.00 (context 4,096, answer 16)."
-    )

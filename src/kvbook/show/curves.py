@@ -108,9 +108,7 @@ def prefill_sentence(shares: Mapping[str, Sequence[float]], x: Sequence[int]) ->
         below = [at for at, share in zip(x, line, strict=True) if share < 1]
         words = "{label}: {first:.0%} of FullKV's operations at {start:,}, {last:.0%} at {end:,}"
         words += "; never less than all." if not below else "."
-        told.append(
-            say(words, label=label, first=line[0], last=line[-1], start=x[0], end=x[-1])
-        )
+        told.append(say(words, label=label, first=line[0], last=line[-1], start=x[0], end=x[-1]))
     return bullets(told)
 
 

@@ -418,32 +418,3 @@ def token_sentence(full: Sequence, bandwidth: float, token: Mapping[str, float])
         "*{part}*, {share:.0%} of the watched time.",
         low=min(times), high=max(times), part=part, share=token[part] / sum(token.values()),
     )  # fmt: skip
-
-
-def maps_sentence(
-    maps: Mapping[str, Sequence[Sequence[float]]], rows: Sequence[str], columns: Sequence[str]
-) -> Said:
-    """Where in a map of ratios each method costs least, and where most.
-
-    Parameters
-    ----------
-    maps, rows, columns
-        As of `kvbook.show.ratio_maps`; rows are answers, columns contexts.
-    """
-    told = []
-    for name, grid in maps.items():
-        cells = [
-            (ratio, rows[i], columns[j])
-            for i, row in enumerate(grid)
-            for j, ratio in enumerate(row)
-        ]
-        (low, answer, context), (high, answer_most, context_most) = min(cells), max(cells)
-        told.append(
-            say(
-                "{name}: least {low:.2f} (context {context}, answer {answer}), most {high:.2f} (context "
-                "{context_most}, answer {answer_most}).",
-                name=name, low=low, high=high, answer=answer, context=context,
-                answer_most=answer_most, context_most=context_most,
-            )
-        )  # fmt: skip
-    return bullets(told)
