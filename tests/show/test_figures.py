@@ -114,12 +114,19 @@ def test_what_all_heads_keep_is_told_from_what_some_keep():
 
 
 def test_a_journey_says_what_is_read_and_held():
-    told = str(show.journey_sentence(RUN, 3))
-    assert told.startswith("3 layers read all 3 tokens, 1 of them in a first pass")
-    assert told.endswith("the last layer reads 3. Every KV head holds 2 entries.")
-    pyramid = vars(RUN) | {"kept_positions": [torch.tensor([[[0, 1, 2]]]), torch.tensor([[[0]]])]}
-    told = str(show.journey_sentence(SimpleNamespace(**pyramid), 3))
+    def said(first, read, kept):
+        layers = [torch.arange(one)[None] for one in read]
+        heads = [torch.arange(one)[None, None] for one in kept]
+        run = SimpleNamespace(filter_layers=first, layer_inputs=layers, kept_positions=heads)
+        return str(show.journey_sentence(run, 3))
+
+    assert (
+        said(0, [3, 3], [2, 2]) == "Every layer reads all 3 tokens. Every KV head holds 2 entries."
+    )
+    told = said(0, [3, 2], [3, 1])
+    assert told.startswith("1 layers read all 3 tokens; the last layer reads 2.")
     assert told.endswith("A KV head holds 1 to 3 entries, by its layer.")
+    assert said(1, [2, 2], [2, 2]).startswith("1 layers of a first pass read all 3 tokens; then")
 
 
 def test_needles_are_said_by_method_and_length():

@@ -53,7 +53,7 @@ ASKED = {("fullkv", None): MANY, ("snapkv", 64): FEW, ("snapkv", 128): MANY, ("h
 
 def test_methods_that_lose_needles_are_told_from_those_that_may_not():
     told = str(show.found_sentence(ASKED | {("h2o", 128): FEW, ("other", None): MANY}))
-    assert "Found less often than with fullkv: snapkv (64); h2o (64, 128)." in told
+    assert "Fewer answers are found than with fullkv: snapkv (64); h2o (64, 128)." in told
     assert "from fullkv can be seen with 20 prompts: snapkv (128); other." in told
     assert "At budget 128 snapkv finds more than h2o." in told
     assert "At budget 64 no difference between snapkv and h2o can be seen." in told
@@ -61,7 +61,9 @@ def test_methods_that_lose_needles_are_told_from_those_that_may_not():
 
 def test_a_method_that_finds_more_than_full_kv_is_said_to():
     told = str(show.found_sentence({("fullkv", None): FEW, ("a", 1): FEW, ("b", 1): MANY}))
-    assert "Found more often than with fullkv: b (1)." in told and "a finds fewer than b" in told
+    assert (
+        "More answers are found than with fullkv: b (1)." in told and "a finds fewer than b" in told
+    )
 
 
 def test_one_prompt_compares_nothing():
@@ -73,8 +75,8 @@ def test_one_prompt_compares_nothing():
 def test_variants_are_compared_with_one_of_them():
     told = str(show.against({"a": FEW, "b": MANY, "c": [False] * 20, "d": FEW}, "a"))
     assert told.splitlines() == [
-        "- Found more often than with a: b.",
-        "- Found less often than with a: c.",
+        "- More answers are found than with a: b.",
+        "- Fewer answers are found than with a: c.",
         "- No difference from a can be seen with 20 prompts: d.",
     ]
 
@@ -122,6 +124,13 @@ def test_an_answer_is_marked_as_right_or_wrong_or_expected_by_nobody():
         "✗ wrong",
     ]
     assert len(cells(show.said_table({"a": " 42."}, "", ""))) == 2
+
+
+def test_methods_with_right_words_are_told_from_those_with_wrong_ones():
+    told = str(show.said_sentence({"a": " 42.", "b": " 4.", "c": "42"}, "42"))
+    assert told.startswith("Right: a, c. Wrong: b.")
+    assert str(show.said_sentence({"a": "42"}, "42")).startswith("Right: a. Wrong: –.")
+    assert show.said_sentence({"a": " 42."}, "") is None
 
 
 def test_the_report_s_scores_are_said_as_shares_of_full_kv():

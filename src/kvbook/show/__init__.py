@@ -46,6 +46,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "is_right",
             "report_sentence",
             "report_table",
+            "said_sentence",
             "said_table",
             "window_sentence",
         ],

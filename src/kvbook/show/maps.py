@@ -101,14 +101,16 @@ def journey_sentence(run: Run, prompt_length: int) -> Said:
     """What `journey` shows: how many layers read the whole prompt, and what the layers hold."""
     read = [(one[0] >= 0).sum().item() for one in run.layer_inputs]
     kept = [(one[0] >= 0).sum(-1).max().item() for one in run.kept_positions]
-    whole = run.filter_layers + sum(one == prompt_length for one in read)
-    told = say(
-        "{whole} layers read all {all} tokens, {first} of them in a first pass; the last layer reads {last}.",
-        whole=whole,
-        all=prompt_length,
-        first=run.filter_layers,
-        last=read[-1],
-    )
+    whole = sum(one == prompt_length for one in read)
+    if run.filter_layers:
+        template = (
+            "{first} layers of a first pass read all {all} tokens; then the layers read {last}."
+        )
+    elif whole == len(read):
+        template = "Every layer reads all {all} tokens."
+    else:
+        template = "{whole} layers read all {all} tokens; the last layer reads {last}."
+    told = say(template, first=run.filter_layers, whole=whole, all=prompt_length, last=read[-1])
     if min(kept) == max(kept):
         return say("{read} Every KV head holds {kept} entries.", read=told, kept=kept[0])
     template = "{read} A KV head holds {least} to {most} entries, by its layer."

@@ -20,8 +20,8 @@ from kvbook.tasks.trial import Example, Trial
 Label = TypeVar("Label")
 LARGER, SMALLER, SAME = 1, -1, 0
 COMPARED = {
-    LARGER: "Found more often than with {base}: {labels}.",
-    SMALLER: "Found less often than with {base}: {labels}.",
+    LARGER: "More answers are found than with {base}: {labels}.",
+    SMALLER: "Fewer answers are found than with {base}: {labels}.",
     SAME: "No difference from {base} can be seen with {items} prompts: {labels}.",
 }
 """What is said of some variants beside one of them, by how the difference lies to 0."""
@@ -163,8 +163,8 @@ def found_sentence(asked: Found, seed: int = 0) -> Said:
             if budgets := ", ".join(str(one) for one in signs if signs[one] == sign):
                 told.append(say(template, first=first, second=second, budgets=budgets))
     return say(
-        "All were asked the same {items} prompts. A difference is told where its 95 % interval "
-        "(paired bootstrap) does not hold 0:\n\n{told}",
+        "All were asked the same {items} prompts; in brackets: the budgets. A difference counts as seen where "
+        "its 95 % interval (paired bootstrap over the prompts) does not contain 0.\n\n{told}",
         items=len(full),
         told=bullets(told),
     )
@@ -327,10 +327,25 @@ def said_table(words: Mapping[str, str], answer: str, caption: str) -> HTML:
     marks = {True: "✓ right", False: "✗ wrong"}
     rows = [
         {"method": name, "words after the prompt": repr(text)}
-        | ({"": marks[is_right(text, answer)]} if answer else {})
+        | ({"checked": marks[is_right(text, answer)]} if answer else {})
         for name, text in words.items()
     ]
     return table(rows, "measured", caption)
+
+
+def said_sentence(words: Mapping[str, str], answer: str) -> Said | None:
+    """What `said_table` shows: whose words are right; nothing where no answer is expected."""
+    if not answer:
+        return None
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for name, text in words.items():
+        names[is_right(text, answer)].append(name)
+    right, wrong = (", ".join(of) or "–" for of in names.values())
+    return say(
+        "Right: {right}. Wrong: {wrong}. One prompt says nothing about how often a method is right.",
+        right=right,
+        wrong=wrong,
+    )
 
 
 def report_sentence(data: Path, methods: Sequence[str]) -> Said:

@@ -14,10 +14,10 @@ def source(thing) -> Markdown:
 
 
 def kept_text(tokens: Sequence[str], kept: Sequence[int], highlight: Sequence[int] = ()) -> HTML:
-    """The prompt's text: kept tokens dark on colour, dropped ones faint; ``highlight`` underlined."""
-    dark, underlined, parts = set(kept), set(highlight), []
+    """The prompt's text: kept tokens dark on colour, evicted ones faint; ``highlight`` in a box."""
+    dark, boxed, parts = set(kept), set(highlight), []
     for i, token in enumerate(tokens):
-        classes = ["kv-kept" if i in dark else "kv-dropped"] + ["kv-needle"] * (i in underlined)
+        classes = ["kv-kept" if i in dark else "kv-dropped"] + ["kv-needle"] * (i in boxed)
         parts.append(
             f'<span class="{" ".join(classes)}" title="position {i}">{html.escape(token)}</span>'
         )
