@@ -20,7 +20,7 @@ from kvbook.laws.law import (
     make_method,
     same,
 )
-from kvbook.laws.reading import Reading, heads_of, prompt_of, read, read_on, tokens_of
+from kvbook.laws.reading import heads_of, prompt_of, read, read_on, tokens_of
 from kvbook.methods.base import Method
 from kvbook.methods.fullkv import FullKV
 
