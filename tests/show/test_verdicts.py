@@ -74,6 +74,8 @@ def test_the_nearest_method_is_named_with_the_budgets_that_tell_it_apart():
     assert told.endswith("tells it from the next method at budget 64.")
     unclear = {name: {128: of[128]} for name, of in curves.items()}
     assert str(show.fidelity_sentence(unclear, 0)).endswith("at none of them.")
+    alone = show.fidelity_sentence({"a": curves["a"]}, 0)
+    assert str(alone) == "One method: nothing can be compared."
 
 
 def test_a_method_that_scores_more_and_is_further_away_is_named():

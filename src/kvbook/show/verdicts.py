@@ -144,8 +144,10 @@ def fidelity_sentence(curves: Mapping[str, Mapping[int, Sequence[Mapping]]], see
     Parameters
     ----------
     curves : mapping
-        As of `kvbook.show.fidelity_curves`; two methods or more.
+        As of `kvbook.show.fidelity_curves`.
     """
+    if len(curves) < 2:
+        return say("One method: nothing can be compared.")
     nearest: dict[str, dict[int, bool]] = {}
     for budget in sorted(next(iter(curves.values()))):
         distance = {name: [one["kl"] for one in of[budget]] for name, of in curves.items()}
