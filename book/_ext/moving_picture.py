@@ -15,10 +15,10 @@ RESULTS = "_vendor/results"
 """Where the build lays the chapters' results, from the sources' folder."""
 
 
-def picture(folder: Path) -> str:
-    """The picture as HTML, from the results in a folder."""
+def picture(folder: Path, name: str) -> str:
+    """The picture as HTML, from the results in a folder; ``name`` is unique in the book."""
     found = results.load("families", folder).data["frames"]
-    return show.stepper([Frames(**one) for one in found], name="stepper").data
+    return show.stepper([Frames(**one) for one in found], name=name).data
 
 
 class Stepper(SphinxDirective):
@@ -27,7 +27,7 @@ class Stepper(SphinxDirective):
     def run(self):
         folder = Path(self.env.srcdir, RESULTS)
         self.env.note_dependency(str(folder / "families.json"))
-        return [nodes.raw("", picture(folder), format="html")]
+        return [nodes.raw("", picture(folder, f"stepper-{self.env.docname}"), format="html")]
 
 
 def setup(app):

@@ -95,6 +95,77 @@ def test_the_arrow_goes_on_to_the_end(deck):
     assert page.evaluate("Reveal.getIndices().h") == total - 2
 
 
+def stepper_slide(page) -> int:
+    """Which slide has the moving picture; -1 for a deck without."""
+    return page.evaluate(
+        """[...document.querySelectorAll(".slides > section")]
+            .findIndex(one => one.querySelector(".kv-stepper"))"""
+    )
+
+
+MOVING = (
+    "families",
+    "streamingllm",
+    "snapkv",
+    "h2o",
+    "pyramidinfer",
+    "gemfilter",
+    "fastkv",
+    "summarykv",
+)
+
+
+def test_the_moving_picture_is_on_the_decks_of_the_methods(deck):
+    assert (stepper_slide(deck.page) >= 0) == (Path(deck.name).name in MOVING)
+
+
+def test_who_has_clicked_the_moving_picture_steps_it_and_leaves_it_at_its_end(deck):
+    page, at = deck.page, stepper_slide(deck.page)
+    if at < 0:
+        pytest.skip("no moving picture")
+
+    def step():
+        return int(page.locator(".kv-stepper .kv-slide").input_value())
+
+    def slide():
+        return page.evaluate("Reveal.getIndices().h")
+
+    page.evaluate(f"Reveal.slide({at})")
+    last = step()
+    page.keyboard.press("ArrowRight")  # nobody has clicked it: the deck's
+    assert (slide(), step()) == (at + 1, last)
+    page.keyboard.press("ArrowLeft")
+    page.locator(".kv-stepper .kv-now").click()
+    page.keyboard.press("Home")
+    for count in range(1, last + 1):
+        page.keyboard.press("ArrowRight")
+        assert (slide(), step()) == (at, count)
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
+    assert (slide(), step()) == (at, last)
+    page.keyboard.press("PageDown")  # a clicker's
+    assert slide() == at + 1
+    page.evaluate(f"Reveal.slide({at})")
+    page.locator(".kv-stepper .kv-now").click()
+    page.keyboard.press("ArrowRight")
+    assert slide() == at + 1
+    page.keyboard.press("ArrowLeft")
+    assert (slide(), step()) == (at, last)
+
+
+def test_the_moving_picture_has_room_at_every_step(deck):
+    page, at = deck.page, stepper_slide(deck.page)
+    if at < 0:
+        pytest.skip("no moving picture")
+    page.evaluate(f"Reveal.slide({at})")
+    page.locator(".kv-stepper .kv-now").click()
+    page.keyboard.press("Home")
+    for _ in range(int(page.locator(".kv-stepper .kv-slide").get_attribute("max"))):
+        page.keyboard.press("ArrowRight")
+        assert not page.evaluate(f"({OVER})(Reveal.getCurrentSlide())")
+        assert not page.evaluate(f"({SQUEEZED})(Reveal.getCurrentSlide())")
+
+
 def test_formulas_are_set_and_nothing_is_loaded_from_outside(deck):
     page = deck.page
     assert not page.locator("[data-mjx-error], mjx-merror").count() and not deck.troubles

@@ -4,7 +4,8 @@ import pytest
 from playwright.sync_api import expect
 
 PAGES = {
-    "index": "stepper",
+    "index": "stepper-index",
+    "teaching": "stepper-teaching",
     "families": "side-by-side",
     **{
         name: f"stepper-{name}"
@@ -194,8 +195,8 @@ def test_without_a_script_it_is_a_picture(contexts, stepper):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((HTML / "index.html").as_uri())
-    cells = page.locator("#stepper .kv-cells").first.locator("i")
+    cells = page.locator("#stepper-index .kv-cells").first.locator("i")
     still = [cells.nth(i).get_attribute("class") for i in range(cells.count())]
     assert [one.replace("kv-out", "kv-gone") for one in with_script.cells()] == still
-    assert not page.locator("#stepper .kv-steps").is_visible()
+    assert not page.locator("#stepper-index .kv-steps").is_visible()
     context.close()

@@ -184,6 +184,19 @@ def test_what_a_tagged_cell_shows_is_on_a_slide(deck):
     assert "TUZP" in deck[6][1].outputs[0].data["text/html"]
 
 
+def test_the_moving_picture_is_on_a_slide_as_it_is(chapter):
+    moving = (
+        '<div class="kv-explorer"><figure class="kv-stepper"></figure></div><script>a && b</script>'
+    )
+    chapter.cells[11].outputs = [output(text_html=moving)]
+    shown_in = [
+        cell.outputs[0].data["text/html"]
+        for cell in rules.make_deck(chapter).cells
+        if cell.cell_type == "code"
+    ]
+    assert moving in shown_in
+
+
 def test_a_long_table_is_cut_and_says_so(deck):
     table = BeautifulSoup(deck[7][1].outputs[0].data["text/html"], "html.parser")
     rows = len(table.select("tbody tr"))

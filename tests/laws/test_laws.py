@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from kvbook import laws
 from kvbook.fields import Budget
-from kvbook.methods import CATALOGUE, METHODS, FullKV, Method, Quantized
+from kvbook.methods import CATALOGUE, METHODS, FullKV, Method, PublishedH2O, Quantized
 from kvbook.methods.base import STRICT, last_indices, resolve_budget
 
 
@@ -61,11 +61,8 @@ NO_EVICT = "it has no `evict`"
         (FullKV, "indices", "it has no hook that chooses"),
         (CATALOGUE["snapkv"], "holds_while_decoding", NO_EVICT),
         (CATALOGUE["gemfilter"], "holds_while_decoding", NO_EVICT),
-        (
-            make_method("streamingllm", budget=9, rolling=False),
-            "holds_while_decoding",
-            "its `evict` dropped nothing at any token",
-        ),
+        (make_method("streamingllm", budget=9, rolling=False), "holds_while_decoding", NO_EVICT),
+        (PublishedH2O, "holds_while_decoding", NO_EVICT),
         (CATALOGUE["pyramidinfer"], "holds_budget", MEAN),
         (CATALOGUE["pyramidinfer"], "fraction", MEAN),
         (CATALOGUE["summarykv"], "whole_budget", "it writes"),
@@ -188,6 +185,18 @@ def test_what_breaks_one_law_is_found_by_it_alone_and_in_the_right_place(method,
     assert [row.law for row in report.rows if row.verdict == "fails"] == [law], report
     found = report[law].counter_example
     assert {name: getattr(found, name) for name in where} == where, found
+
+
+@pytest.mark.parametrize("of_turns", [False, True], ids=["never", "of turns only"])
+def test_an_evict_that_does_not_drop_is_a_mistake_and_no_choice(of_turns):
+    class Forgotten(Last, listed=False):
+        def evict(self, seen):
+            return super().evict(seen) if of_turns and seen.queries.shape[1] > 1 else None
+
+    report = laws.check(Forgotten)
+    found = report["holds_while_decoding"].counter_example
+    assert (found.length, found.budget, found.found) == (2, 1, "2") and found.when
+    assert (report["next_turns"].verdict == "fails") == (not of_turns)
 
 
 def test_each_law_is_broken_by_somebody():

@@ -18,7 +18,9 @@ LAYERS, KV_HEADS, DIM = (
 )
 INNER = {
     "fullkv": create_method("fullkv"),
+    "streamingllm": create_method("streamingllm", budget=19, rolling=False),
     "snapkv": create_method("snapkv", budget=19, window=4),
+    "h2o_published": PublishedH2O(budget=19),
     "pyramidinfer": create_method("pyramidinfer", min_length=2),
     "gemfilter": create_method("gemfilter", budget=18),
     "fastkv": create_method("fastkv", budget=12, window=3, tsp_length=21, tsp_layer=1),
@@ -285,10 +287,8 @@ def test_rows_of_a_panel_go_on_from_one_snapshot(llama, prompt):
     "method",
     [
         create_method("streamingllm", budget=9),
-        create_method("streamingllm", budget=9, rolling=False),
         create_method("streamingllm", budget=9, chunk=4),
         create_method("h2o", budget=9),
-        PublishedH2O(budget=9),
         create_method("summarykv", budget=40),
         create_method("pyramidinfer", generation=True),
         Quantized(),

@@ -7,7 +7,7 @@ import pytest
 from kvbook import create_method, load_model
 from kvbook.profiling.breakdown import sum_layers
 from kvbook.profiling.hardware import Hardware
-from kvbook.profiling.profile import GiB, Profiled, kv_agrees
+from kvbook.profiling.profile import GiB, Profiled, kv_agrees, seen_above
 from kvbook.profiling.timing import Measurement
 from kvbook.stats import Spread
 
@@ -121,3 +121,32 @@ def test_on_paper_fullkv_costs_all_of_fullkv_and_a_method_less_with_a_longer_con
         config, create_method("fastkv", budget=0.1), [512, 8192], [8], MACHINE
     )
     assert long < short < 1
+
+
+def test_a_run_below_its_floor_says_how_much_quicker_the_machine_is():
+    paper = SimpleNamespace(prefill_seconds=1.5, decode_seconds=4.0)
+    assert seen_above([measured("a", times=(1.0, 2.0))], [paper]) == 4.0
+    slow = measured("a", times=(5.0, 6.0))
+    assert seen_above([slow], [paper]) == 1.0
+    assert seen_above([measured("h2o", times=(), out_of_memory=True)], [paper]) == 1.0
+
+
+def test_of_two_micro_benchmarks_the_quicker_numbers_count():
+    first, second = Hardware("m", 5.0, 2.0, 1.0, 0.2), Hardware("m", 4.0, 3.0, 1.0, 0.1)
+    assert first.quicker(second) == Hardware("m", 5.0, 3.0, 1.0, 0.1)
+    assert first.times(2.0) == Hardware("m", 10.0, 4.0, 1.0, 0.1)
+
+
+def test_no_time_of_a_session_lies_below_its_floor(monkeypatch):
+    """Not even where the micro-benchmark was ten times too slow."""
+    from kvbook.profiling import profile as module
+
+    slow = Hardware("m", 1e6, 1e6, 1e9, 1.0)
+    monkeypatch.setattr(module, "measure_hardware", lambda lm: slow)
+    lm = load_model("tiny-random", dtype="float32")
+    done = module.profile(lm, {"fullkv": "fullkv"}, [32], 3, 1, memory=(), progress=False)
+    ((one, paper),) = done.pairs
+    assert done.raised > 1 and done.hardware.flops == 1e6 * done.raised
+    assert paper.prefill_seconds <= min(one.prefill) * 1.0001
+    assert paper.decode_seconds <= min(one.decode) * 1.0001
+    assert done.data()["load"]["seconds"] > 0

@@ -53,7 +53,9 @@ def test_facts_are_looked_for_in_the_summary():
         turn=3, question="?", opening='You told me: "The code of my locker is', answer="123"
     )
     row = cells(show.asked_table([fact], ["No idea."], "The code is 123.", ""))
-    assert row == ["The code of my locker is 123", "3", "yes", "No idea."]
+    assert row == ["The code of my locker is 123", "3", "yes", "No idea.", "✗ wrong"]
+    row = cells(show.asked_table([fact], ["It is 123."], "", ""))
+    assert row[2:] == ["no", "It is 123.", "✓ right"]
     assert cells(show.asked_table([], [], "", "")) == ["none in so few turns"]
 
 
@@ -98,3 +100,89 @@ def test_work_of_reading_is_in_tera():
         pytest.approx([1, 2]),
         pytest.approx([1, 1.5]),
     ]
+
+
+def test_facts_in_the_summary_and_right_answers_are_counted():
+    facts = [Fact(turn=1, question="?", opening='"', answer=one) for one in ("123", "Monday")]
+    told = str(show.asked_sentence(facts, ["It is 123.", "No idea."], "Monday"))
+    assert told == "The last summary has 1 of 2 facts, and 1 of 2 answers are right."
+
+
+def test_the_first_summary_is_told_or_that_none_was_needed():
+    told = str(show.held_sentence([2, 50, 64], [0, 0, 16], 64))
+    assert "In 3 turns" in told and "more than 64 entries" in told and "after turn 2" in told
+    assert "No summary was needed" in str(show.held_sentence([2], [0], 64))
+
+
+def facts(*found, ago=300):
+    return {"facts": [{"found": one, "ago": ago} for one in found]}
+
+
+def test_a_summary_is_compared_with_the_window_at_its_own_budget():
+    measured = {
+        "fullkv": facts(*[True] * 4),
+        "streamingllm, budget 256": facts(*[False] * 4),
+        "summarykv extractive, budget 256": facts(*[True] * 4),
+        "summarykv model, budget 256": facts(*[False] * 4),
+        "summarykv extractive, budget 128": facts(*[True] * 4),
+    }
+    told = str(show.recall_sentence(measured, 256, 0)).splitlines()
+    assert told == [
+        "- **summarykv extractive, budget 256** recalls 4 of 4 early facts, streamingllm 0, fullkv 4: "
+        "more than the window alone.",
+        "- **summarykv model, budget 256** recalls 0 of 4 early facts, streamingllm 0, fullkv 4: "
+        "no difference from the window alone can be seen.",
+    ]
+    measured["streamingllm, budget 256"] = facts(*[True] * 4)
+    assert "less than the window alone" in str(show.recall_sentence(measured, 256, 0))
+    assert "nothing can be compared" in str(show.recall_sentence(measured, 400, 0))
+
+
+def test_recall_by_age_is_told_by_its_first_last_and_lowest_share():
+    one = {
+        "facts": [
+            {"found": found, "ago": ago} for found, ago in ((True, 5), (False, 15), (True, 25))
+        ]
+    }
+    edges = [0, 10, 20, 30]
+    told = str(show.age_sentence({"a": one}, {"a": "fullkv", "missing": "h2o"}, edges))
+    assert told == (
+        "- a: 100% of the facts told 0-10 tokens ago, 100% of those told over 20 tokens ago; "
+        "lowest, 0%, of those told 10-20 tokens ago."
+    )
+    falling = {"facts": [{"found": True, "ago": 5}, {"found": False, "ago": 25}]}
+    assert str(show.age_sentence({"a": falling}, {"a": "h2o"}, edges)).endswith(
+        "over 20 tokens ago."
+    )
+    assert str(show.age_sentence({}, {"a": "h2o"}, edges)) == "No fact was asked for."
+
+
+def test_a_document_is_told_by_what_was_found_and_by_its_memory():
+    numbers = {"Oslo": "17", "Lima": "123"}
+    document = Document(torch.zeros(1, 8), numbers)
+    found = {"Oslo": False, "Lima": True}
+    told = str(show.document_sentence(document, found, [NOTES], {100: 50, 400: 55}))
+    assert "1 of 2 numbers are found" in told and "has 1 of them, and of these 1 are found" in told
+    assert "From 100 to 400 tokens" in told and "grows by 10%" in told and "by 300%" in told
+
+
+def test_summarizers_are_compared_by_their_seconds():
+    def made(seconds, count=2):
+        return {"summaries": count, "summary_seconds": seconds}
+
+    both = {"slow, budget 2": made(6.0), "quick, budget 2": made(2.0)}
+    assert "slow takes 3.0 times as long as one of quick" in str(show.summary_sentence(both))
+    assert "nothing can be compared" in str(
+        show.summary_sentence({"a": made(1.0), "b": made(0.0, 0)})
+    )
+
+
+def test_reading_again_is_compared_with_summaries():
+    work = {"again": [1.0, 4.0, 100.0], "summarised": [2.0, 3.0, 10.0], "kept": [1.0, 2.0, 5.0]}
+    told = str(show.reading_sentence(work, [60, 120, 180]))
+    assert "At 180 tokens SummaryKV does 10.0% of" in told and "2.0 times the work" in told
+    assert told.endswith("from 120 tokens on.")
+    never = {**work, "again": [1.0, 1.0, 1.0]}
+    assert str(show.reading_sentence(never, [60, 120, 180])).endswith(
+        "never less work than reading again."
+    )

@@ -46,6 +46,14 @@ def test_without_full_kv_a_panel_has_neither_its_line_nor_a_legend():
     assert axes.get_legend() is None and "fullkv" not in axes.get_legend_handles_labels()[1]
 
 
+def test_prefill_work_is_told_by_its_ends_and_that_it_never_is_less():
+    told = str(show.prefill_sentence({"a": [1.0, 0.4], "b": [1.5, 1.0]}, [512, 8192])).splitlines()
+    assert told == [
+        "- a: 100% of FullKV's operations at 512, 40% at 8,192.",
+        "- b: 150% of FullKV's operations at 512, 100% at 8,192; never less than all.",
+    ]
+
+
 def test_prefill_work_is_a_line_a_label_and_full_kv_is_one():
     shares = {"a": [0.5, 0.4], "b": [0.9, 0.8]}
     axes = show.prefill_shares(shares, [1, 2], ("-", ":"), "gemfilter", "prompt").axes[0]

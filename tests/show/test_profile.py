@@ -6,6 +6,7 @@ from tables import cells
 
 from kvbook import show
 from kvbook.profiling.hardware import Hardware
+from kvbook.profiling.load import Load
 from kvbook.profiling.prediction import Cost
 from kvbook.profiling.profile import Shares
 from kvbook.profiling.promises import Measured
@@ -36,10 +37,11 @@ def test_costs_on_paper_stand_part_by_part_for_both_phases():
 
 def test_shares_without_a_measured_memory_have_a_dash():
     one = Spread(0.5, 0.25, 0.75)
-    rows = cells(show.shares_of_full([Shares("m", one, one, one, None)], 1024, ""))
+    m = SimpleNamespace(name="m")
+    rows = cells(show.shares_of_full([Shares(m, one, one, one, None)], 1024, ""))
     assert rows[0][-1] == "memory above the weights, 1,024 tokens"
     assert rows[1] == ["m", *["0.50 (0.25 to 0.75)"] * 3, "–"]
-    rows = cells(show.shares_of_full([Shares("m", one, one, one, 0.5)], 1024, ""))
+    rows = cells(show.shares_of_full([Shares(m, one, one, one, 0.5)], 1024, ""))
     assert rows[1][-1] == "0.50"
 
 
@@ -125,8 +127,74 @@ PROMISES = [
 
 
 def test_broken_promises_are_named_and_kept_ones_are_not():
-    assert show.broken_promises(PROMISES) == (
-        "**h2o, 512: decode** (0.50 instead of 0.30, kvpress); "
-        "**chapter h2o** (120 s instead of 90 s, 1 of 2 cores)"
+    assert str(show.broken_promises(PROMISES)).splitlines() == [
+        "In the kept run 1 of 3 promises hold. These do not:",
+        "",
+        "- **h2o, 512: decode**: 0.50 instead of 0.30 (kvpress).",
+        "- **chapter h2o**: 120 s instead of 90 s (1 of 2 cores).",
+    ]
+    assert str(show.broken_promises(PROMISES[:1])) == "In the kept run all 1 promises hold."
+
+
+def test_a_busy_machine_is_said_and_how_far_repeats_lie_apart():
+    one = Measurement("fullkv", 100, 4, prefill=(2.0, 3.0))
+    busy = str(show.load_sentence(Load(10.0, 2, 5.0, 5.0), [one]))
+    assert busy.startswith("**This machine was busy") and "used 25% of its CPU time" in busy
+    assert "lie up to 50% apart" in busy
+    quiet = str(show.load_sentence(Load(10.0, 2, 5.0, 0.2), [one]))
+    assert "used 1% of" in quiet and "left alone" in quiet
+
+
+def test_only_what_holds_in_every_repeat_is_called_quicker():
+    def share(name, prefill, decode, memory):
+        spreads = (Spread(*one) for one in (prefill, prefill, decode))
+        return Shares(SimpleNamespace(name=name), *spreads, memory)
+
+    told = str(
+        show.shares_sentence(
+            [
+                share("fullkv", (1, 1, 1), (1, 1, 1), 1.0),
+                share("a", (0.5, 0.4, 0.6), (0.9, 0.8, 1.1), 0.25),
+                share("b", (1.2, 1.1, 1.3), (1.0, 0.9, 1.1), 0.5),
+            ]
+        )
+    ).splitlines()
+    assert told == [
+        "- **Prefill, quicker than FullKV in every repeat**: a (0.50).",
+        "- **Prefill, slower in every repeat**: b (1.20).",
+        "- **Decoding a token, not told apart from FullKV**: a (0.90), b (1.00).",
+        "- **Memory above the weights** lies between 0.25 (a) and 0.50 (b) of FullKV's.",
+    ]
+    alone = str(show.shares_sentence([share("a", (0.5, 0.4, 0.6), (1, 1, 1), None)]))
+    assert "Memory" not in alone
+
+
+def test_the_distance_to_the_floor_is_said_and_that_it_was_lowered():
+    pairs = [(measured(), paper()), (measured(seconds=4.0, peak=None), paper())]
+    told = str(show.floor_sentence(pairs, 1.0)).splitlines()
+    assert told == [
+        "- The prefill takes 2.0 to 4.0 times its floor.",
+        "- Decoding takes 2.0 to 2.0 times its floor.",
+        "- Memory is 1.5 to 1.5 times what must exist on paper.",
+    ]
+    lowered = str(show.floor_sentence(pairs[1:], 2.5))
+    assert "2.50 times as quick" in lowered and "Memory" not in lowered
+
+
+def test_the_largest_part_of_a_prefill_is_named_and_what_is_left_of_it():
+    told = str(
+        show.parts_sentence(
+            {"fullkv": {"mlp": 1.0, "attention": 3.0}, "a": {"mlp": 1.0, "attention": 0.6}}
+        )
     )
-    assert show.broken_promises(PROMISES[:1]) == ""
+    assert "largest part is attention: 75% of the prefill" in told
+    assert "a takes 20% of FullKV's time for attention, and 40% of it for all" in told
+
+
+def test_a_token_is_told_in_floors_and_by_its_largest_part():
+    told = str(
+        show.token_sentence(
+            [token(), token(2000, 11_000_000)], 100e6, {"small": 1.0, "products": 3.0}
+        )
+    )
+    assert "1.0 to 2.0 times as long" in told and "*products*, 75% of" in told

@@ -146,5 +146,5 @@ def test_the_landing_page_shows_what_the_families_recorded(tmp_path, monkeypatch
     spec = util.spec_from_file_location("moving", place("book") / "_ext/moving_picture.py")
     extension = util.module_from_spec(spec)
     spec.loader.exec_module(extension)
-    page = extension.picture(tmp_path)
-    assert 'id="stepper"' in page and "SnapKV" in page
+    page = extension.picture(tmp_path, "stepper-index")
+    assert 'id="stepper-index"' in page and "SnapKV" in page

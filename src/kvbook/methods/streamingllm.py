@@ -1,5 +1,6 @@
 """StreamingLLM: the first tokens and the last ones."""
 
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
@@ -57,9 +58,10 @@ class StreamingLLM(Method):
             self.close_gap(seen, sinks, steps=seen.tokens_seen - budget)
         return Recent(seen.entries - (budget - sinks), before=sinks)
 
-    def evict(self, seen: Seen) -> Recent | None:
-        """The same after every decoded token."""
-        return self.keep(seen) if self.rolling else None
+    @property
+    def evict(self) -> Callable[[Seen], Recent | None] | None:
+        """The same after every decoded token; without ``rolling`` there is no such hook."""
+        return self.keep if self.rolling else None
 
     def close_gap(self, seen: Seen, sinks: int, steps: int) -> None:
         """Move the sinks to just before the window. Always from their first keys: rounding does not add up."""

@@ -3,7 +3,7 @@
 import statistics
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -38,6 +38,24 @@ class Hardware:
     memory: float
     layer_seconds: float = 0.0
     source: str = "measured here"
+
+    def quicker(self, again: "Hardware") -> "Hardware":
+        """The better of each number of two measurements of one machine."""
+        return replace(
+            self,
+            flops=max(self.flops, again.flops),
+            bandwidth=max(self.bandwidth, again.bandwidth),
+            layer_seconds=min(self.layer_seconds, again.layer_seconds),
+        )
+
+    def times(self, factor: float) -> "Hardware":
+        """The same machine, so many times as quick."""
+        return replace(
+            self,
+            flops=self.flops * factor,
+            bandwidth=self.bandwidth * factor,
+            layer_seconds=self.layer_seconds / factor,
+        )
 
 
 TABLE = {

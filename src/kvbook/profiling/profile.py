@@ -1,12 +1,13 @@
 """Methods on this machine: measured in turns, and predicted on paper beside it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 from kvbook.lm.models import check_loaded
 from kvbook.methods.base import Method, as_methods
 from kvbook.profiling.hardware import Hardware, measure_hardware
+from kvbook.profiling.load import Load, Watch
 from kvbook.profiling.prediction import Prediction, predict
 from kvbook.profiling.timing import Measurement, measure_all
 from kvbook.stats import Spread
@@ -47,11 +48,18 @@ class Profiled:
         Of the same, on this machine.
     hardware : Hardware
         This machine, by its micro-benchmark.
+    load : Load or None
+        What else the machine did meanwhile; None: nobody looked.
+    raised : float
+        How much quicker the machine was seen to be than its micro-benchmark said; 1 where no time
+        lay below the floor.
     """
 
     measurements: list[Measurement]
     predictions: list[Prediction]
     hardware: Hardware
+    load: Load | None = None
+    raised: float = 1.0
 
     @property
     def pairs(self) -> list[tuple[Measurement, Prediction]]:
@@ -124,6 +132,8 @@ class Profiled:
         """Plain values, for a results file."""
         return {
             "hardware": asdict(self.hardware),
+            "load": self.load and asdict(self.load),
+            "raised": self.raised,
             "measurements": [one.data() for one in self.measurements],
             "predictions": self.papers,
         }
@@ -183,6 +193,10 @@ def profile(
 ) -> Profiled:
     """Measure this machine, then the methods on it, and predict the same.
 
+    The micro-benchmark runs before the methods and after them, and the quicker of each of its numbers
+    counts, for a busy moment only makes it slower. Where a time still lies below the floor, the
+    machine is at least as quick as that time says, and the whole floor is lowered to it.
+
     Parameters
     ----------
     lm, methods, contexts, new_tokens, repeats, **options
@@ -190,8 +204,10 @@ def profile(
     """
     check_loaded(lm)
     methods = as_methods(methods)
-    hardware = measure_hardware(lm)
+    before, watch = measure_hardware(lm), Watch()
     measurements = measure_all(lm, methods, contexts, new_tokens, repeats, **options)
+    load = watch.read()
+    hardware = before.quicker(measure_hardware(lm))
     predictions = [
         predict(
             lm.model.config,
@@ -203,4 +219,20 @@ def profile(
         )
         for one in measurements
     ]
-    return Profiled(measurements, predictions, hardware)
+    raised = seen_above(measurements, predictions)
+    hardware = hardware.times(raised)
+    predictions = [replace(one, hardware=hardware) for one in predictions]
+    return Profiled(measurements, predictions, hardware, load, raised)
+
+
+def seen_above(measurements: Sequence[Measurement], predictions: Sequence[Prediction]) -> float:
+    """How many times quicker than on paper the quickest run was; at least 1."""
+    factors = [1.0]
+    for one, paper in zip(measurements, predictions, strict=True):
+        for times, floor in (
+            (one.prefill, paper.prefill_seconds),
+            (one.decode, paper.decode_seconds),
+        ):
+            if times and floor is not None:
+                factors.append(floor / min(times))
+    return max(factors)

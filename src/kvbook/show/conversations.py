@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from statistics import fmean
 
 import matplotlib.pyplot as plt
 from IPython.display import HTML
@@ -9,9 +10,10 @@ from matplotlib.figure import Figure
 
 from kvbook.methods.summarykv import Summary
 from kvbook.show.curves import rates
+from kvbook.show.said import Said, bullets, say
 from kvbook.show.style import COLOURS, INK, KEPT
 from kvbook.show.tables import table
-from kvbook.stats import Rate
+from kvbook.stats import Rate, paired_interval
 from kvbook.tasks.conversations import Fact
 from kvbook.tasks.document import Document
 from kvbook.tasks.recall import by_age, early
@@ -75,10 +77,35 @@ def asked_table(facts: Sequence[Fact], answers: Sequence[str], summary: str, cap
             "told in turn": fact.turn,
             "in the last summary": "yes" if fact.answer in summary else "no",
             "asked at the end": words,
+            "": "✓ right" if fact.answer in words else "✗ wrong",
         }
         for fact, words in zip(facts, answers, strict=True)
     ]
     return table(rows or [{"fact": "none in so few turns"}], "measured", caption)
+
+
+def asked_sentence(facts: Sequence[Fact], answers: Sequence[str], summary: str) -> Said:
+    """What `asked_table` shows: how many facts the last summary has, and how many answers."""
+    return say(
+        "The last summary has {noted} of {all} facts, and {right} of {all} answers are right.",
+        noted=sum(fact.answer in summary for fact in facts),
+        right=sum(fact.answer in words for fact, words in zip(facts, answers, strict=True)),
+        all=len(facts),
+    )
+
+
+def held_sentence(entries: Sequence[int], summaries: Sequence[int], budget: int) -> Said:
+    """What `held_by_turn` shows: the most that a layer holds, and when the first summary comes."""
+    first = next((turn for turn, size in enumerate(summaries) if size), None)
+    most = say(
+        "In {turns} turns a layer never holds more than {most} entries; the budget is {budget}.",
+        turns=len(entries),
+        most=max(entries),
+        budget=budget,
+    )
+    if first is None:
+        return say("{most} No summary was needed.", most=most)
+    return say("{most} The first summary is there after turn {turn}.", most=most, turn=first)
 
 
 def summaries_table(summaries: Sequence[Summary], last: int = 3) -> HTML:
@@ -121,6 +148,49 @@ def recall_table(measured: Mapping[str, Mapping], least: int, seed: int, caption
     return table(rows, "measured", caption)
 
 
+def recall_sentence(measured: Mapping[str, Mapping], least: int, seed: int) -> Said:
+    """What `recall_table` shows: at each budget, whether a summary recalls more early facts than the
+    window alone; and FullKV, of the same facts.
+
+    Parameters
+    ----------
+    measured, least, seed
+        As of `recall_table`.
+    """
+    told = []
+    for label, one in measured.items():
+        name, _, rest = label.partition(", ")
+        plain = f"streamingllm, {rest.partition(', ')[0]}"
+        if not name.startswith("summarykv") or plain not in measured:
+            continue
+        ours, window, full = (
+            [float(hit) for hit in early(of["facts"], label, least)]
+            for of in (one, measured[plain], measured["fullkv"])
+        )
+        if not ours:
+            continue
+        _, low, high = paired_interval(ours, window, seed)
+        words = "**{label}** recalls {ours:.0f} of {all} early facts, streamingllm {window:.0f}, fullkv {full:.0f}: "
+        words += (
+            "more than the window alone."
+            if low > 0
+            else "less than the window alone."
+            if high < 0
+            else "no difference from the window alone can be seen."
+        )
+        told.append(
+            say(
+                words,
+                label=label,
+                ours=sum(ours),
+                all=len(ours),
+                window=sum(window),
+                full=sum(full),
+            )
+        )
+    return bullets(told) if told else say("No early fact was asked for: nothing can be compared.")
+
+
 def recall_by_age(
     measured: Mapping[str, Mapping], looks: Mapping[str, str], edges: Sequence[int], seed: int
 ) -> Figure:
@@ -148,6 +218,45 @@ def recall_by_age(
     return figure
 
 
+def age_sentence(
+    measured: Mapping[str, Mapping], looks: Mapping[str, str], edges: Sequence[int]
+) -> Said:
+    """What `recall_by_age` shows: for each line its first share, its lowest, and its last.
+
+    Parameters
+    ----------
+    measured, looks, edges
+        As of `recall_by_age`.
+    """
+    names = [f"{low}-{high} tokens ago" for low, high in pairwise(edges[:-1])]
+    names.append(f"over {edges[-2]} tokens ago")
+    told = []
+    for label in looks:
+        bins = by_age(measured[label]["facts"], edges) if label in measured else []
+        shares = {name: fmean(hits) for name, hits in zip(names, bins, strict=bool(bins)) if hits}
+        if not shares:
+            continue
+        first, last = next(iter(shares)), list(shares)[-1]
+        lowest = min(shares, key=shares.__getitem__)
+        words = "{label}: {begin:.0%} of the facts told {first}, {end:.0%} of those told {last}"
+        words += (
+            "." if lowest in (first, last) else "; lowest, {least:.0%}, of those told {lowest}."
+        )
+        told.append(
+            say(
+                words,
+                label=label,
+                begin=shares[first],
+                least=shares[lowest],
+                end=shares[last],
+                first=first,
+                lowest=lowest,
+                last=last,
+            )
+        )
+    return bullets(told) if told else say("No fact was asked for.")
+
+
 def document_table(
     document: Document, found: Mapping[str, bool], summaries: Sequence[Summary]
 ) -> HTML:
@@ -166,6 +275,38 @@ def document_table(
     return table(rows, "measured", f"{len(summaries)} summaries on the way")
 
 
+def document_sentence(
+    document: Document,
+    found: Mapping[str, bool],
+    summaries: Sequence[Summary],
+    peaks: Mapping[int, int],
+) -> Said:
+    """What `document_table` shows, and how the memory went with the length.
+
+    Parameters
+    ----------
+    document, found, summaries
+        As of `document_table`.
+    peaks : mapping of int to int
+        By tokens read: the most bytes that the cache has held so far.
+    """
+    notes = summaries[-1].text if summaries else ""
+    noted = [city for city, number in document.numbers.items() if number in notes]
+    return say(
+        "{found} of {all} numbers are found. The last summary has {noted} of them, and of these {right} are "
+        "found. From {short:,} to {long:,} tokens the most that the cache holds grows by {growth:.0%}; the text "
+        "grows by {text:.0%}.",
+        found=sum(found.values()),
+        all=len(found),
+        noted=len(noted),
+        right=sum(found[city] for city in noted),
+        short=min(peaks),
+        long=max(peaks),
+        growth=peaks[max(peaks)] / peaks[min(peaks)] - 1,
+        text=max(peaks) / min(peaks) - 1,
+    )
+
+
 def summary_seconds(measured: Mapping[str, Mapping]) -> HTML:
     """Summaries of the last conversation and the time that each took; measured as of
     `recall_table`."""
@@ -178,6 +319,46 @@ def summary_seconds(measured: Mapping[str, Mapping]) -> HTML:
         for label, one in measured.items()
     ]
     return table(rows, "measured", "of the last conversation")
+
+
+def summary_sentence(measured: Mapping[str, Mapping]) -> Said:
+    """What `summary_seconds` shows: how many times as long the slowest summarizer takes as the quickest."""
+    each = {
+        label.split(",")[0]: one["summary_seconds"] / one["summaries"]
+        for label, one in measured.items()
+        if one["summaries"]
+    }
+    if len(each) < 2:
+        return say("Fewer than two summarizers made a summary: nothing can be compared.")
+    quick, slow = min(each, key=each.__getitem__), max(each, key=each.__getitem__)
+    return say(
+        "A summary of {slow} takes {ratio:.1f} times as long as one of {quick}; one conversation, so that is "
+        "rough.",
+        slow=slow,
+        quick=quick,
+        ratio=each[slow] / each[quick],
+    )
+
+
+def reading_sentence(work: Mapping[str, Sequence[float]], lengths: Sequence[int]) -> Said:
+    """What `reading_curves` shows: from where on summaries are less work than reading again, and what they
+    cost beside both at the end."""
+    cheaper = [
+        length
+        for length, ours, again in zip(lengths, work["summarised"], work["again"], strict=True)
+        if ours < again
+    ]
+    end = say(
+        "At {length:,} tokens SummaryKV does {again:.1%} of the work of reading all again at every turn, and "
+        "{kept:.1f} times the work of keeping the whole cache.",
+        length=lengths[-1],
+        again=work["summarised"][-1] / work["again"][-1],
+        kept=work["summarised"][-1] / work["kept"][-1],
+    )
+    if not cheaper:
+        return say("{end} It is never less work than reading again.", end=end)
+    words = "{end} It is less work than reading again from {first:,} tokens on."
+    return say(words, end=end, first=cheaper[0])
 
 
 def reading_curves(

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kvbook.show.said import Said, bullets, say
 from kvbook.show.style import COLOURS, INK, MARKERS
 from kvbook.show.tables import TAGS, Kind
 from kvbook.stats import Rate, mean_and_interval
@@ -98,6 +99,17 @@ def prefill_shares(
     axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None), title=title)
     axes.legend()
     return figure
+
+
+def prefill_sentence(shares: Mapping[str, Sequence[float]], x: Sequence[int]) -> Said:
+    """What `prefill_shares` shows: each line's first and last share, and from where on it is below FullKV's."""
+    told = []
+    for label, line in shares.items():
+        below = [at for at, share in zip(x, line, strict=True) if share < 1]
+        words = "{label}: {first:.0%} of FullKV's operations at {start:,}, {last:.0%} at {end:,}"
+        words += "; never less than all." if not below else "."
+        told.append(say(words, label=label, first=line[0], last=line[-1], start=x[0], end=x[-1]))
+    return bullets(told)
 
 
 def score_panels(

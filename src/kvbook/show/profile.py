@@ -6,6 +6,8 @@ import matplotlib.pyplot as plt
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
+from kvbook.profiling.load import Load
+from kvbook.show.said import Said, bullets, say
 from kvbook.show.style import COLOURS, INK, MARKERS
 from kvbook.show.tables import table
 
@@ -39,7 +41,7 @@ def shares_of_full(shares: Sequence, memory_context: int, caption: str) -> HTML:
     memory = f"memory above the weights, {memory_context:,} tokens"
     rows = [
         {
-            "method": str(one.method),
+            "method": one.method.name,
             "prefill": one.prefill.show(),
             "end to end": one.end_to_end.show(),
             "decode, a token": one.decode.show(),
@@ -249,16 +251,170 @@ def token_bars(one, bandwidth: float, token: Mapping[str, float]) -> Figure:
     return figure
 
 
-def broken_promises(promises: Sequence) -> str:
-    """Those that do not hold, in Markdown; empty where all do.
+def broken_promises(promises: Sequence) -> Said:
+    """Which promises hold, and which do not, with what was measured.
 
     Parameters
     ----------
     promises : sequence of kvbook.profiling.promises.Measured
         All of them.
     """
-    return "; ".join(
-        f"**{one.what}** ({one.show(one.measured.median)} instead of {one.show(one.most)}, {one.to})"
-        for one in promises
-        if not one.holds
+    broken = [one for one in promises if not one.holds]
+    if not broken:
+        return say("In the kept run all {all} promises hold.", all=len(promises))
+    first = say(
+        "In the kept run {kept} of {all} promises hold. These do not:",
+        kept=len(promises) - len(broken),
+        all=len(promises),
     )
+    told = [
+        say(
+            "**{what}**: {measured} instead of {most} ({to}).",
+            what=one.what, measured=one.show(one.measured.median), most=one.show(one.most), to=one.to,
+        )
+        for one in broken
+    ]  # fmt: skip
+    return say("{first}\n\n{told}", first=first, told=bullets(told))
+
+
+def load_sentence(load: Load, measurements: Sequence) -> Said:
+    """Whether the machine was left alone while it measured, and how far the repeats of a prefill lie
+    apart.
+
+    Parameters
+    ----------
+    load : kvbook.profiling.load.Load
+        Of the whole session.
+    measurements : sequence of kvbook.profiling.Measurement
+        What was measured in it.
+    """
+    spreads = [one.spread("prefill") for one in measurements if one.prefill]
+    apart = max((one.high / one.low - 1 for one in spreads), default=0.0)
+    words = (
+        "**This machine was busy while this page measured**: other programs used {share:.0%} of its CPU time. "
+        "Its times are too long, and even its ratios are rough."
+        if load.busy
+        else "While this page measured, other programs used {share:.0%} of the machine's CPU time: it was left alone."
+    )
+    return say(
+        words + " Repeats of one prefill lie up to {apart:.0%} apart, so single times are rough.",
+        share=load.share,
+        apart=apart,
+    )
+
+
+def shares_sentence(shares: Sequence) -> Said:
+    """Whose prefill and decoding were quicker than FullKV's in every repeat, and who needs less memory.
+
+    Parameters
+    ----------
+    shares : sequence of kvbook.profiling.profile.Shares
+        As of `shares_of_full`; FullKV's own is passed over.
+    """
+    others = [one for one in shares if one.method.name != "fullkv"]
+    told = []
+    for what, words in (("prefill", "Prefill"), ("decode", "Decoding a token")):
+        groups: dict[str, list[str]] = {}
+        for one in others:
+            ratio = getattr(one, what)
+            group = (
+                "**{what}, quicker than FullKV in every repeat**: {names}."
+                if ratio.high < 1
+                else "**{what}, slower in every repeat**: {names}."
+                if ratio.low > 1
+                else "**{what}, not told apart from FullKV**: {names}."
+            )
+            groups.setdefault(group, []).append(f"{one.method.name} ({ratio.median:.2f})")
+        told += [say(group, what=words, names=", ".join(names)) for group, names in groups.items()]
+    known = {one.method.name: one.memory for one in others if one.memory is not None}
+    if known:
+        least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+        told.append(
+            say(
+                "**Memory above the weights** lies between {low:.2f} ({least}) and {high:.2f} ({most}) of FullKV's.",
+                low=known[least], high=known[most], least=least, most=most,
+            )
+        )  # fmt: skip
+    return bullets(told)
+
+
+def floor_sentence(pairs: Sequence[tuple], raised: float) -> Said:
+    """How far measured times and memory lie above the cost model's floor.
+
+    Parameters
+    ----------
+    pairs : sequence of (Measurement, Prediction)
+        As of `measured_and_paper`.
+    raised : float
+        As of `kvbook.profiling.profile.Profiled`.
+    """
+    times = {
+        what: [
+            one.spread(what).median / getattr(paper, f"{what}_seconds")
+            for one, paper in pairs
+            if getattr(one, what)
+        ]
+        for what in ("prefill", "decode")
+    }
+    memory = [one.peak_bytes / paper.run_bytes for one, paper in pairs if one.peak_bytes]
+    told = [
+        say(
+            "{what} takes {low:.1f} to {high:.1f} times its floor.",
+            what=what, low=min(ratios), high=max(ratios),
+        )
+        for what, ratios in zip(("The prefill", "Decoding"), times.values(), strict=True)
+        if ratios
+    ]  # fmt: skip
+    if memory:
+        words = "Memory is {low:.1f} to {high:.1f} times what must exist on paper."
+        told.append(say(words, low=min(memory), high=max(memory)))
+    if raised > 1:
+        words = "The micro-benchmark met a slower moment: a run was {raised:.2f} times as quick as it allowed, and the floor is lowered to that run."
+        told.append(say(words, raised=raised))
+    return bullets(told)
+
+
+def parts_sentence(total: Mapping[str, Mapping[str, float]]) -> Said:
+    """Which part takes most of FullKV's prefill, and what is left of it, and of everything, in others.
+
+    Parameters
+    ----------
+    total : mapping of str to mapping of str to float
+        As of `seconds_by_part`, with ``"fullkv"``.
+    """
+    full = total["fullkv"]
+    part = max(full, key=full.__getitem__)
+    told = [
+        say(
+            "FullKV's largest part is {part}: {share:.0%} of the prefill.",
+            part=part, share=full[part] / sum(full.values()),
+        )
+    ]  # fmt: skip
+    told += [
+        say(
+            "{name} takes {share:.0%} of FullKV's time for {part}, and {whole:.0%} of it for all parts together.",
+            name=name, part=part, share=of[part] / full[part], whole=sum(of.values()) / sum(full.values()),
+        )
+        for name, of in total.items()
+        if name != "fullkv"
+    ]  # fmt: skip
+    return bullets(told)
+
+
+def token_sentence(full: Sequence, bandwidth: float, token: Mapping[str, float]) -> Said:
+    """How many times as long as the memory allows a decoded token takes, and its largest part.
+
+    Parameters
+    ----------
+    full, bandwidth
+        As of `token_times`.
+    token : mapping of str to float
+        As of `token_bars`.
+    """
+    times = [one.spread("decode").median / sum(read_once(one, bandwidth).values()) for one in full]
+    part = max(token, key=token.__getitem__)
+    return say(
+        "A token takes {low:.1f} to {high:.1f} times as long as the memory allows. Its largest part is "
+        "*{part}*, {share:.0%} of the watched time.",
+        low=min(times), high=max(times), part=part, share=token[part] / sum(token.values()),
+    )  # fmt: skip

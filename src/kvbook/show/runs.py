@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from IPython.display import HTML, Markdown
+from IPython.display import HTML
 from markupsafe import Markup
 
 from kvbook.results import Provenance, ResultFile
+from kvbook.show.said import Said, say
 from kvbook.show.tables import TAGS, linked, table
 
 SHORT = {"measured": "measured", "computed": "on paper", "report": "report", "paper": "papers"}
@@ -25,7 +26,7 @@ def moment(started: str) -> str:
 
 def runs_summary(
     runs: Mapping[str, Provenance], titles: Mapping[str, str], most: Mapping[str, int]
-) -> Markdown:
+) -> Said:
     """How many of the chapters were run, how long that took, and with what.
 
     Parameters
@@ -38,7 +39,7 @@ def runs_summary(
         Minutes that the whole book may take, ``clock`` and ``CPU``.
     """
     if not runs:
-        return Markdown(
+        return say(
             "**No chapter has been executed beside this page.** `kvbook book` executes all of them first."
         )
     total = sum(p.seconds for p in runs.values())
@@ -49,14 +50,26 @@ def runs_summary(
         ", ".join(map(str, sorted({getattr(p, what) for p in runs.values()})))
         for what in ("profile", "model", "seed")
     )
-    return Markdown(
-        f"**{len(runs)} of {len(titles)} chapters** are behind this copy, all of them together "
-        f"{total / 60:.0f} minutes of running and {used / 60:.0f} of CPU time, the longest "
-        f"*{titles[slow]}* with {duration(runs[slow].seconds)}. With the profile laptop the book, "
-        f"its pages too, may take {most['clock']} minutes by the clock and {most['CPU']} of CPU "
-        f"time. Profile: {profiles}; model: {models}; seed: {seeds}."
-        + (f" Not executed here: {', '.join(missing)}." if missing else "")
+    told = say(
+        "**{count} of {all} chapters** of this copy were executed. Together they took {minutes:.0f} minutes by the "
+        "clock and {used:.0f} minutes of CPU time; the longest is *{slow}* with {longest}. In the profile laptop the "
+        "whole book, with its pages, may take {clock} minutes by the clock and {cpu} minutes of CPU time. Profile: "
+        "{profiles}; model: {models}; seed: {seeds}.",
+        count=len(runs),
+        all=len(titles),
+        minutes=total / 60,
+        used=used / 60,
+        slow=titles[slow],
+        longest=duration(runs[slow].seconds),
+        clock=most["clock"],
+        cpu=most["CPU"],
+        profiles=profiles,
+        models=models,
+        seeds=seeds,
     )
+    if not missing:
+        return told
+    return say("{told} Not executed here: {missing}.", told=told, missing=", ".join(missing))
 
 
 def runs_table(

@@ -90,3 +90,10 @@ def texts_table(rows: Sequence[Mapping], caption: str = "") -> HTML:
 def rate_table(rates: Mapping[str, Rate], caption: str = "", first: str = "method") -> HTML:
     """Rates by their label, with intervals; measured here."""
     return table([rate.row(**{first: label}) for label, rate in rates.items()], "measured", caption)
+
+
+def folded(title: str, *tables: HTML) -> HTML:
+    """Tables under their title, which opens them: for what most readers pass over."""
+    inside = Markup("").join(Markup(one.data) for one in tables)
+    fold = Markup("<details class='kv-fold'><summary>{}</summary>{}</details>")
+    return HTML(fold.format(title, inside))

@@ -65,7 +65,7 @@ def _described(shown: str, words: str) -> str:
 
 
 def shown_by(output: NotebookNode) -> str:
-    """A figure, a table or a text of an output as HTML; empty where it has none that stands still."""
+    """A figure, a table or a text of an output as HTML, or the moving picture; empty where it has none."""
     data = output.get("data", {})
     if "image/png" in data:
         return f'<img src="data:image/png;base64,{data["image/png"].strip()}">'
@@ -89,8 +89,11 @@ def _drawing(block: str) -> tuple[str, str] | None:
 
 
 def _page(shown: str) -> str:
-    """A table that fits a slide, or a prompt's text around its needle; nothing for pictures to move."""
+    """A table that fits a slide, a prompt's text around its needle, or the moving picture; nothing for
+    other pictures to move."""
     soup = BeautifulSoup(shown, "html.parser")
+    if soup.select_one(".kv-stepper"):
+        return shown
     if soup.select(".kv-explorer, .kv-tokens, script"):
         return ""
     if table := soup.select_one("table.kv-table"):

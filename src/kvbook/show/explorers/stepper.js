@@ -64,6 +64,8 @@
   picture.addEventListener("keydown", event => {
     const own = event.target.tagName == "BUTTON" ? [" "] : [];  // a button answers to space by itself
     if (!keys[event.key] || own.includes(event.key) || event.altKey || event.ctrlKey || event.metaKey) return;
+    const end = {ArrowRight: last, ArrowLeft: 0}[event.key];
+    if (step === end && picture.closest(".reveal")) return document.activeElement.blur();  // on to the next slide
     event.preventDefault();
     event.stopPropagation();
     keys[event.key]();

@@ -22,7 +22,8 @@ def stepper(
     and the answer is right or wrong.
 
     It shows its last step until somebody plays it, by a button, a key (space and arrows) or a
-    finger; the last step is also what is printed.
+    finger; the last step is also what is printed. On a slide, keys and fingers are its own as soon
+    as it was clicked; an arrow past its end goes on to the next slide.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def stepper(
     )
     words = step_words(shown, steps)
     inside = Markup(
-        '<style>{}</style><figure class="kv-stepper" role="group" tabindex="0" aria-label="{}" style="--n: {}{}">'
+        '<style>{}</style><figure class="kv-stepper" role="group" tabindex="0" data-prevent-swipe aria-label="{}" style="--n: {}{}">'
         '<div class="kv-steps" hidden>{}<input class="kv-slide" type="range" min="0" max="{}" value="{}" aria-label="step"></div>'
         '<p class="kv-now" aria-live="polite">{}</p><div class="kv-line kv-over" aria-hidden="true">{}</div>{}'
         "<figcaption>{}</figcaption></figure>"
