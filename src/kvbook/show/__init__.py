@@ -97,6 +97,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "device_table",
             "drift",
             "drift_sentence",
+            "recalled_sentence",
+            "same_sentence",
             "slots",
         ],
         "harder": [
