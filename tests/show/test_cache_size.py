@@ -35,3 +35,12 @@ def test_a_run_is_what_it_holds_and_what_it_took():
         "0.50 s",
         "200 ms a token",
     ]
+
+
+def test_the_cache_is_said_beside_the_weights():
+    told = str(show.cache_sentence({"Qwen3-0.6B": SHAPES["Qwen3-0.6B"]}, [1024, 131072]))
+    times = 114688 * 131072 / (2 * SHAPES["Qwen3-0.6B"].parameters)
+    assert told == (
+        "- Qwen3-0.6B: 114,688 bytes a token; at 131,072 tokens the cache has "
+        f"{times:.1f} times the bytes of the weights."
+    )

@@ -104,3 +104,29 @@ def test_a_cost_that_nobody_measured_is_an_empty_panel_that_says_so():
     assert [text.get_text() for text in figure.axes[1].texts] == ["not measured"]
     assert not figure.axes[0].texts
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["64"]
+
+
+def test_what_all_heads_keep_is_told_from_what_some_keep():
+    told = str(show.kept_sentence(RUN, 4))
+    assert told == "Of 4 positions 0 are kept by all 4 heads, 3 by some of them, 1 by none."
+    same = SimpleNamespace(kept_positions=[torch.tensor([[[0, 2], [2, 0]]])])
+    assert str(show.kept_sentence(same, 4)) == "All 2 heads keep the same 2 of 4 positions."
+
+
+def test_a_journey_says_what_is_read_and_held():
+    told = str(show.journey_sentence(RUN, 3))
+    assert told.startswith("3 layers read all 3 tokens, 1 of them in a first pass")
+    assert told.endswith("the last layer reads 3. Every KV head holds 2 entries.")
+    pyramid = vars(RUN) | {"kept_positions": [torch.tensor([[[0, 1, 2]]]), torch.tensor([[[0]]])]}
+    told = str(show.journey_sentence(SimpleNamespace(**pyramid), 3))
+    assert told.endswith("A KV head holds 1 to 3 entries, by its layer.")
+
+
+def test_needles_are_said_by_method_and_length():
+    told = str(show.needles_sentence({"h2o": [[1, 0], [1, 0], [0, 0], [0, 0]]}, [256, 512]))
+    assert told == "- h2o: 25% of all needles; 50% with 256 tokens, 0% with 512."
+
+
+def test_ratios_below_one_are_counted():
+    told = str(show.ratios_sentence({"a": [[0.5, 1.0], [2.0, 0.25]]}))
+    assert told == "- a: 2 of 4 ratios are below 1; the least is 0.25, the most 2.00."

@@ -23,3 +23,11 @@ def test_methods_one_by_one_are_one_bar_and_the_panel_is_another():
     ends = [bar.get_x() + bar.get_width() for bar in axes.patches]
     assert ends == pytest.approx([2, 3, 5.5, 6, 3, 3.75])
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a panel", "one by one"]
+
+
+def test_rows_that_speak_as_alone_are_counted_and_the_seconds_are_summed():
+    words = {"fullkv": ("7", "7"), "h2o": ("7", "8")}
+    times = {"fullkv": (2.0, 1.0), "h2o": (2.5, 0.5)}
+    told = str(show.panel_sentence(words, times, (3.0, 0.75)))
+    assert told.startswith("1 of 2 rows") and "read for 3.00 s and decoded for 0.75 s" in told
+    assert told.endswith("took 4.50 s and 1.50 s.")

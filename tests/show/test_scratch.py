@@ -36,3 +36,9 @@ def test_a_text_too_long_to_be_read_has_positions_instead():
     axes = show.work_by_token(long, ["word"] * 200).axes[-1]
     assert axes.get_xlabel() == "position"
     assert "word" not in [label.get_text() for label in axes.get_xticklabels()]
+
+
+def test_computed_positions_and_read_entries_are_counted():
+    without, cached = str(show.work_sentence(TWO)).splitlines()
+    assert "7 positions are computed for 2 tokens; the last one reads 0 entries" in without
+    assert "4 positions are computed for 2 tokens; the last one reads 2 entries" in cached

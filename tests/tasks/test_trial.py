@@ -51,8 +51,17 @@ def test_a_trial_says_what_the_model_says_and_what_it_cost(lm):
     assert trial.text == lm.tokenizer.decode(out[0, 24:], skip_special_tokens=True)
     assert trial.flops == prefill_flops(lm.model.config, [24] * 4, 24)
     row = trial.cost_row()
-    assert (row["method"], row["tokens a layer reads"]) == ("FullKV()", "24")
+    assert (row["method"], row["tokens a layer reads"]) == ("fullkv", "24")
     assert row["KV now"] == f"{4 * 2 * 16 * 2 * 4 * 28 / 2**20:.2f} MiB"  # the last is not read
+
+
+def test_a_trial_is_called_by_what_its_method_does_not_share_with_the_default(lm):
+    example = as_example(lm, "word " * 20)
+    own = {"budget": 8, "chunk": 4, "sinks": 4}  # four sinks are the default
+    assert try_method(lm, create_method("streamingllm", **own), example, 1).label == (
+        "streamingllm, budget 8, chunk 4"
+    )
+    assert try_method(lm, create_method("fullkv"), example, 1).label == "fullkv"
 
 
 def test_a_first_pass_is_a_cost_of_its_own(lm):

@@ -6,11 +6,26 @@ import matplotlib.pyplot as plt
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
+from kvbook.show.said import Said, bullets, say
 from kvbook.show.style import COLOURS
 from kvbook.show.tables import table
 
 Pairs = Sequence[tuple]
 """Of every context: the `kvbook.profiling.Measurement` of transformers alone, and of FullKV."""
+
+SOONER = {
+    "decode": {
+        -1: "Decoding is sooner than in transformers alone, in every repeat, at {contexts} tokens of context.",
+        0: "Decoding is sooner in some repeats and later in others at {contexts} tokens of context.",
+        1: "Decoding is later than in transformers alone, in every repeat, at {contexts} tokens of context.",
+    },
+    "prefill": {
+        -1: "The prefill is sooner than in transformers alone, in every repeat, at {contexts} tokens.",
+        0: "The prefill is sooner in some repeats and later in others at {contexts} tokens.",
+        1: "The prefill is later than in transformers alone, in every repeat, at {contexts} tokens.",
+    },
+}
+"""By part of a run: what is said where all of its ratios lie below 1, on both sides, or above."""
 
 
 def stock_table(pairs: Pairs, caption: str) -> HTML:
@@ -28,6 +43,21 @@ def stock_table(pairs: Pairs, caption: str) -> HTML:
         for stock, ours in pairs
     ]
     return table(rows, "measured", caption)
+
+
+def stock_sentence(pairs: Pairs) -> Said:
+    """What `stock_table` shows: at which contexts FullKV is sooner, and whether the tokens are the same."""
+    told = []
+    for part, templates in SOONER.items():
+        ratios = {ours.context_length: ours.ratio_to(stock, part) for stock, ours in pairs}
+        sides = {context: (one.low > 1) - (one.high < 1) for context, one in ratios.items()}
+        for side, template in templates.items():
+            if contexts := ", ".join(f"{one:,}" for one in sides if sides[one] == side):
+                told.append(say(template, contexts=contexts))
+    same = [stock.tokens == ours.tokens for stock, ours in pairs]
+    template = "At {same} of {all} contexts all {tokens} tokens are the same."
+    told.append(say(template, same=sum(same), all=len(same), tokens=pairs[0][1].new_tokens))
+    return bullets(told)
 
 
 def decode_times(pairs: Pairs) -> Figure:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from kvbook.engine.attach import Run
 from kvbook.lm.costs import ModelShape, kv_bytes
+from kvbook.show.said import Said, bullets, say
 from kvbook.show.tables import table
 
 MiB = 2**20
@@ -40,6 +41,27 @@ def cache_and_weights(shapes: Mapping[str, ModelShape], contexts: Sequence[int])
     axes.set(xscale="log", yscale="log", xlabel="tokens in the cache", ylabel="MiB")
     axes.legend(fontsize=8)
     return figure
+
+
+def cache_sentence(shapes: Mapping[str, ModelShape], contexts: Sequence[int]) -> Said:
+    """What `cache_and_weights` shows: what a token costs, and the cache beside the weights at the most
+    tokens."""
+    template = (
+        "{model}: {token:,} bytes a token; at {tokens:,} tokens the cache has {times:.1f} times the bytes of "
+        "the weights."
+    )
+    return bullets(
+        [
+            say(
+                template,
+                model=name,
+                token=kv_bytes(shape, 1),
+                tokens=max(contexts),
+                times=kv_bytes(shape, max(contexts)) / (2 * shape.parameters),
+            )
+            for name, shape in shapes.items()
+        ]
+    )
 
 
 def record_table(run: Run, caption: str) -> HTML:

@@ -1,5 +1,6 @@
 """Maps: a colour for every cell of a grid, such as layers by positions."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -9,6 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 
 from kvbook.engine.run import Run
+from kvbook.show.said import Said, bullets, say
 from kvbook.show.style import INK, KEPT
 
 
@@ -44,6 +46,28 @@ def kept_map(run: Run, prompt_length: int, title: str = "") -> Figure:
     return figure
 
 
+def kept_sentence(run: Run, prompt_length: int) -> Said:
+    """What `kept_map` shows: how many positions all heads keep, and how many none."""
+    heads = [set(row.tolist()) for layer in run.kept_positions for row in layer[0]]
+    keepers = Counter(place for one in heads for place in one if place >= 0)
+    everywhere = sum(count == len(heads) for count in keepers.values())
+    if everywhere == len(keepers):
+        return say(
+            "All {heads} heads keep the same {kept} of {all} positions.",
+            heads=len(heads),
+            kept=everywhere,
+            all=prompt_length,
+        )
+    return say(
+        "Of {all} positions {everywhere} are kept by all {heads} heads, {some} by some of them, {none} by none.",
+        all=prompt_length,
+        everywhere=everywhere,
+        heads=len(heads),
+        some=len(keepers) - everywhere,
+        none=prompt_length - len(keepers),
+    )
+
+
 def journey(run: Run, prompt_length: int, title: str = "", axes: Axes | None = None) -> Figure:
     """What becomes of every prompt token, layer by layer from top to bottom.
 
@@ -71,6 +95,24 @@ def journey(run: Run, prompt_length: int, title: str = "", axes: Axes | None = N
         axes.text(prompt_length / 2, first / 2 - 0.5, "first pass", ha="center", va="center")
     axes.set(xlabel="position in the prompt", ylabel="layer", title=title)
     return axes.figure.get_figure(root=True)
+
+
+def journey_sentence(run: Run, prompt_length: int) -> Said:
+    """What `journey` shows: how many layers read the whole prompt, and what the layers hold."""
+    read = [(one[0] >= 0).sum().item() for one in run.layer_inputs]
+    kept = [(one[0] >= 0).sum(-1).max().item() for one in run.kept_positions]
+    whole = run.filter_layers + sum(one == prompt_length for one in read)
+    told = say(
+        "{whole} layers read all {all} tokens, {first} of them in a first pass; the last layer reads {last}.",
+        whole=whole,
+        all=prompt_length,
+        first=run.filter_layers,
+        last=read[-1],
+    )
+    if min(kept) == max(kept):
+        return say("{read} Every KV head holds {kept} entries.", read=told, kept=kept[0])
+    template = "{read} A KV head holds {least} to {most} entries, by its layer."
+    return say(template, read=told, least=min(kept), most=max(kept))
 
 
 def needle_maps(
@@ -109,6 +151,28 @@ def needle_maps(
     figure.supylabel("depth of the needle", fontsize=9, color=INK)
     figure.tight_layout()
     return figure
+
+
+def needles_sentence(
+    found: Mapping[str, Sequence[Sequence[float]]], lengths: Sequence[int]
+) -> Said:
+    """What `needle_maps` shows: the share of needles that are found, of all, and of the shortest and the
+    longest prompts."""
+    told = []
+    for title, shares in found.items():
+        grid = np.asarray(shares, dtype=float)
+        told.append(
+            say(
+                "{title}: {all:.0%} of all needles; {short:.0%} with {shortest} tokens, {long:.0%} with {longest}.",
+                title=title,
+                all=grid.mean().item(),
+                short=grid[:, 0].mean().item(),
+                long=grid[:, -1].mean().item(),
+                shortest=lengths[0],
+                longest=lengths[-1],
+            )
+        )
+    return bullets(told)
 
 
 def ratio_maps(
@@ -151,6 +215,24 @@ def ratio_maps(
         figure.suptitle(title, fontsize=9, color=INK)
     figure.tight_layout()
     return figure
+
+
+def ratios_sentence(maps: Mapping[str, Sequence[Sequence[float]]]) -> Said:
+    """What `ratio_maps` shows: how many ratios are below one, the least and the most."""
+    told = []
+    for title, grid in maps.items():
+        ratios = np.asarray(grid, dtype=float)
+        told.append(
+            say(
+                "{title}: {below} of {all} ratios are below 1; the least is {least:.2f}, the most {most:.2f}.",
+                title=title,
+                below=(ratios < 1).sum().item(),
+                all=ratios.size,
+                least=ratios.min().item(),
+                most=ratios.max().item(),
+            )
+        )
+    return bullets(told)
 
 
 def _ink_on(ground: tuple[float, ...]) -> str:

@@ -7,6 +7,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from kvbook.engine.run import Run
+from kvbook.show.said import Said, say
 from kvbook.show.style import COLOURS, INK
 from kvbook.show.tables import table
 
@@ -62,3 +63,27 @@ def panel_seconds(
     axes.set(xlabel="seconds; pale: decoding")
     axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.35))
     return figure
+
+
+def panel_sentence(
+    words: Mapping[str, tuple[str, str]],
+    alone: Mapping[str, tuple[float, float]],
+    together: tuple[float, float],
+) -> Said:
+    """Whether the rows say what their methods say alone, and what the panel took beside them.
+
+    Parameters
+    ----------
+    words, alone, together : mapping and (float, float)
+        As `panel_table` and `panel_seconds` have them.
+    """
+    return say(
+        "{same} of {all} rows say what their methods say alone. In this one run the panel read for {reading:.2f} s "
+        "and decoded for {writing:.2f} s; one by one the methods took {readings:.2f} s and {writings:.2f} s.",
+        same=sum(one == other for one, other in words.values()),
+        all=len(words),
+        reading=together[0],
+        writing=together[1],
+        readings=sum(prefill for prefill, _ in alone.values()),
+        writings=sum(decode for _, decode in alone.values()),
+    )

@@ -8,6 +8,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from kvbook.show.said import Said, bullets, say
 from kvbook.show.style import KEPT
 
 Step = tuple[Sequence[int], Sequence[int]]
@@ -53,3 +54,23 @@ def work_by_token(panels: Mapping[str, Sequence[Step]], tokens: Sequence[str] = 
     handles = [Patch(color=COMPUTED, label="computed"), Patch(color=KEPT, label="read from cache")]
     figure.legend(handles=handles, ncols=2, loc="outside upper right", fontsize=8)
     return figure
+
+
+def work_sentence(panels: Mapping[str, Sequence[Step]]) -> Said:
+    """What `work_by_token` shows: what each cache has computed, and what the last token reads of it."""
+    template = (
+        "{title}: {computed} positions are computed for {tokens} tokens; the last one reads {read} "
+        "entries from the cache."
+    )
+    return bullets(
+        [
+            say(
+                template,
+                title=title,
+                computed=sum(len(computed) for computed, _ in steps),
+                tokens=len(steps),
+                read=len(steps[-1][1]),
+            )
+            for title, steps in panels.items()
+        ]
+    )

@@ -1,6 +1,6 @@
 """One prompt through one method: what the chapters look at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
 from transformers import BatchEncoding
@@ -114,12 +114,22 @@ class Trial:
     text: str
     flops: float
 
+    @property
+    def label(self) -> str:
+        """The method's name, its budget, and of its other parameters those that are not the default."""
+        method = self.method
+        own = [one for one in (fields(method) if is_dataclass(method) else ()) if one.init]
+        changed = [(one.name, getattr(method, one.name), one.default) for one in own]
+        return ", ".join(
+            [method.name] + [f"{name} {value}" for name, value, usual in changed if value != usual]
+        )
+
     def cost_row(self) -> dict[str, str]:
         """What it cost, for `kvbook.show.table`."""
         run = self.run
         read = sum(inputs.shape[1] for inputs in run.layer_inputs) / len(run.layer_inputs)
         return {
-            "method": str(self.method),
+            "method": self.label,
             "tokens a layer reads": f"{read:.0f}"
             + (f" (+ {run.filter_layers} layers, all)" if run.filter_layers else ""),
             "prefill GFLOP": f"{self.flops / 1e9:.0f}",
