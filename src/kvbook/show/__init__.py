@@ -117,7 +117,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "score_table",
             "shares_by_length",
         ],
-        "equal_bytes": ["bytes_table", "channels", "over_bytes", "rounding_table", "two_ways"],
+        "equal_bytes": [
+            "bytes_sentences",
+            "bytes_table",
+            "channels",
+            "over_bytes",
+            "rounding_sentence",
+            "rounding_table",
+            "two_ways",
+        ],
         "ondevice": [
             "cost_sentences",
             "device_costs",
