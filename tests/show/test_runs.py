@@ -1,5 +1,7 @@
 """What was run, in words and tables."""
 
+from types import SimpleNamespace
+
 import pytest
 from tables import cells
 
@@ -28,15 +30,15 @@ def test_seconds_are_said_as_people_say_them(seconds, words):
 def test_the_summary_names_the_longest_and_what_is_missing():
     titles = {"snapkv": "SnapKV", "h2o": "H2O", "fastkv": "FastKV"}
     runs = {"snapkv": ran(30, cpu_seconds=45.0), "h2o": ran(150, seed=7, cpu_seconds=255.0)}
-    text = show.runs_summary(runs, titles, MOST).data
+    text = str(show.runs_summary(runs, titles, MOST))
     assert text.startswith("**2 of 3 chapters**")
-    assert "3 minutes of running and 5 of CPU time, the longest *H2O* with 2 min" in text
+    assert "3 minutes of running and 5 of CPU time. The longest is *H2O* with 2 min." in text
     assert "may take 20 minutes by the clock and 36 of CPU time" in text
     assert text.endswith("model: m; seed: 0, 7. Not executed here: fastkv.")
 
 
 def test_without_runs_the_summary_says_how_to_get_some():
-    assert "kvbook book" in show.runs_summary({}, {"snapkv": "SnapKV"}, MOST).data
+    assert "kvbook book" in str(show.runs_summary({}, {"snapkv": "SnapKV"}, MOST))
 
 
 def test_a_run_has_a_row_with_its_key_and_its_tables():
@@ -59,7 +61,7 @@ def test_the_facts_of_a_run_are_all_of_its_provenance():
     quicker = NumberFormat(dtype="float32", float32=0.03, bfloat16=0.05, threads=1)
     facts = show.run_facts(ran(number_format=quicker), {"measured": 4}, [kept])
     assert facts["executed, UTC"] == "2026-01-02 03:04"
-    assert facts["took"] == "30 s, 1 threads"
+    assert facts["took"] == "30 s, threads: 1"
     assert facts["CPU time"] == "not noted"
     assert show.run_facts(ran(cpu_seconds=44.4), {})["CPU time"] == "44 s"
     assert facts["parameters"] == "budget=64"
@@ -92,3 +94,23 @@ def test_what_was_fetched_is_in_gb_and_what_was_made_in_mb():
 
 def test_what_is_typed_stands_as_code():
     assert show.code("a <b>") == "<code class='kv-code'>a &lt;b&gt;</code>"
+
+
+def value(state, kept=0.5, found=0.75):
+    expected = SimpleNamespace(chapter="snapkv", label="needles")
+    return SimpleNamespace(state=state, kept=kept, found=found, expected=expected)
+
+
+def test_values_are_counted_and_those_that_are_off_or_near_are_named():
+    states = ("same", "near", "off", "off", "not compared")
+    told = str(show.compared_sentence([value(one) for one in states])).splitlines()
+    assert told[0].startswith(
+        "Of 5 values of this copy, **1 are the same as expected, 1 near, 2 off**; 1 can"
+    )
+    assert told[2:] == ["- Off: snapkv, needles: 0.75, expected 0.5."] * 2 + [
+        "- Near: snapkv, needles: 0.75, expected 0.5."
+    ]
+
+
+def test_where_all_values_are_the_same_none_is_named():
+    assert "snapkv" not in str(show.compared_sentence([value("same")]))

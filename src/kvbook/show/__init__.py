@@ -10,7 +10,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "style": ["COLOURS", "INK", "KEPT", "MARKERS", "style"],
-        "tables": ["TAGS", "code", "linked", "rate_table", "table", "tag", "texts_table"],
+        "tables": [
+            "TAGS",
+            "code",
+            "linked",
+            "rate_table",
+            "rates_sentence",
+            "table",
+            "tag",
+            "texts_table",
+        ],
         "text": ["kept_text", "label_text", "source"],
         "said": ["bullets", "compare", "say"],
         "maps": [
@@ -237,6 +246,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "two_notes",
         ],
         "runs": [
+            "compared_sentence",
             "disk_table",
             "duration",
             "facts_table",

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from IPython.display import HTML, Markdown
+from IPython.display import HTML
 from markupsafe import Markup
 
 from kvbook.results import Provenance, ResultFile
+from kvbook.show.said import Said, bullets, say
 from kvbook.show.tables import TAGS, linked, table
 
 SHORT = {"measured": "measured", "computed": "on paper", "report": "report", "paper": "papers"}
@@ -25,7 +27,7 @@ def moment(started: str) -> str:
 
 def runs_summary(
     runs: Mapping[str, Provenance], titles: Mapping[str, str], most: Mapping[str, int]
-) -> Markdown:
+) -> Said:
     """How many of the chapters were run, how long that took, and with what.
 
     Parameters
@@ -38,7 +40,7 @@ def runs_summary(
         Minutes that the whole book may take, ``clock`` and ``CPU``.
     """
     if not runs:
-        return Markdown(
+        return say(
             "**No chapter has been executed beside this page.** `kvbook book` executes all of them first."
         )
     total = sum(p.seconds for p in runs.values())
@@ -49,14 +51,26 @@ def runs_summary(
         ", ".join(map(str, sorted({getattr(p, what) for p in runs.values()})))
         for what in ("profile", "model", "seed")
     )
-    return Markdown(
-        f"**{len(runs)} of {len(titles)} chapters** are behind this copy, all of them together "
-        f"{total / 60:.0f} minutes of running and {used / 60:.0f} of CPU time, the longest "
-        f"*{titles[slow]}* with {duration(runs[slow].seconds)}. With the profile laptop the book, "
-        f"its pages too, may take {most['clock']} minutes by the clock and {most['CPU']} of CPU "
-        f"time. Profile: {profiles}; model: {models}; seed: {seeds}."
-        + (f" Not executed here: {', '.join(missing)}." if missing else "")
+    told = say(
+        "**{count} of {all} chapters** are behind this copy. All together took {minutes:.0f} minutes of running and "
+        "{cpu:.0f} of CPU time. The longest is *{title}* with {slowest}. With the profile laptop the book, pages "
+        "included, may take {clock} minutes by the clock and {most_cpu} of CPU time. Profile: {profiles}; model: "
+        "{models}; seed: {seeds}.",
+        count=len(runs),
+        all=len(titles),
+        minutes=total / 60,
+        cpu=used / 60,
+        title=titles[slow],
+        slowest=duration(runs[slow].seconds),
+        clock=most["clock"],
+        most_cpu=most["CPU"],
+        profiles=profiles,
+        models=models,
+        seeds=seeds,
     )
+    if not missing:
+        return told
+    return say("{told} Not executed here: {missing}.", told=told, missing=", ".join(missing))
 
 
 def runs_table(
@@ -121,7 +135,7 @@ def run_facts(
     machine = p.machine
     facts = {
         "executed, UTC": moment(p.started),
-        "took": f"{p.seconds:.0f} s, {machine.get('threads', '?')} threads",
+        "took": f"{p.seconds:.0f} s, threads: {machine.get('threads', '?')}",
         "CPU time": "not noted" if p.cpu_seconds is None else f"{p.cpu_seconds:.0f} s",
         "profile": p.profile,
         "model": p.model,
@@ -179,3 +193,39 @@ def disk_table(
         for what, where, size, unit, name, fetched in sizes
     ]
     return table(shown, "measured", caption)
+
+
+def compared_sentence(compared: Sequence[Any]) -> Said:
+    """How many values are as expected, and which are not.
+
+    Parameters
+    ----------
+    compared : sequence of kvbook.chapters.rerun.Compared
+        As `kvbook.chapters.rerun.compare` gives them.
+    """
+    states = [one.state for one in compared]
+    counted = say(
+        "Of {all} values of this copy, **{same} are the same as expected, {near} near, {off} off**; {rest} cannot "
+        "be compared.",
+        all=len(states),
+        same=states.count("same"),
+        near=states.count("near"),
+        off=states.count("off"),
+        rest=states.count("not compared"),
+    )
+    apart = [
+        say(
+            template,
+            chapter=one.expected.chapter,
+            label=one.expected.label,
+            kept=one.kept,
+            found=one.found,
+        )
+        for template, state in (
+            ("Off: {chapter}, {label}: {found:.6g}, expected {kept:.6g}.", "off"),
+            ("Near: {chapter}, {label}: {found:.6g}, expected {kept:.6g}.", "near"),
+        )
+        for one in compared
+        if one.state == state
+    ]
+    return say("{counted}\n\n{apart}", counted=counted, apart=bullets(apart)) if apart else counted
