@@ -150,7 +150,10 @@ def test_neighbours_that_overlap_are_named_and_so_is_the_largest_move():
     ours = {"a": (0.9, 0.8, 1.0), "b": (0.7, 0.6, 0.85), "c": (0.2, 0.1, 0.3)}
     places = {"a": 1, "b": 2, "c": 3}
     told = str(show.order_sentence(ours, (places, {"a": 3, "b": 2, "c": 1})))
-    assert "cannot be told apart: a/b." in told and "a changes its place most: 1 here, 3" in told
+    assert (
+        "does not tell their places apart: a/b." in told
+        and "a changes its place most: 1 here, 3" in told
+    )
     ours["b"] = (0.7, 0.6, 0.75)
     told = str(show.order_sentence(ours, (places, places)))
     assert "no two neighbours overlap" in told and "All methods have the same place" in told

@@ -337,7 +337,7 @@ def order_sentence(
     moved = max(here, key=lambda method: abs(here[method] - there[method]))
     told = [
         say(
-            "Here the intervals of these neighbours overlap, so their places cannot be told apart: {tied}.",
+            "Here the intervals of these neighbours overlap, so this table does not tell their places apart: {tied}.",
             tied=", ".join(tied),
         )
         if tied

@@ -105,7 +105,7 @@ def rates_sentence(name: str, base: Rate, others: Mapping[str, Rate]) -> Said:
         "Found less often than with {name}, and the intervals do not meet: {labels}.": [
             label for label, rate in others.items() if rate.high < base.low
         ],
-        "The intervals meet that of {name}, so no difference can be seen: {labels}.": [
+        "The intervals meet that of {name}, so these rates alone do not tell them apart: {labels}.": [
             label
             for label, rate in others.items()
             if rate.high >= base.low and rate.low <= base.high
