@@ -32,8 +32,10 @@ def test_the_summary_names_the_longest_and_what_is_missing():
     runs = {"snapkv": ran(30, cpu_seconds=45.0), "h2o": ran(150, seed=7, cpu_seconds=255.0)}
     text = str(show.runs_summary(runs, titles, MOST))
     assert text.startswith("**2 of 3 chapters**")
-    assert "3 minutes of running and 5 of CPU time. The longest is *H2O* with 2 min." in text
-    assert "may take 20 minutes by the clock and 36 of CPU time" in text
+    assert (
+        "3 minutes by the clock and 5 minutes of CPU time; the longest is *H2O* with 2 min" in text
+    )
+    assert "may take 20 minutes by the clock and 36 minutes of CPU time" in text
     assert text.endswith("model: m; seed: 0, 7. Not executed here: fastkv.")
 
 

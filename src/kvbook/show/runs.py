@@ -52,18 +52,18 @@ def runs_summary(
         for what in ("profile", "model", "seed")
     )
     told = say(
-        "**{count} of {all} chapters** are behind this copy. All together took {minutes:.0f} minutes of running and "
-        "{cpu:.0f} of CPU time. The longest is *{title}* with {slowest}. With the profile laptop the book, pages "
-        "included, may take {clock} minutes by the clock and {most_cpu} of CPU time. Profile: {profiles}; model: "
-        "{models}; seed: {seeds}.",
+        "**{count} of {all} chapters** of this copy were executed. Together they took {minutes:.0f} minutes by the "
+        "clock and {used:.0f} minutes of CPU time; the longest is *{slow}* with {longest}. In the profile laptop the "
+        "whole book, with its pages, may take {clock} minutes by the clock and {cpu} minutes of CPU time. Profile: "
+        "{profiles}; model: {models}; seed: {seeds}.",
         count=len(runs),
         all=len(titles),
         minutes=total / 60,
-        cpu=used / 60,
-        title=titles[slow],
-        slowest=duration(runs[slow].seconds),
+        used=used / 60,
+        slow=titles[slow],
+        longest=duration(runs[slow].seconds),
         clock=most["clock"],
-        most_cpu=most["CPU"],
+        cpu=most["CPU"],
         profiles=profiles,
         models=models,
         seeds=seeds,
