@@ -66,3 +66,38 @@ def test_a_way_stands_with_its_share_of_the_bytes_and_intervals():
 def test_errors_are_a_row_a_way_to_form_groups():
     rows = cells(show.rounding_table({"by channel": [0.01, 0.1]}, ["8 bits", "4 bits"]))
     assert rows == [["groups", "8 bits", "4 bits"], ["by channel", "0.010", "0.100"]]
+
+
+def test_the_two_ways_to_form_groups_are_compared_for_keys_and_for_values():
+    errors = {"keys, by channel": [0.01, 0.1], "keys, by entry": [0.03, 0.2]}
+    errors |= {"values, by channel": [0.02, 0.2], "values, by entry": [0.02, 0.22]}
+    keys, values = str(show.rounding_sentence(errors)).splitlines()
+    assert keys == "- Keys: by entry the error is 2.0 to 3.0 times the error by channel."
+    assert "1.0 to 1.1 times" in values
+
+
+def test_fewer_bits_stand_beside_full_kv_and_beside_what_evicts_with_up_to_twice_the_bytes():
+    nine = [True] * 9
+    series = {
+        "full": {"16 bits": measured(100, 200, nine, [0.001] * 9)},
+        "fullkv, fewer bits": {"4 bits": measured(28, 56, nine, [0.01] * 9)},
+        "snapkv": {
+            "budget 0.25": measured(25, 50, nine, [0.3] * 9),
+            "budget 0.5": measured(50, 100, [False] * 9, [0.1] * 9),
+            "budget 0.75": measured(75, 150, nine, [0.01] * 9),
+        },
+        "snapkv, 4 bits": {"budget 0.5": measured(22, 44, nine, [0.05] * 9)},
+    }
+    told = str(show.bytes_sentences(series, 0)).splitlines()
+    assert told[0] == (
+        "- **All entries in 4 bits, beside full KV:** 0.28 times the bytes; distance from full KV 0.0100 beside "
+        "0.0010, larger; share of needles found 1.00 beside 1.00: with 9 items no difference can be seen."
+    )
+    assert "beside snapkv, budget 0.5**" in told[1] and "0.0100 beside 0.1000, smaller" in told[1]
+    assert "snapkv, 4 bits, budget 0.5, beside snapkv, budget 0.25:**" in told[2]
+    assert len(told) == 3
+
+
+def test_what_has_the_fewest_bytes_is_beside_full_kv_alone():
+    series = {name: of for name, of in SERIES.items() if name != "snapkv"}
+    assert len(str(show.bytes_sentences(series, 0)).splitlines()) == 2

@@ -110,3 +110,58 @@ def test_a_reading_says_whether_it_holds_there_and_here(agree, word):
     assert "the report</span> holds: 1 of 2" in page
     assert "measured here</span> does not hold: 0 of 2" in page
     assert page.endswith('Luck. <a href="h2o.html#run">See H2O.</a></li></ol>')
+
+
+def test_a_sentence_counts_the_readings_and_numbers_those_that_differ():
+    rows = [{"agree": one} for one in (True, False, True, False)]
+    told = str(show.readings_sentence(rows))
+    assert told.startswith("**2 of 4 readings") and told.endswith("in number 2, 4.")
+    assert str(show.readings_sentence(rows[:1])).startswith("**All 1 readings")
+
+
+def test_a_score_is_below_where_its_interval_does_not_meet_full_kvs():
+    scores = {
+        "fullkv": {"trec": (80, 70, 90), "lcc": (50, 45, 55)},
+        "h2o": {"trec": (40, 30, 50), "lcc": (44, 40, 46)},
+        "snapkv": {"trec": (60, 50, 69), "lcc": (43, 42, 44)},
+    }
+    told = str(show.task_scores_sentence(scores))
+    assert told.startswith("3 of 4 scores") and "of snapkv (trec), h2o (lcc)." in told
+
+
+def test_a_cost_is_less_or_more_in_every_repeat_or_not_told_apart():
+    shares = {
+        "fullkv": {"time": (1, 1, 1)},
+        "h2o": {"time": (0.9, 0.8, 1.1)},
+        "fastkv": {"time": (0.5, 0.4, 0.6)},
+        "own": {"time": (1.4, 1.1, 1.5)},
+        "snapkv": {},
+    }
+    assert str(show.cost_shares_sentence(shares, "time", 2048)).splitlines() == [
+        "Time at 2,048 tokens:",
+        "",
+        "- less than FullKV in every repeat: fastkv (50%)",
+        "- more than FullKV in every repeat: own (140%)",
+        "- no difference from FullKV can be seen: h2o",
+    ]
+
+
+def test_neighbours_that_overlap_are_named_and_so_is_the_largest_move():
+    ours = {"a": (0.9, 0.8, 1.0), "b": (0.7, 0.6, 0.85), "c": (0.2, 0.1, 0.3)}
+    places = {"a": 1, "b": 2, "c": 3}
+    told = str(show.order_sentence(ours, (places, {"a": 3, "b": 2, "c": 1})))
+    assert (
+        "does not tell their places apart: a/b." in told
+        and "a changes its place most: 1 here, 3" in told
+    )
+    ours["b"] = (0.7, 0.6, 0.75)
+    told = str(show.order_sentence(ours, (places, places)))
+    assert "no two neighbours overlap" in told and "All methods have the same place" in told
+
+
+@pytest.mark.parametrize(
+    "low, high, word", [(0.01, 0.09, "rises"), (-0.09, -0.01, "falls"), (-0.01, 0.01, "no change")]
+)
+def test_a_gain_is_told_by_its_interval(low, high, word):
+    gain = {"gain": 0.01, "low": low, "high": high}
+    assert word in str(show.gains_sentence([("40 steps", gain)]))

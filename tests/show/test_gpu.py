@@ -52,6 +52,25 @@ def test_what_did_not_fit_and_what_the_report_has_not_are_told_apart():
     assert [rows[3][place] for place in (1, 4, 7)] == ["–", "–", "–"]
 
 
+def test_sentences_say_what_fits_and_how_far_the_costs_are_apart():
+    told = str(show.gpu_sentences(REPORT, GPU, 8192)).splitlines()
+    assert told == [
+        "- Prefill, s: 2.41 to 2.41 times the report's, by method, and 4.00 to 4.00 times what the cost model says.",
+        "- End to end, s: 0.37 to 0.37 times the report's, by method, and 2.67 to 2.67 times what the cost model says.",
+        "- Peak memory, GiB: 0.60 to 0.60 times the report's, by method, and 0.75 to 0.75 times what the cost model says.",
+    ]
+
+
+def test_what_ran_out_of_memory_on_one_side_only_is_named():
+    fits, fails = {stage: {8192: Reported(1.0, 2.0)} for stage in CELLS}, REPORT.rows["h2o"]
+    swapped = SystemReport([8192], {"fullkv": fails, "h2o": fits})
+    told = str(show.gpu_sentences(swapped, GPU, 8192)).splitlines()
+    assert told[:2] == [
+        "- Out of memory in the report, not here: fullkv.",
+        "- Out of memory here, not in the report: h2o.",
+    ]
+
+
 def test_every_column_says_what_kind_of_number_it_holds():
     page = show.beside_gpu(REPORT, GPU, 8192, "beside").data
     kinds = re.findall(r'class="kv-(report|measured|computed)"', page)

@@ -6,7 +6,7 @@ from tables import cells
 from kvbook import show
 
 
-def kept(method, cache, how="shift", kl=(0.1, 0.3), needles=(True, False), facts=(True, False)):
+def kept(method, cache, how="shift", kl=(0.1,) * 9, needles=(True, False), facts=(True, False)):
     return {
         "method": method,
         "cache": cache,
@@ -72,8 +72,47 @@ def test_sentences_compare_bits_and_entries():
     assert "q4_0 has 25% of the bytes of f16" in told[0]
     assert "0.2000 beside 0.0100, larger. It finds 1 of 2 needles (f16: 1)" in told[0]
     assert "facts that it recalls is 0.50 beside 0.50: with 2 items no difference" in told[0]
-    assert "over all types of cache, is 0.50 beside 0.00: with 2 items no difference" in told[1]
-    assert len(told) == 2
+    assert "SummaryKV recalls is 0.50 beside 0.00: with 2 items no difference" in told[-1]
+
+
+def test_a_full_cache_in_few_bits_stands_beside_a_bounded_one_in_many():
+    nine = {"needles": [True] * 9, "facts": [True] * 9}
+    grid = {
+        "q4_1, cache f16, full": kept("fullkv", "f16", kl=[0.01] * 9, **nine),
+        "q4_1, cache q4_0, full": kept("fullkv", "q4_0", kl=[0.2] * 9, **nine),
+        "q4_1, cache f16, SummaryKV": kept(
+            "summarykv", "f16", kl=[1.5] * 9, needles=[False] * 9, facts=[True] * 9
+        ),
+    }
+    _, told = str(show.device_sentences(grid, 0)).splitlines()
+    assert "the full cache in q4_0 has 0.25 times the bytes of SummaryKV's in f16" in told
+    assert "from float32 is 0.2000 beside 1.5000, smaller" in told
+    assert "needles that it finds is 1.00 beside 0.00, larger" in told
+
+
+def test_two_engines_say_the_same_token_every_time_or_a_share_of_it():
+    same = {"a": {"kl": 2e-9, "same": 1.0}, "b": {"kl": 1e-10, "same": 1.0}}
+    told = str(show.same_sentence(same))
+    assert "every time" in told and "2e-09 nats" in told
+    same["b"]["same"] = 0.75
+    assert "in 75% of all cases or more" in str(show.same_sentence(same))
+
+
+@pytest.mark.parametrize(
+    "answer, held, words",
+    [
+        ("It is 293.", "code 293", ["**Right:**", "still in the cache"]),
+        ("It is blue.", "code 293", ["**Wrong:**", "still in the cache"]),
+        (
+            "It is blue.",
+            "bicycles",
+            ["**Wrong:** the last answer should have 293", "not even in a note"],
+        ),
+    ],
+)
+def test_an_answer_is_called_right_or_wrong(answer, held, words):
+    told = str(show.recalled_sentence(answer, held, "293"))
+    assert all(word in told for word in words)
 
 
 def test_a_drifts_sentence_is_of_the_last_quarter():
@@ -84,6 +123,7 @@ def test_a_drifts_sentence_is_of_the_last_quarter():
     told = str(show.drift_sentence(curves))
     assert "of 4 tokens" in told
     assert "- f16: 0.5000 nats where keys are shifted, 0.2500 where" in told
+    assert "a ratio of 2.0." in told
     [axes] = show.drift(curves).axes
     assert [one.get_label() for one in axes.lines] == list(curves)
 
@@ -105,10 +145,17 @@ def test_memory_has_a_line_an_engine():
 
 
 def test_sentences_of_the_costs_are_of_the_longest_prompt():
-    first, second = str(show.cost_sentences(COSTS, MOVING, 256)).splitlines()
-    assert "Threads: 1, tokens: 1,024. llama.cpp, q4_1, cache f16 takes 2.00" in first
-    assert "2.00 of its time to write" in first and first.endswith("0.20 of its memory.")
-    assert "10.0 ms without it, +2.0 ms if it is shifted and +20.0 ms if it is read again" in second
+    other = COSTS[-1] | {"engine": "llama.cpp, q4_1, cache q4_0", "prefill": [24], "peak": [2**20]}
+    two = [one | {"threads": 2} for one in COSTS]
+    told = str(show.cost_sentences([*COSTS, other, *two], MOVING, 256)).splitlines()
+    assert told[0] == (
+        "- *llama.cpp, q4_1, cache f16* beside *kvbook, FullKV, float32*, 1,024 tokens, threads: 1: 2.00 times "
+        "the time to read, 2.00 times the time to write a token, 0.20 times the peak memory."
+    )
+    assert "cache q4_0* beside *llama.cpp, q4_1, cache f16*" in told[1] and "3.00 times" in told[1]
+    assert "threads: 2" in told[2]
+    assert "10.0 ms if nothing leaves, +2.0 ms if" in told[3] and "+20.0 ms if" in told[3]
+    assert len(told) == 4
 
 
 def test_one_item_has_no_interval():

@@ -1,5 +1,7 @@
 """What was run, in words and tables."""
 
+from types import SimpleNamespace
+
 import pytest
 from tables import cells
 
@@ -61,7 +63,7 @@ def test_the_facts_of_a_run_are_all_of_its_provenance():
     quicker = NumberFormat(dtype="float32", float32=0.03, bfloat16=0.05, threads=1)
     facts = show.run_facts(ran(number_format=quicker), {"measured": 4}, [kept])
     assert facts["executed, UTC"] == "2026-01-02 03:04"
-    assert facts["took"] == "30 s, 1 threads"
+    assert facts["took"] == "30 s, threads: 1"
     assert facts["CPU time"] == "not noted"
     assert show.run_facts(ran(cpu_seconds=44.4), {})["CPU time"] == "44 s"
     assert facts["parameters"] == "budget=64"
@@ -94,3 +96,23 @@ def test_what_was_fetched_is_in_gb_and_what_was_made_in_mb():
 
 def test_what_is_typed_stands_as_code():
     assert show.code("a <b>") == "<code class='kv-code'>a &lt;b&gt;</code>"
+
+
+def value(state, kept=0.5, found=0.75):
+    expected = SimpleNamespace(chapter="snapkv", label="needles")
+    return SimpleNamespace(state=state, kept=kept, found=found, expected=expected)
+
+
+def test_values_are_counted_and_those_that_are_off_or_near_are_named():
+    states = ("same", "near", "off", "off", "not compared")
+    told = str(show.compared_sentence([value(one) for one in states])).splitlines()
+    assert told[0].startswith(
+        "Of 5 values of this copy, **1 are the same as expected, 1 near, 2 off**; 1 can"
+    )
+    assert told[2:] == ["- Off: snapkv, needles: 0.75, expected 0.5."] * 2 + [
+        "- Near: snapkv, needles: 0.75, expected 0.5."
+    ]
+
+
+def test_where_all_values_are_the_same_none_is_named():
+    assert "snapkv" not in str(show.compared_sentence([value("same")]))

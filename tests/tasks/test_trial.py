@@ -6,6 +6,7 @@ import torch
 from kvbook import create_method, load_model
 from kvbook.errors import ParameterError
 from kvbook.lm.costs import prefill_flops
+from kvbook.methods import Quantized
 from kvbook.places import place
 from kvbook.tasks.trial import as_example, read_example, try_method
 
@@ -70,3 +71,9 @@ def test_a_first_pass_is_a_cost_of_its_own(lm):
     assert trial.flops == prefill_flops(lm.model.config, [10] * 4, 100, 2)
     assert trial.cost_row()["tokens a layer reads"] == "10 (+ 2 layers, all)"
     assert torch.equal(trial.run.layer_inputs[0], trial.run.layer_inputs[3])
+
+
+def test_a_method_may_call_itself_something_else(lm):
+    example = as_example(lm, "word " * 20)
+    packed = Quantized(create_method("snapkv", budget=0.5, window=8), bits=8, group=8)
+    assert try_method(lm, packed, example, 1).label == "snapkv, 8 bits"

@@ -12,12 +12,12 @@ from kvbook.errors import ResultError
 Kind = Literal["count", "bytes", "rounding", "training", "clock"]
 KINDS: dict[Kind, str] = {
     "count": "counted, not computed in floating point: the same on every machine",
-    "bytes": "counted too, with what the answer added, and an answer is a token longer or shorter when "
-    "rounding turns a word; twice as much where float32 is used, because a processor reads quicker in it",
-    "rounding": "greedy answers and likelihoods: the same on the same processor, thread count and "
-    "versions; elsewhere the last bit of a bfloat16 sum differs, and a near tie between two tokens "
-    "can turn",
-    "training": "as rounding, and every step of a training goes on from the last one's rounding",
+    "bytes": "counted, with the entries that the answer added: where rounding turns a word, the answer "
+    "may be a token longer or shorter. In float32 the bytes are twice as many",
+    "rounding": "greedy answers and likelihoods: the same with the same processor, thread count and "
+    "versions. Elsewhere the last bit of a sum in bfloat16 differs, and of two tokens that are nearly "
+    "tied the other one can win",
+    "training": "as rounding, and every step of a training builds on the rounding of the step before",
     "clock": "a ratio of two times, measured in turns: it depends on the machine, and varies on a "
     "busy one",
 }

@@ -66,6 +66,11 @@ class Quantized(Method, listed=False):
                 "neither: fullkv, snapkv, pyramidinfer, gemfilter, fastkv"
             )
 
+    @property
+    def label(self) -> str:
+        """What chooses, and the bits."""
+        return f"{self.method.name}, {self.bits} bits"
+
     def check_model(self, model: nn.Module) -> None:
         """Refuse heads whose values do not fill whole bytes; and what the method inside refuses."""
         head = model.base_model.layers[0].self_attn.head_dim

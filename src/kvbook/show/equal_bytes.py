@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from kvbook.show.said import Said, bullets, compare, say
 from kvbook.show.style import COLOURS, INK, KEPT, MARKERS
 from kvbook.show.tables import table
 from kvbook.stats import Rate, mean_and_interval
@@ -135,3 +136,105 @@ def rounding_table(errors: Mapping[str, Sequence[float]], columns: Sequence[str]
         for name, line in errors.items()
     ]
     return table(rows, "measured", "root mean square of the error over that of the numbers")
+
+
+# ---- what the numbers say -------------------------------------------------------------------------
+
+NEAR = 1.25
+"""Up to so many times the bytes, two ways are said to have about the same."""
+TWICE = 2
+"""Up to so many times the bytes, a way that evicts is compared with one in fewer bits."""
+
+
+def rounding_sentence(errors: Mapping[str, Sequence[float]]) -> Said:
+    """What `rounding_table` shows: how the two ways to form groups compare, for keys and for values."""
+    told = []
+    for part in ("keys", "values"):
+        by_entry, by_channel = (errors[f"{part}, by {way}"] for way in ("entry", "channel"))
+        ratios = [one / other for one, other in zip(by_entry, by_channel, strict=True)]
+        told.append(
+            say(
+                "{part}: by entry the error is {least:.1f} to {most:.1f} times the error by channel.",
+                part=say(part.capitalize()),
+                least=min(ratios),
+                most=max(ratios),
+            )
+        )
+    return bullets(told)
+
+
+def bytes_sentences(
+    series: Mapping[str, Mapping[str, Mapping]], seed: int, full: str = "full"
+) -> Said:
+    """What `over_bytes` shows: all entries in fewer bits, beside full KV and beside the nearest way that
+    evicts and has up to twice the bytes; and both at once, beside the same method at about the same bytes.
+
+    Parameters
+    ----------
+    series : mapping
+        As of `over_bytes`; the quantised ones end with "bits".
+    seed : int
+        Of the bootstrap.
+    full : str
+        The series with full KV in 16 bits.
+    """
+    [whole] = series[full].values()
+    evicting = {
+        f"{name}, {setting}": one
+        for name, settings in series.items()
+        if name != full and not name.endswith("bits")
+        for setting, one in settings.items()
+    }
+    told = []
+    for setting, one in series["fullkv, fewer bits"].items():
+        told.append(
+            say(
+                "**All entries in {setting}, beside full KV:** {bytes}.",
+                setting=setting,
+                bytes=_beside(one, whole, seed),
+            )
+        )
+        larger = {
+            name: other for name, other in evicting.items() if 1 <= _ratio(other, one) <= TWICE
+        }
+        if larger:
+            best = min(larger, key=lambda name: fmean(larger[name]["kl"]))
+            told.append(
+                say(
+                    "**All entries in {setting}, beside {best}**, the nearest to full KV that evicts and has up "
+                    "to twice the bytes: {bytes}.",
+                    setting=setting,
+                    best=best,
+                    bytes=_beside(one, larger[best], seed),
+                )
+            )
+    for name, settings in series.items():
+        method, _, bits = name.partition(", ")
+        for setting, one in settings.items() if method in series and bits.endswith("bits") else ():
+            for other, plain in series[method].items():
+                if other != setting and 1 <= _ratio(plain, one) <= NEAR:
+                    told.append(
+                        say(
+                            "**Both at once, {name}, {setting}, beside {method}, {other}:** {bytes}.",
+                            name=name,
+                            setting=setting,
+                            method=method,
+                            other=other,
+                            bytes=_beside(one, plain, seed),
+                        )
+                    )
+    return bullets(told)
+
+
+def _ratio(one: Mapping, other: Mapping) -> float:
+    return one["probe_bytes"] / other["probe_bytes"]
+
+
+def _beside(one: Mapping, other: Mapping, seed: int) -> Said:
+    """Bytes, distance and needles of one way beside another's."""
+    return say(
+        "{share:.2f} times the bytes; distance from full KV {distance}; share of needles found {found}",
+        share=_ratio(one, other),
+        distance=compare(one["kl"], other["kl"], seed, ".4f"),
+        found=compare(*([float(hit) for hit in way["found"]] for way in (one, other)), seed, ".2f"),
+    )

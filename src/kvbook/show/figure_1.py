@@ -1,6 +1,7 @@
 """Figure 1, the report's and ours: its panels, its tables, and what the two say side by side."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from IPython.display import HTML
@@ -8,6 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from kvbook.show.curves import score_panels
+from kvbook.show.said import Said, bullets, say
 from kvbook.show.tables import Cell, Kind, linked, table, tag
 from kvbook.stats import show_interval
 
@@ -240,3 +242,135 @@ def readings_list(readings: Sequence[Mapping[str, Any]]) -> HTML:
             )
         )
     return HTML(f"<ol class='kv-readings'>{''.join(shown)}</ol>")
+
+
+# ---- what the numbers say -------------------------------------------------------------------------
+
+
+def readings_sentence(readings: Sequence[Mapping[str, Any]]) -> Said:
+    """How many claims come out alike, and the numbers of the others in the list of `readings_list`."""
+    apart = [str(i) for i, one in enumerate(readings, 1) if not one["agree"]]
+    counted = {"agreed": len(readings) - len(apart), "readings": len(readings)}
+    if not apart:
+        return say(
+            "**All {readings} readings come out the same in the report and here.**", **counted
+        )
+    return say(
+        "**{agreed} of {readings} readings come out the same in the report and here.** The two differ in "
+        "number {apart}.",
+        apart=", ".join(apart),
+        **counted,
+    )
+
+
+def task_scores_sentence(
+    scores: Mapping[str, Mapping[str, Interval]], full: str = "fullkv"
+) -> Said:
+    """How many scores of the smaller caches are below FullKV's interval with all of theirs, and which
+    method is nearest to FullKV in each task; ``scores`` as of `task_scores_table`."""
+    smaller = {method: of for method, of in scores.items() if method != full}
+    pairs = [(of[task], scores[full][task]) for of in smaller.values() for task in of]
+    below = sum(high < low for (_, _, high), (_, low, _) in pairs)
+    nearest = {
+        task: max(smaller, key=lambda method: smaller[method][task][0]) for task in scores[full]
+    }
+    return say(
+        "{below} of {pairs} scores of smaller caches are below FullKV's, and their intervals do not meet its "
+        "interval. The highest means after FullKV's are of {nearest}.",
+        below=below,
+        pairs=len(pairs),
+        nearest=", ".join(f"{method} ({task})" for task, method in nearest.items()),
+    )
+
+
+def cost_shares_sentence(
+    shares: Mapping[str, Mapping[str, Interval]], name: str, context: int, full: str = "fullkv"
+) -> Said:
+    """Which methods cost less than FullKV in every repeat, which more, and which cannot be told apart
+    from it.
+
+    Parameters
+    ----------
+    shares : mapping
+        By method, by cost: the share of FullKV's, and the least and the most of it.
+    name : str
+        The cost.
+    context : int
+        Tokens of the prompt.
+    """
+    known = {method: of[name] for method, of in shares.items() if method != full and name in of}
+    less = {method: one for method, one in known.items() if one[2] < 1}
+    more = {method: one for method, one in known.items() if one[1] > 1}
+    rest = [method for method in known if method not in less | more]
+    told = [
+        say(template, methods=", ".join(f"{method} ({of[method][0]:.0%})" for method in of))
+        for template, of in (
+            ("less than FullKV in every repeat: {methods}", less),
+            ("more than FullKV in every repeat: {methods}", more),
+        )
+        if of
+    ]
+    if rest:
+        template = "no difference from FullKV can be seen: {methods}"
+        told.append(say(template, methods=", ".join(rest)))
+    return say(
+        "{cost} at {context:,} tokens:\n\n{told}",
+        cost=say(f"{name[:1].upper()}{name[1:]}"),
+        context=context,
+        told=bullets(told),
+    )
+
+
+def order_sentence(
+    ours: Mapping[str, Interval], places: tuple[Mapping[str, int], Mapping[str, int]]
+) -> Said:
+    """Which neighbours in our order overlap, and which method changes its place most.
+
+    Parameters
+    ----------
+    ours, places
+        As of `order_table`; there is more than one method with both places.
+    """
+    here, there = places
+    order = sorted(here, key=lambda method: here[method])
+    tied = [f"{a}/{b}" for a, b in pairwise(order) if ours[a][1] <= ours[b][2]]
+    moved = max(here, key=lambda method: abs(here[method] - there[method]))
+    told = [
+        say(
+            "Here the intervals of these neighbours overlap, so this table does not tell their places apart: {tied}.",
+            tied=", ".join(tied),
+        )
+        if tied
+        else say("Here the intervals of no two neighbours overlap.")
+    ]
+    if here[moved] == there[moved]:
+        told.append(say("All methods have the same place here and in the report."))
+    else:
+        told.append(
+            say(
+                "{moved} changes its place most: {here} here, {there} in the report.",
+                moved=moved,
+                here=here[moved],
+                there=there[moved],
+            )
+        )
+    return bullets(told)
+
+
+def gains_sentence(ours: Sequence[tuple[str, Mapping[str, Any]]]) -> Said:
+    """Whether fine-tuning changed the score, for each of our trainings.
+
+    Parameters
+    ----------
+    ours : sequence of (str, mapping)
+        What was trained, and its gain: as of `gains_table`.
+    """
+    told = []
+    for trained, one in ours:
+        template = "{trained}: no change can be seen ({gain:+.3f}; the interval holds 0)."
+        if one["low"] > 0:
+            template = "{trained}: the score rises ({gain:+.3f}; the interval is above 0)."
+        if one["high"] < 0:
+            template = "{trained}: the score falls ({gain:+.3f}; the interval is below 0)."
+        told.append(say(template, trained=trained, gain=one["gain"]))
+    return bullets(told)

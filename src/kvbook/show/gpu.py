@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from IPython.display import HTML
 from markupsafe import Markup
 
+from kvbook.show.said import Said, bullets, say
 from kvbook.show.tables import Cell, Kind, table, tag
 
 COSTS = {"prefill": "prefill, s", "e2e": "end to end, s", "memory": "peak memory, GiB"}
@@ -44,6 +45,48 @@ def beside_gpu(report, gpu, context: int, caption: str, cells: Sequence[Cell] = 
             row |= {Markup("{}<br>{}").format(head, tag(kind)): numbers[kind] for kind in KINDS}
         rows.append(row)
     return table(rows, None, caption)
+
+
+def gpu_sentences(report, gpu, context: int) -> Said:
+    """What `beside_gpu` shows: what ran out of memory in one of the two only, and how our costs compare
+    with the report's and with those on paper."""
+    told, ours = [], gpu.costs(context)
+    both = {m: c for m, c in ours.items() if context in report.rows.get(m, {}).get("e2e", {})}
+    theirs = {m: report.rows[m]["e2e"][context] for m in both}
+    for template, failed in (
+        (
+            "Out of memory in the report, not here: {failed}.",
+            [m for m in both if not theirs[m] and both[m]["prefill"].measured],
+        ),
+        (
+            "Out of memory here, not in the report: {failed}.",
+            [m for m in both if theirs[m] and not both[m]["prefill"].measured],
+        ),
+    ):
+        if failed:
+            told.append(say(template, failed=", ".join(failed)))
+    for cost, head in COSTS.items():
+        stage, field = ("e2e", "gigabytes") if cost == "memory" else (cost, "seconds")
+        measured = {m: c[cost] for m, c in ours.items() if c[cost].measured}
+        beside = [
+            one.measured / getattr(report.rows[m][stage][context], field)
+            for m, one in measured.items()
+            if theirs.get(m)
+        ]
+        paper = [one.measured / one.paper for one in measured.values()]
+        if beside:
+            told.append(
+                say(
+                    "{cost}: {least:.2f} to {most:.2f} times the report's, by method, and {low:.2f} to {high:.2f} "
+                    "times what the cost model says.",
+                    cost=say(f"{head[:1].upper()}{head[1:]}"),
+                    least=min(beside),
+                    most=max(beside),
+                    low=min(paper),
+                    high=max(paper),
+                )
+            )
+    return bullets(told)
 
 
 def gpu_machine(gpu, caption: str) -> HTML:

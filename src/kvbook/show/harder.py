@@ -9,9 +9,10 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from kvbook.show.curves import rates
+from kvbook.show.said import Said, bullets, compare, say
 from kvbook.show.style import COLOURS, INK
 from kvbook.show.tables import table
-from kvbook.stats import Rate, mean_and_interval, show_interval
+from kvbook.stats import Rate, mean_and_interval, paired_interval, show_interval
 
 Found = Mapping[str, Sequence[bool]]
 """By method, one truth value an item."""
@@ -124,3 +125,180 @@ def rules_table(
         row["95 % interval"] = f"{rate.low:.2f} to {rate.high:.2f}"
         rows.append(row | {"of the system prompt's entries": f"{kept[name]:.0%}"})
     return table(rows, "measured", caption)
+
+
+# ---- what the numbers say -------------------------------------------------------------------------
+
+
+def reach_sentence(found: Mapping[int, Mapping[int, Sequence[bool]]], seed: int) -> Said:
+    """What `reach` shows: the easiest and the hardest grade, and where the model is no better than a
+    guess; ``found`` as of `reach`."""
+    grades = {(keys, links): hits for links, of in found.items() for keys, hits in of.items()}
+    easiest, hardest = (
+        min(grades, key=lambda grade: grade[::-1]),
+        max(grades, key=lambda grade: grade[::-1]),
+    )
+    rates = {grade: Rate.of(hits, seed) for grade, hits in grades.items()}
+    several = {grade: rate for grade, rate in rates.items() if grade[0] > 1}
+    above = [grade for grade, rate in several.items() if rate.low > 1 / grade[0]]
+    told = [
+        say(
+            "Keys: {keys}, links: {links}. The whole cache finds {hits} of {trials}; a guess would find {guess:.2f} "
+            "of them.",
+            keys=keys,
+            links=links,
+            hits=rates[keys, links].hits,
+            trials=rates[keys, links].trials,
+            guess=1 / keys,
+        )
+        for keys, links in dict.fromkeys((easiest, hardest))
+    ]
+    told.append(
+        say(
+            "In {above} of {several} grades with several keys the whole interval is above the guess.",
+            above=len(above),
+            several=len(several),
+        )
+    )
+    return bullets(told)
+
+
+def tasks_sentence(
+    tasks: Mapping[str, Found], chances: Mapping[str, float], seed: int, full: str = "fullkv"
+) -> Said:
+    """What `found_by_task` shows: which methods are better than a guess, and how the two that are best in
+    the first task compare in all of them.
+
+    Parameters
+    ----------
+    tasks, chances
+        As of `found_by_task`.
+    full : str
+        The whole cache, which is not compared.
+    """
+    told = []
+    for task, found in tasks.items():
+        if chances[task] < 1:
+            rates = {name: Rate.of(hits, seed) for name, hits in found.items() if name != full}
+            chance = chances[task]
+            groups = {
+                "{task}, better than a guess ({chance:.2f}): {names}.": [
+                    name for name, rate in rates.items() if rate.low > chance
+                ],
+                "{task}, no difference from a guess can be seen: {names}.": [
+                    name for name, rate in rates.items() if rate.low <= chance <= rate.high
+                ],
+                "{task}, worse than a guess: {names}.": [
+                    name for name, rate in rates.items() if rate.high < chance
+                ],
+            }
+            told += [
+                say(template, task=task, chance=chance, names=", ".join(names))
+                for template, names in groups.items()
+                if names
+            ]
+    first = next(iter(tasks.values()))
+    best = sorted((name for name in first if name != full), key=lambda name: -fmean(first[name]))
+    if len(best) > 1:
+        told += [
+            say(
+                "{task}: {one} beside {other} finds {compared}.",
+                task=task,
+                one=best[0],
+                other=best[1],
+                compared=compare(
+                    *([float(hit) for hit in found[name]] for name in best[:2]), seed, ".2f"
+                ),
+            )
+            for task, found in tasks.items()
+        ]
+    return bullets(told)
+
+
+def agreement_sentence(points: Mapping[str, tuple[float, float, float]]) -> Said:
+    """What `agreement_table` shows: whether the orders have something in common."""
+    templates = {
+        "{names}: the two tasks put the methods into a similar order.": lambda low, high: low > 0,
+        "{names}: the two tasks put the methods into opposite orders.": lambda low, high: high < 0,
+    }
+    unseen = "{names}: no common order can be seen."
+    return bullets(
+        [
+            say(
+                next((text for text, holds in templates.items() if holds(low, high)), unseen),
+                names=names,
+            )
+            for names, (_, low, high) in points.items()
+        ]
+    )
+
+
+def rules_sentence(
+    followed: Mapping[str, Sequence[Mapping[str, bool]]],
+    kept: Mapping[str, float],
+    seed: int,
+    full: str = "fullkv",
+) -> Said:
+    """What `rules_map` and `rules_table` show: which methods follow fewer rules than the whole cache, who
+    holds most of the system prompt and who follows most, and which rule is followed most.
+
+    Parameters
+    ----------
+    followed, kept
+        As of `rules_table`.
+    full : str
+        The whole cache.
+    """
+    hits = {
+        name: [float(hit) for one in of for hit in one.values()] for name, of in followed.items()
+    }
+    smaller = [name for name in hits if name != full]
+    intervals = {name: paired_interval(hits[name], hits[full], seed)[1:] for name in smaller}
+    groups = {
+        "Fewer rules than {full} ({base:.0%}) follow: {names}.": [
+            name for name, (_, high) in intervals.items() if high < 0
+        ],
+        "As far as can be seen, as many rules as {full} ({base:.0%}) follow: {names}.": [
+            name for name, (low, high) in intervals.items() if low <= 0 <= high
+        ],
+        "More rules than {full} ({base:.0%}) follow: {names}.": [
+            name for name, (low, _) in intervals.items() if low > 0
+        ],
+    }
+    told = [
+        say(
+            template,
+            full=full,
+            base=fmean(hits[full]),
+            names=", ".join(f"{name} ({fmean(hits[name]):.0%})" for name in names),
+        )
+        for template, names in groups.items()
+        if names
+    ]
+    if smaller:
+        holds = max(smaller, key=lambda name: kept[name])
+        follows = max(smaller, key=lambda name: sum(hits[name]))
+        told.append(
+            say(
+                "Of the smaller caches {holds} holds the largest share of the system prompt ({share:.0%}); "
+                "{follows} follows most rules ({hits:.0f} of {all}).",
+                holds=holds,
+                share=kept[holds],
+                follows=follows,
+                hits=sum(hits[follows]),
+                all=len(hits[follows]),
+            )
+        )
+        rules = {
+            rule: fmean(one[rule] for name in smaller for one in followed[name])
+            for rule in followed[full][0]
+        }
+        most = max(rules, key=lambda rule: rules[rule])
+        told.append(
+            say(
+                'They follow the rule "{rule}" most often, {share:.0%} of the times.',
+                rule=most,
+                share=rules[most],
+            )
+        )
+    return bullets(told)

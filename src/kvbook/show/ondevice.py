@@ -232,13 +232,15 @@ def device_memory(costs: Sequence[Mapping], title: str = "") -> Figure:
 
 
 def device_sentences(measured: Mapping[str, Mapping], seed: int) -> Said:
-    """What `device_grid` shows: for each type of weights, the full cache in fewer bits, and what a summary
-    adds to the same number of entries."""
+    """What `device_grid` shows: for each type of weights, the full cache in fewer bits, fewer bits beside
+    fewer entries, and what a summary adds to the same number of entries."""
     told = []
     for weights in dict.fromkeys(label.split(",")[0] for label in measured):
         own = [one for label, one in measured.items() if label.startswith(f"{weights},")]
         first, *smaller = (one for one in own if one["method"] == "fullkv")
         told += [_bits(weights, one, first, seed) for one in smaller]
+        if smaller and (fewer := _bounded(own, first["cache"])):
+            told.append(_bits_or_entries(weights, smaller[-1], fewer, seed))
         pairs = [
             (one, other)
             for one in own
@@ -255,8 +257,8 @@ def device_sentences(measured: Mapping[str, Mapping], seed: int) -> Said:
             )
             told.append(
                 say(
-                    "Weights {weights}, the same number of entries: the share of facts that SummaryKV recalls, over "
-                    "all types of cache, is {compared} (StreamingLLM's is the second number).",
+                    "Weights {weights}, the same number of entries: over all types of cache, the share of facts that "
+                    "SummaryKV recalls is {compared} (StreamingLLM's is the second number).",
                     weights=weights,
                     compared=compare(summary, window, seed, ".2f"),
                 )
@@ -287,6 +289,31 @@ def _bits(weights: str, one: Mapping, first: Mapping, seed: int) -> Said:
     )
 
 
+def _bounded(own: Sequence[Mapping], cache: str) -> Mapping | None:
+    """SummaryKV in this type of cache, if it was measured."""
+    found = (one for one in own if (one["method"], one["cache"]) == ("summarykv", cache))
+    return next(found, None)
+
+
+def _bits_or_entries(weights: str, bits: Mapping, entries: Mapping, seed: int) -> Said:
+    """A full cache in fewer bits beside a bounded one in more."""
+    return say(
+        "Weights {weights}, bits or entries: the full cache in {cache} has {share:.2f} times the bytes of "
+        "SummaryKV's in {wide}, at the end of a needle's prompt. Its distance from float32 is {distance}; the "
+        "share of needles that it finds is {needles} (SummaryKV's is the second number).",
+        weights=weights,
+        cache=bits["cache"],
+        wide=entries["cache"],
+        share=bits["needle_bytes"] / entries["needle_bytes"],
+        distance=compare(_kl(bits), _kl(entries), seed, ".4f"),
+        needles=compare(_needles(bits), _needles(entries), seed, ".2f"),
+    )
+
+
+def _needles(one: Mapping) -> list[float]:
+    return [float(found) for found in one["needles"]]
+
+
 def _kl(one: Mapping) -> list[float]:
     return [probe["kl"] for probe in one["fidelity"]]
 
@@ -307,9 +334,10 @@ def drift_sentence(curves: Mapping[str, Mapping]) -> Said:
         if len(ends) == 2:
             told.append(
                 say(
-                    "{kind}: {shift:.4f} nats where keys are shifted, {reread:.4f} where the first ones are read "
-                    "again.",
+                    "{kind}: {shift:.4f} nats where keys are shifted, {reread:.4f} where the first entries are read "
+                    "again, a ratio of {ratio:.1f}.",
                     kind=kind,
+                    ratio=ends["shift"] / ends["reread"],
                     **ends,
                 )
             )
@@ -320,38 +348,78 @@ def drift_sentence(curves: Mapping[str, Mapping]) -> Said:
     )
 
 
+def same_sentence(same: Mapping[str, Mapping[str, float]]) -> Said:
+    """How far two engines are apart with the same methods.
+
+    Parameters
+    ----------
+    same : mapping
+        As `kvbook.ondevice.measure.compare` returns it.
+    """
+    kl, share = max(one["kl"] for one in same.values()), min(one["same"] for one in same.values())
+    if share == 1:
+        return say(
+            "Both would say the same next token every time. The largest distance is {kl:.0e} nats.",
+            kl=kl,
+        )
+    return say(
+        "Both would say the same next token in {share:.0%} of all cases or more. The largest distance is "
+        "{kl:.0e} nats.",
+        share=share,
+        kl=kl,
+    )
+
+
+def recalled_sentence(answer: str, held: str, right: str) -> Said:
+    """Whether an answer is right, and whether the cache still had what it needs.
+
+    Parameters
+    ----------
+    answer : str
+        The model's.
+    held : str
+        The text of all that the cache holds.
+    right : str
+        What a right answer has.
+    """
+    told = (
+        say("**Right:** the last answer has {right}.", right=right)
+        if right in answer
+        else say("**Wrong:** the last answer should have {right}.", right=right)
+    )
+    there = (
+        say("{right} is still in the cache.", right=right)
+        if right in held
+        else say("{right} is no longer in the cache, not even in a note.", right=right)
+    )
+    return say("{told} {there}", told=told, there=there)
+
+
 def cost_sentences(
     costs: Sequence[Mapping], moving: Mapping[str, Mapping[str, Sequence[float]]], budget: int
 ) -> Said:
-    """What `device_costs` shows: llama.cpp's first combination beside this package's full cache, at the
-    longest prompt; and what moving one entry costs."""
+    """What `device_costs` shows, at the longest prompt: llama.cpp's first combination beside this package's
+    full cache, and llama.cpp's others beside its first, with the first number of threads; and what
+    moving one entry costs in a cache of ``budget`` entries."""
     told = []
+    first_threads = costs[0]["threads"]
     for threads in dict.fromkeys(one["threads"] for one in costs):
         own = [one for one in costs if one["threads"] == threads]
         longest = max(one["context"] for one in own)
         at = {one["engine"]: one for one in own if one["context"] == longest}
-        ours = next(one for name, one in at.items() if name.startswith("kvbook"))
-        name, theirs = next((n, one) for n, one in at.items() if n.startswith("llama.cpp"))
-        ratios = {
-            part: median(theirs[part]) / median(ours[part])
-            for part in ("prefill", "decode", "peak")
-        }
-        told.append(
-            say(
-                "Threads: {threads}, tokens: {tokens:,}. {name} takes {prefill:.2f} of this package's time (float32) "
-                "to read, {decode:.2f} of its time to write a token, and {peak:.2f} of its memory.",
-                threads=threads,
-                tokens=longest,
-                name=name,
-                **ratios,
-            )
-        )
+        ours = next(name for name in at if name.startswith("kvbook"))
+        theirs, *others = (name for name in at if name.startswith("llama.cpp"))
+        pairs = [(theirs, ours)]
+        if threads == first_threads:
+            pairs += [(name, theirs) for name in others]
+        told += [_beside(at[name], at[base], threads) for name, base in pairs]
     for cache, times in moving.items():
         base = median(times["nothing"])
         told.append(
             say(
-                "One entry leaves a cache of {budget} in {cache}: a token takes {base:.1f} ms without it, {shift:+.1f} "
-                "ms if it is shifted and {reread:+.1f} ms if it is read again.",
+                "One entry leaves a cache of {budget} entries in {cache}: a token takes {base:.1f} ms if "
+                "nothing leaves, {shift:+.1f} ms if the recent entries are shifted and {reread:+.1f} ms if the first ones "
+                "are read again.",
                 budget=budget,
                 cache=cache,
                 base=1000 * base,
@@ -360,3 +428,19 @@ def cost_sentences(
             )
         )
     return bullets(told)
+
+
+def _beside(one: Mapping, base: Mapping, threads: int) -> Said:
+    """Two engines at the same length."""
+    ratios = {
+        part: median(one[part]) / median(base[part]) for part in ("prefill", "decode", "peak")
+    }
+    return say(
+        "*{name}* beside *{base}*, {tokens:,} tokens, threads: {threads}: {prefill:.2f} times the time to read, "
+        "{decode:.2f} times the time to write a token, {peak:.2f} times the peak memory.",
+        name=one["engine"],
+        base=base["engine"],
+        tokens=one["context"],
+        threads=threads,
+        **ratios,
+    )

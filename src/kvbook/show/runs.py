@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from IPython.display import HTML
 from markupsafe import Markup
 
 from kvbook.results import Provenance, ResultFile
-from kvbook.show.said import Said, say
+from kvbook.show.said import Said, bullets, say
 from kvbook.show.tables import TAGS, linked, table
 
 SHORT = {"measured": "measured", "computed": "on paper", "report": "report", "paper": "papers"}
@@ -134,7 +135,7 @@ def run_facts(
     machine = p.machine
     facts = {
         "executed, UTC": moment(p.started),
-        "took": f"{p.seconds:.0f} s, {machine.get('threads', '?')} threads",
+        "took": f"{p.seconds:.0f} s, threads: {machine.get('threads', '?')}",
         "CPU time": "not noted" if p.cpu_seconds is None else f"{p.cpu_seconds:.0f} s",
         "profile": p.profile,
         "model": p.model,
@@ -192,3 +193,39 @@ def disk_table(
         for what, where, size, unit, name, fetched in sizes
     ]
     return table(shown, "measured", caption)
+
+
+def compared_sentence(compared: Sequence[Any]) -> Said:
+    """How many values are as expected, and which are not.
+
+    Parameters
+    ----------
+    compared : sequence of kvbook.chapters.rerun.Compared
+        As `kvbook.chapters.rerun.compare` gives them.
+    """
+    states = [one.state for one in compared]
+    counted = say(
+        "Of {all} values of this copy, **{same} are the same as expected, {near} near, {off} off**; {rest} cannot "
+        "be compared.",
+        all=len(states),
+        same=states.count("same"),
+        near=states.count("near"),
+        off=states.count("off"),
+        rest=states.count("not compared"),
+    )
+    apart = [
+        say(
+            template,
+            chapter=one.expected.chapter,
+            label=one.expected.label,
+            kept=one.kept,
+            found=one.found,
+        )
+        for template, state in (
+            ("Off: {chapter}, {label}: {found:.6g}, expected {kept:.6g}.", "off"),
+            ("Near: {chapter}, {label}: {found:.6g}, expected {kept:.6g}.", "near"),
+        )
+        for one in compared
+        if one.state == state
+    ]
+    return say("{counted}\n\n{apart}", counted=counted, apart=bullets(apart)) if apart else counted

@@ -6,6 +6,7 @@ from typing import Literal
 from IPython.display import HTML
 from markupsafe import Markup, escape
 
+from kvbook.show.said import Said, bullets, say
 from kvbook.stats import Rate
 
 Kind = Literal["measured", "computed", "report", "paper"]
@@ -85,6 +86,41 @@ def texts_table(rows: Sequence[Mapping], caption: str = "") -> HTML:
     """Texts side by side, such as answers; measured here."""
     shown = table(rows, "measured", caption).data
     return HTML(shown.replace('class="kv-table"', 'class="kv-table kv-texts"', 1))
+
+
+def rates_sentence(name: str, base: Rate, others: Mapping[str, Rate]) -> Said:
+    """Whose intervals meet that of one rate, and whose do not: rates of other prompts each, so without
+    pairs.
+
+    Parameters
+    ----------
+    name : str
+        What the one rate is of.
+    base : Rate
+        The one that the others are compared with.
+    others : mapping of str to Rate
+        By label.
+    """
+    groups = {
+        "Found less often than with {name}, and the intervals do not meet: {labels}.": [
+            label for label, rate in others.items() if rate.high < base.low
+        ],
+        "The intervals meet that of {name}, so these rates alone do not tell them apart: {labels}.": [
+            label
+            for label, rate in others.items()
+            if rate.high >= base.low and rate.low <= base.high
+        ],
+        "Found more often than with {name}, and the intervals do not meet: {labels}.": [
+            label for label, rate in others.items() if rate.low > base.high
+        ],
+    }
+    return bullets(
+        [
+            say(template, name=name, labels=", ".join(labels))
+            for template, labels in groups.items()
+            if labels
+        ]
+    )
 
 
 def rate_table(rates: Mapping[str, Rate], caption: str = "", first: str = "method") -> HTML:

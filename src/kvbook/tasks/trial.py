@@ -116,8 +116,11 @@ class Trial:
 
     @property
     def label(self) -> str:
-        """The method's name, its budget, and of its other parameters those that are not the default."""
+        """What the method calls itself; or its name, its budget, and of its other parameters those that
+        are not the default."""
         method = self.method
+        if hasattr(method, "label"):
+            return method.label
         own = [one for one in (fields(method) if is_dataclass(method) else ()) if one.init]
         changed = [(one.name, getattr(method, one.name), one.default) for one in own]
         return ", ".join(

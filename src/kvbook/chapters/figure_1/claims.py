@@ -200,73 +200,73 @@ CLAIMS = (
         "below",
         "A smaller cache costs quality: nearly every score is below FullKV's.",
         scores_below,
-        "What is dropped cannot be read. Ours lose more: a tenth of a short prompt is a few dozen "
-        "entries.",
-        "In one of the two, a method is above its full cache on many tasks: with few items that is "
-        "chance.",
+        "An entry that was dropped cannot be read again. In our short prompts a tenth of the entries is "
+        "only a few dozen.",
+        "Here some scores are above those of the full cache. With few items that is chance.",
         "evaluation.html",
     ),
     Claim(
         "ahead",
         "SnapKV and FastKV stand out.",
         two_ahead,
-        "Both let the last queries, which hold the question, choose what stays.",
-        "With few items, places are a matter of luck.",
+        "In both methods the last queries, which hold the question, choose what stays.",
+        "With few items the order of the methods is partly chance.",
         "snapkv.html",
     ),
     Claim(
         "window",
         "StreamingLLM keeps more than half of FullKV's score.",
         window_keeps,
-        "Much of an answer can be had from the end of the text.",
-        "Our questions ask for something that is told once, mostly outside the window; many of "
-        "LongBench's can be answered from the end of the text, its drift, or what a larger model "
-        "knows.",
+        "Many questions can be answered from the end of the text.",
+        "Our questions ask for something that the text says once, mostly outside the window. Many of "
+        "LongBench's questions can be answered from the end of the text, from its subject, or from what "
+        "a larger model knows.",
         "evaluation.html",
     ),
     Claim(
         "h2o",
-        "H2O loses most of narrativeqa.",
+        "H2O loses more than half of its score on narrativeqa.",
         h2o_loses_stories,
-        "A story's fact is looked at once, by the question; an account of all attention lets it go. "
-        "That needs no bug, though a harness that such numbers come from had faults.",
-        "H2O loses what is looked at once; whether that is most of a task depends on its items.",
+        "A story tells a fact once, and only the question looks at it. H2O evicts by the attention of "
+        "all queries, so it evicts the fact. This needs no bug, but a harness that such numbers come "
+        "from had faults, too.",
+        "H2O loses what only the question looks at. How much of a task that is depends on the items.",
         "evaluation.html#the-h2o-row",
     ),
     Claim(
         "prefill-aware",
-        "GemFilter and FastKV cut the prefill, by a quarter at least.",
+        "GemFilter and FastKV cut the prefill by at least a quarter.",
         prefill_is_cut,
-        "Their deep layers read a part of the prompt only: the share of layers that read everything "
-        "carries over from a GPU to two cores.",
-        "The prompt is too short, or the model too small, for its products to dominate.",
+        "Their deep layers read only a part of the prompt. How many layers read all of it decides how "
+        "much is saved, on a GPU and on two cores.",
+        "Matrix products take most of the time only if the prompt is long or the model large.",
         "profiling.html",
     ),
     Claim(
         "decoding-only",
-        "StreamingLLM and SnapKV leave the prefill as it is, within a quarter.",
+        "StreamingLLM and SnapKV change the prefill by less than a quarter.",
         prefill_is_left,
-        "They read the whole prompt and drop entries afterwards.",
-        "They read the whole prompt either way; what differs is the noise of short prefills.",
+        "Both read the whole prompt and drop entries afterwards.",
+        "Both read the whole prompt. The times of short prefills are noisy.",
         "profiling.html",
     ),
     Claim(
         "pyramidinfer",
         "PyramidInfer's prefill is no faster than FullKV's.",
         pyramid_is_no_faster,
-        "Writing out whole score matrices costs what shorter layers save.",
-        "Its layers read less and less, so it must be faster; the authors' code, read in November "
-        "2026, writes out the whole score matrix, ours a few rows of it.",
+        "Writing out whole score matrices costs as much as the shorter layers save.",
+        "Its deeper layers read fewer tokens, so it can be faster. The authors' code, read in November "
+        "2026, writes out the whole score matrix. Ours writes out a few rows of it.",
         "pyramidinfer.html",
     ),
     Claim(
         "end to end",
-        "End to end every method is faster than FullKV.",
+        "End to end, every method is faster than FullKV.",
         all_are_faster,
-        "The report's text says so, its table only for long contexts; ours shows the same limit. A "
-        "decoding-only method wins back its selection only over a long answer after a long prompt.",
-        "Whether dropping entries pays end to end depends on the context and on the length of the "
-        "answer; the report does not give the latter.",
+        "The report's text says so, but its table shows it only for long contexts. A decoding-only "
+        "method makes up for the time of its selection only in a long answer after a long prompt.",
+        "Whether a smaller cache saves time end to end depends on the context and on the length of the "
+        "answer. The report does not give the length of its answers.",
         "profiling.html",
     ),
     Claim(
@@ -274,38 +274,38 @@ CLAIMS = (
         "H2O and PyramidInfer need several times FullKV's memory.",
         matrices_are_held,
         "Whole score matrices are in memory.",
-        "Not the methods: their authors' codes, read in November 2026, build the n × n matrix of "
-        "scores, and here scores are summed block by block.",
+        "The methods do not need this memory. Their authors' codes, read in November 2026, build the "
+        "n × n matrix of scores. Our code sums the scores block by block.",
         "profiling.html",
     ),
     Claim(
         "memory",
-        "The other methods lower peak memory, by less than a tenth.",
+        "The other methods lower peak memory by less than a tenth.",
         memory_falls_a_little,
-        "Weights and the widest step of a layer dominate short prompts; entries that are dropped "
-        "after the prefill do not lower its peak.",
-        "As its numbers suggest, the report's harness drops entries after the prefill, so its peak "
-        "holds them all; here a layer's entries go as soon as it is done, and the weights of a small "
-        "model leave the rest visible.",
+        "Weights, and the widest step of a layer, take most of the memory of a short prompt. Entries "
+        "that are dropped after the prefill do not lower its peak.",
+        "The report's numbers suggest that its harness drops entries after the prefill: its peak holds "
+        "them all. Here each layer drops its entries as soon as it is done, and the weights of a small "
+        "model hide less of the difference.",
         "profiling.html#report-memory",
     ),
     Claim(
         "fastkv memory",
         "FastKV's memory, end to end, is a multiple of FullKV's.",
         fastkv_is_heavy,
-        "As in the report.",
-        "The report's six numbers lie on a line whose slope and start are those of Llama-3.1-8B with "
-        "its full cache: probably a run of another model. That is our inference; the report does not "
-        "say it.",
+        "The same is seen here.",
+        "The report's numbers for FastKV end to end lie on a line. Slope and start of this line are those "
+        "of Llama-3.1-8B with its full cache: probably a run of another model. That is our inference; "
+        "the report does not say it.",
         "profiling.html#report-memory",
     ),
     Claim(
         "fine-tuning",
         "Fine-tuning raises BERTScore.",
         tuning_gains,
-        "Form is learned first, and a score of resemblance rises with form; whether answers became "
-        "right it does not say.",
-        "Ours is a few minutes of training on a model that hardly writes Chinese.",
+        "A model learns the form of an answer first, and a score of resemblance rises with the form. The "
+        "score does not say whether the answers became right.",
+        "Our training takes a few minutes, on a model that hardly writes Chinese.",
         "bertscore.html",
     ),
 )
