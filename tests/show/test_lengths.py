@@ -27,14 +27,20 @@ def test_a_characters_cost_is_tokens_over_characters_times_bytes():
     texts = {"own": ["头痛"], "english": ["two words"]}
     shown, text = show.character_costs(texts, {"own": 6, "english": 3}, 100, 60, "m")
     assert body(shown)[0] == ["own", "2", "6", "3.00", "300", "20"]
-    assert "**3.00 tokens a character** in the first row, 1.50 tokens an English word" in text.data
+    assert "**3.00 tokens a character** in the first row, 1.50 tokens an English word" in str(text)
+
+
+def test_a_median_answer_is_told_in_characters_and_tokens():
+    answer = {"characters": {"median": 80}, "tokens": {"median": 160}}
+    text = str(show.length_sentence({"answer": answer, "whole": {"tokens": {"max": 1320}}}))
+    assert "80 characters and 160 tokens, 2.0 times as many" in text and "has 1,320 tokens" in text
 
 
 def test_a_token_that_costs_more_than_qwens_is_not_compared_with_it():
     texts = {"own": ["头痛"], "english": ["two words"]}
     told = [
-        "Not for free"
-        in show.character_costs(texts, dict.fromkeys(texts, 6), size, 60, "m")[1].data
+        "smaller cache only if"
+        in str(show.character_costs(texts, dict.fromkeys(texts, 6), size, 60, "m")[1])
         for size in (100, 10**6)
     ]
     assert told == [True, False]
@@ -64,17 +70,33 @@ def test_the_mildest_cut_is_told_with_what_it_costs(advice):
         length: {name: share for name, share in of.items() if advice or name != "advice lost"}
         for length, of in LOSSES.items()
     }
-    text = show.cutoff_sentence(losses).data
-    assert "At 20 tokens only 4.0% of what is trained" in text and "**40% of the rows" in text
+    text = str(show.cutoff_sentence(losses))
+    assert "At 20 tokens only 4.0% of the trained tokens" in text and "**40% of the rows" in text
     assert ("30% of the answers their advice" in text) == advice
+
+
+@pytest.mark.parametrize(
+    "answer, kept, lost",
+    [
+        ("多休息，请就医。", "多休息", True),
+        ("多休息，请就医。", "多休息，请就医", False),
+        ("多休息。", "多", False),
+    ],
+)
+def test_advice_is_lost_where_it_was_and_is_not_kept(answer, kept, lost):
+    text = str(show.cut_sentence(answer, kept, 9))
+    assert f"9 tokens at most keeps {len(kept)} of the {len(answer)} characters" in text
+    assert ("is lost" in text) == lost
 
 
 def test_times_are_told_a_row():
     seconds = {"read": 0.5, "encode": 0.2, "compare": 0.1}
-    assert [row[2] for row in body(show.step_times(seconds, 100, 25))] == ["4.00", "2.00", "1.00"]
+    text = str(show.step_sentence(seconds, 100, 25))
+    assert "4.00 ms to read and check, 2.00 ms to encode, and 1.00 ms to compare" in text
 
 
 def test_padding_and_labels_are_shares_of_what_is_read():
     shown, text = show.epoch_tokens(Epoch(read=100, trained=40, padded=125), 2, 9)
     assert [row[1] for row in body(shown)] == ["100", "125", "40"]
-    assert "25% of padding" in text.data and "40% of what is read has a label" in text.data
+    assert "adds 25% here" in str(text)
+    assert "40% of the tokens that it reads have a label" in str(text)

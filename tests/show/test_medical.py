@@ -1,5 +1,6 @@
 """Fine-tuning data as files: tables say what they are given, and nothing else."""
 
+import pytest
 from finetune.rows import chat
 from tables import cells
 
@@ -21,7 +22,21 @@ def test_the_reports_scores_are_those_of_its_file():
 
 def test_newlines_of_a_rendered_text_are_seen():
     assert body(show.template_texts({"m": "a\nb"})) == [["m", "a↵ b"]]
-    assert body(show.template_answers({"none": ("a\nb", False)}, "q")) == [["none", "a↵ b", "no"]]
+    shown = show.template_answers({"none": ("a\nb", False)}, "q", "a")
+    assert body(shown) == [["none", "a↵ b", "yes", "no"]]
+
+
+@pytest.mark.parametrize(
+    "answers, says",
+    [
+        ({"own": ("Ottawa.", True), "none": ("Quebec.", True)}, "with: own. It is wrong"),
+        ({"own": ("Ottawa.", True), "none": ("Ottawa", False)}, "or does not stop, with: none."),
+        ({"own": ("Ottawa.", True)}, "With every template"),
+        ({"own": ("#", False)}, "With none of the templates"),
+    ],
+)
+def test_a_template_is_good_if_the_answer_is_right_and_ends(answers, says):
+    assert says in str(show.template_sentence(answers, "Ottawa"))
 
 
 def test_a_malformed_row_stands_beside_its_reason():
@@ -44,12 +59,25 @@ def test_keys_are_shown_as_yaml_has_them():
     assert "\na: true\nb: 512\n```" in shown
 
 
+@pytest.mark.parametrize(
+    "same, says",
+    [
+        ({"tokens": 3, "labels": 3}, "In all 3 rows, TRL's"),
+        ({"tokens": 3, "labels": 1}, "of 3 rows, 3 have the same tokens and 1 the same labels"),
+    ],
+)
+def test_another_trainer_agrees_in_all_rows_or_not(same, says):
+    assert says in str(show.agreement_sentence(same, 3))
+
+
 def test_duplicates_are_counted_and_the_nearest_pair_is_shown():
     train, test = [chat("a", "ok", line=1), chat("b", "ok", line=2)], [chat("c", "ok", line=5)]
     found = Deduplicated(train[:1], test, [Duplicate(2, 5, 1.0)], [])
-    counts, nearest = show.duplicates_tables(found, Duplicate(1, 5, 0.25), train)
-    assert body(counts) == [["2", "1", "0", "1"]] and body(nearest) == [["a", "c", "0.25"]]
-    assert len(show.duplicates_tables(found, None, train)) == 1
+    says = "Of 2 training questions, 1 are test questions word for word and 0 nearly so; 1 rows"
+    assert says in str(show.duplicates_sentence(found))
+    clean = show.duplicates_sentence(Deduplicated(train, test, [], []))
+    assert str(clean).startswith("None of the 2 training questions is one of the 1 test questions")
+    assert body(show.nearest_pair(Duplicate(1, 5, 0.25), train, test)) == [["a", "c", "0.25"]]
 
 
 def test_planted_questions_are_told_as_found_or_not():
@@ -60,4 +88,6 @@ def test_planted_questions_are_told_as_found_or_not():
 
 
 def test_a_leak_that_explains_the_gain_is_a_quarter_of_what_was_missing():
-    assert "*p* = **25%**, 125 of 500 items" in show.leak_sentence(REPORT, 0.001).data
+    text = str(show.leak_sentence(REPORT, 0.001))
+    assert "*p* = **25%**, that is 125 of 500 items, takes the score from 0.60 to 0.70" in text
+    assert "it took 0.001 seconds" in text

@@ -1,10 +1,12 @@
 """What is trained, and what surprises."""
 
 import re
+from dataclasses import replace
 
 from tables import cells
 
 from kvbook import show
+from kvbook.finetune.data import Encoded
 from kvbook.finetune.score.surprise import Surprise
 
 SURPRISE = Surprise(
@@ -36,6 +38,26 @@ def test_bars_stand_at_their_tokens():
     }
 
 
+def test_the_highest_bar_is_told_with_its_part():
+    names = ["template", "question", "template", "answer", "answer"]
+    text = str(show.surprise_sentence(names, [1.0, 2.0, 3.0, 7.0]))
+    assert "bar is 7.0 nats, in the part *answer*" in text
+    assert "2.0 nats in the template, 1.0 in the question, and 5.0 in the answer" in text
+
+
+def test_a_row_is_told_with_its_english_where_there_is_one():
+    one = Encoded([1, 2, 3, 4, 5], [-100, -100, -100, 4, 5])
+    text = str(show.row_sentence(one, 1, 0))
+    assert "**5 tokens, of which 2 are trained.** The question has 1 of the 3 tokens" in text
+    assert str(show.row_sentence(one, 1, 0, "hello")) == f"{text} In English: hello"
+
+
+def test_both_losses_of_a_row_are_told():
+    text = str(show.loss_sentence(2.5, 2.75, 4, 9))
+    assert text.startswith("Row 4, 9 trained tokens") and "**2.5000** nats" in text
+    assert "**2.7500** by the model" in text
+
+
 def test_a_parts_share_is_of_what_is_trained_and_of_everything():
     assert body(show.surprise_table(SURPRISE)) == [
         ["template", "5.0", "2.00", "–", "20.0%"],
@@ -46,15 +68,18 @@ def test_a_parts_share_is_of_what_is_trained_and_of_everything():
 
 
 def test_training_the_prompt_is_told_with_its_shares():
-    text = show.prompt_sentence(SURPRISE).data
+    text = str(show.prompt_sentence(SURPRISE))
+    assert "The answer's text makes 90.0% of the loss" in text
     assert "40% of the loss would be about the prompt: 20% about the template" in text
     assert "*question* costs this model 5.0 nats, the end of an answer 3.0" in text
     assert text.endswith("where a question ends.")
+    easy = str(show.prompt_sentence(replace(SURPRISE, question_ends=[1.0])))
+    assert easy.endswith("the end of an answer 3.0.")
 
 
 def test_pieces_are_told_where_there_are_any():
     (text,) = show.piece_sentence(SURPRISE)
-    assert "costs 3.0 nats, each further one 1.5" in text.data
+    assert "costs 3.0 nats, each further one 1.5" in str(text)
     assert show.piece_sentence(Surprise(1, {}, {}, [], [], [])) == []
 
 

@@ -46,6 +46,17 @@ def test_matrices_of_a_kind_are_one_row():
     ]
 
 
+def test_the_kinds_of_which_lora_is_most_and_least_are_named():
+    layers = {"0.up_proj": torch.nn.Linear(10, 30), "0.k_proj": torch.nn.Linear(10, 10)}
+    text = str(show.kinds_sentence(layers, 2))
+    assert "40.0% as many numbers as the matrix in `k_proj`, and 26.7% in `up_proj`" in text
+
+
+def test_memory_is_told_of_the_last_model():
+    text = str(show.memory_sentence({"s": (10, 1), "m": (2**30, 2**26)}))
+    assert text == "Training all of m adds 6 times the memory of its weights; LoRA adds 50% of it."
+
+
 def test_training_everything_adds_twelve_bytes_a_number_and_lora_sixteen_of_its_own():
     row = cells(show.lora_memory({"m": (2**30, 2**26)}, 16))[1]
     assert row[3:] == ["5.9%", "2.00 GiB", "12.00 GiB", "1.00 GiB"]
@@ -58,8 +69,8 @@ def test_a_file_of_settings_is_shown_with_its_name(tmp_path):
 
 
 def test_a_trainings_sentence_has_its_numbers():
-    text = show.training_sentence(TRAINED, 8).data
-    assert text.startswith("2 steps of 8 rows in **12 s**; 1,000 numbers are trained, **5.00%**")
+    text = str(show.training_sentence(TRAINED, 8))
+    assert text.startswith("2 steps of 8 rows took **12 s**; 1,000 numbers are trained, **5.00%**")
 
 
 def test_both_losses_are_drawn_over_their_steps():
@@ -74,12 +85,12 @@ def test_both_losses_are_drawn_over_their_steps():
 @pytest.mark.parametrize(
     "losses, says",
     [
-        ([(0, 4.0), (2, 1.5)], "it was still learning when it stopped."),
-        ([(0, 4.0), (2, 1.0), (4, 1.5)], "The lowest was at step 2; after that"),
+        ([(0, 4.0), (2, 1.5)], "still learning when the training stopped."),
+        ([(0, 4.0), (2, 1.0), (4, 1.5)], "loss is that of step 2: after it"),
     ],
 )
 def test_the_held_out_loss_is_told_from_its_start_to_its_end(losses, says):
-    text = show.held_out_sentence(losses).data
+    text = str(show.held_out_sentence(losses))
     assert "from **4.00** to **1.50** nats" in text and says in text
     assert re.findall(r"\d+\.\d%", text) == ["1.8%", "22.3%"]  # exp(-4), exp(-1.5)
 
@@ -99,10 +110,39 @@ def test_the_map_has_a_row_a_kind_and_a_column_a_layer():
 
 
 def test_the_largest_change_is_told_with_its_place():
-    text = show.change_sentence(SIZES, 3, 16).data
-    assert "3 of the 16 dimensions" in text and "30.0% of the matrix on average" in text
-    assert "largest, 50.0%, in `down_proj` of layer 0" in text
+    text = str(show.change_sentence(SIZES))
+    assert "30.0% of the matrix on average" in text
+    assert "largest in `down_proj` of layer 0, with 50.0%" in text
+
+
+def test_a_change_is_told_with_its_size_and_its_dimensions():
+    values = {"W": torch.tensor([4.0, 2.0]), "ΔW": torch.tensor([1.0, 0.0])}
+    text = str(show.dimensions_sentence(values, 3, 16))
+    assert "is 25.0% of the matrix's" in text and "Of the 16 dimensions of the change, 3" in text
+
+
+def test_the_formula_and_the_layer_are_told_with_their_difference():
+    theirs, ours = torch.tensor([1.0, -8.0]), torch.tensor([1.5, -8.0])
+    text = str(show.layer_sentence("up_proj", theirs, ours))
+    assert "differ by 5.0e-01 at most, in values up to 8.00" in text
+
+
+@pytest.mark.parametrize("same, says", [(True, "the same losses"), (False, "**other** losses")])
+def test_a_finished_training_that_is_called_again_gives_its_losses(same, says):
+    assert str(show.again_sentence(0.25, same)).endswith(f"took 0.2 s and gave {says}.")
 
 
 def test_files_are_told_in_mib():
     assert cells(show.file_sizes({"a": 3 * 2**20}))[1:] == [["a", "3.0"]]
+
+
+def test_the_adapter_is_told_beside_the_smallest_whole_model():
+    text = str(show.sizes_sentence({"large": 2**23, "own": 2**20, "small": 2**22}, "own"))
+    assert "is small, with 4.0 MiB. The adapter has 25% of that" in text
+
+
+def test_answers_with_a_stock_word_are_counted():
+    rows = [{"before": "a", "after": "ab", "reference": "b"}] * 2
+    text = str(show.stock_sentence([*rows, dict.fromkeys(rows[0], "b")], "b", "it is"))
+    assert text.startswith("The word b (it is) is in 1 of 3 answers before")
+    assert "in 3 after it; it is in 3 of the references" in text

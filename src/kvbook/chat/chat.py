@@ -19,15 +19,17 @@ from kvbook.methods.base import as_method
 
 
 class Chat:
-    """Talk to a model whose cache a method bounds; a context, for the method stays attached.
+    """Talk to a model whose cache a method bounds, in a ``with`` block: the method stays attached
+    in it.
 
     Parameters
     ----------
     lm : LoadedModel
         An instruct model: its tokenizer needs a chat template.
     method : Method
-        ``create_method("summarykv", budget=512)``, for example; not one that reads a part of
-        its prompt only, as GemFilter does: it would have chosen by the first question.
+        ``create_method("summarykv", budget=512)``, for example. A method that reads only a part of
+        its prompt, as GemFilter does, is refused: it would choose for all questions by the first
+        one.
 
     Raises
     ------
@@ -50,8 +52,8 @@ class Chat:
             raise UnsupportedError(f"{lm.name} has no chat template: use an instruct model")
         if hasattr(method, "first_pass"):
             raise UnsupportedError(
-                f"{method.name} chooses what to read of a prompt by its end, once; a chat's first "
-                "question would choose for all others: take another method"
+                f"{method.name} chooses what to read of a prompt by its end, once; the first "
+                "question of a chat would choose for all later ones: take another method"
             )
         self.lm, self.method = lm, method
         self.turns: list[Turn] = []
@@ -96,7 +98,7 @@ class Chat:
         text : str
             What the user says.
         max_new_tokens : int
-            The answer is cut there.
+            Most tokens of the answer; it is cut there.
         stream : callable, optional
             Called with pieces of the answer as they come, for example
             ``lambda piece: print(piece, end="", flush=True)``.

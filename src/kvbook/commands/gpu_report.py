@@ -55,8 +55,8 @@ def gpu_report(
     ] = Path("kvbook-runs/profiling-gpu.json"),
 ) -> None:
     """Latency and memory of all methods on a GPU, at the report's contexts: first compared with
-    the CPU, then measured in turns within the minutes given, the longest contexts last. The same
-    command goes on where it was cut."""
+    the CPU, then measured in turns within the minutes given, the longest contexts last. After an
+    interruption, the same command continues."""
     with interruptible("what was measured is kept; the same command goes on"):
         from kvbook.catalogue import compared_methods
         from kvbook.commands.gpu_grid import GpuGrid

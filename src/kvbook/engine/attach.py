@@ -32,8 +32,8 @@ of a batch gives what it gives alone; ``None`` from a hook means "all".
     kept]`` into its entries; or all that is recent and some of what is before
     (`kvbook.engine.seen.Recent`), which is quicker where little moves.
 ``evict(seen) -> LongTensor | Recent | None``
-    The same after every later input: a decoded token, or the next turn of a chat. None instead
-    of the hook: nothing goes then.
+    The same after every later input: a decoded token, or the next turn of a chat. None in place of
+    the hook: nothing is evicted.
 ``pass_on(seen) -> LongTensor | None``
     Ascending indices ``[kept]`` of the prompt's inputs that go on to the next layer, the
     last one included.
@@ -42,9 +42,9 @@ of a batch gives what it gives alone; ``None`` from a hook means "all".
     cache; then the indices ``[kept]`` of the prompt's tokens that the model reads, the last
     one included. ``None``: no first pass is needed.
 ``after_forward(runs, ids)``
-    After an input (or a chunk of it) has gone through all layers: the records, and the token
-    ids ``LongTensor [new]`` that each has read, where the model is. One, but for rows of a `kvbook.engine.panel.Panel` that
-    read together.
+    After an input (or a chunk of it) has gone through all layers. ``runs`` are the records, and
+    ``ids`` the token ids ``LongTensor [new]`` that each has read, on the model's device: one of
+    each, or several for rows of a `kvbook.engine.panel.Panel` that read together.
 ``make_layer() -> KVLayer``
     What holds a layer's entries, such as `kvbook.engine.packed.PackedLayer`; `KVLayer` without it.
 ``check_model(model)``

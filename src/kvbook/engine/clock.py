@@ -10,7 +10,7 @@ Mark: TypeAlias = float | torch.cuda.Event
 
 
 def mark(device: torch.device) -> Mark:
-    """This moment; of a GPU, that when it has done all that it was asked to do before."""
+    """This moment; on a GPU, the moment when all work given to it before is done."""
     if device.type != "cuda":
         return time.perf_counter()
     event = torch.cuda.Event(enable_timing=True)
@@ -19,7 +19,7 @@ def mark(device: torch.device) -> Mark:
 
 
 def between(first: Any, last: Any) -> float:
-    """Seconds from one moment to another of the same device; a GPU is waited for."""
+    """Seconds between two moments of the same device; waits for a GPU."""
     if isinstance(first, float):
         return last - first
     last.synchronize()

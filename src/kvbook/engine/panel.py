@@ -1,9 +1,9 @@
 """Several methods on one reading of a prompt.
 
-The prompt is the dear part of a comparison, and it is the same for every method that only chooses
-what is kept: so it is read once. A `Panel` is given a row a method of the same prompt (or several
-prompts, each with a row a method). Every row has an `Engine` and a record of its own, as if its
-method were attached alone; what they share is the forward:
+Reading the prompt is the expensive part of a comparison. It is the same for every method that only
+chooses what is kept, so it is done once. A `Panel` takes a prompt in one row per method (or several
+prompts, each in one row per method). Every row has an `Engine` and a record of its own, as if its
+method were attached alone. What the rows share is the forward:
 
 1. Of a prompt, the layers read one row. Each layer attends once; then every method sees what the
    layer saw, and its row keeps its own entries.
@@ -45,7 +45,7 @@ class Panel:
     Parameters
     ----------
     methods : sequence
-        Of anything that `kvbook.engine.attach.attach` takes; the same may come twice.
+        Anything that `kvbook.engine.attach.attach` takes; the same method may come twice.
 
     Raises
     ------

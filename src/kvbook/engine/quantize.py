@@ -15,7 +15,7 @@ class Codes:
     packed : Tensor [..., groups, group * bits / 8]
         uint8: ``8 / bits`` codes a byte, the first in the lowest bits.
     low, step : Tensor [..., groups, 1]
-        float16: the smallest number of each group, and how much one code is more than the last.
+        float16: the smallest number of each group, and the step from one code to the next.
     bits : int
         2, 4 or 8.
     dtype : torch.dtype
@@ -30,7 +30,7 @@ class Codes:
 
     @property
     def nbytes(self) -> int:
-        """Of the codes, and of what says how to read them."""
+        """Bytes of the codes, and of the smallest numbers and steps."""
         return self.packed.nbytes + self.low.nbytes + self.step.nbytes
 
     def restore(self) -> Tensor:

@@ -16,7 +16,8 @@ class Recent:
     start : int
         From this entry on all stay.
     before : int or LongTensor [kv_heads or 1, kept]
-        What stays of the entries before it: the first so many, or ascending indices.
+        Which entries before ``start`` stay: a number of them from the first on, or ascending
+        indices.
     """
 
     start: int

@@ -128,7 +128,7 @@ def _check_example(expected: list | None, log: Path, template: str | None) -> li
         if [json.loads(numbers) for numbers in found.groups()] != expected:
             raise ParameterError(
                 f"LLaMA-Factory's template {template!r} gives other tokens than the model's own: set "
-                "template to null, and it reads the model's own, or to the name that it has for it; "
+                "template to null (LLaMA-Factory then reads the model's own), or to the name of that one; "
                 "or take the backend trl"
             )
         return None

@@ -1,4 +1,4 @@
-"""The matrices that LoRA puts its two beside: how many numbers those have, and what they changed.
+"""The matrices that LoRA trains: how many numbers its ``A`` and ``B`` have, and what they changed.
 
 LoRA (Hu et al., 2022, section 4.1) adds ``alpha / r * B A`` to a frozen matrix ``W``, with ``A``
 of ``[r, inputs]`` and ``B`` of ``[outputs, r]``.

@@ -54,7 +54,7 @@ def merge(adapter: str | Path, output: str | Path, *, base: str | Path | None = 
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         if not (adapter / file).is_file():
             raise ParameterError(
-                f"no adapter in {adapter}, for it has no {file}: give the folder of a finished training"
+                f"no adapter in {adapter}, because it has no {file}: give the folder of a finished training"
             )
     if output.exists() and not (output / MARK).is_file():
         raise ParameterError(f"{output} exists and is no merge of kvbook: give another folder")

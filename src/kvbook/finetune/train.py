@@ -3,8 +3,8 @@
 Low-rank adaptation (Hu et al., 2021, section 4.1) leaves a weight W as it is and trains two
 small matrices beside it: W x + (alpha / r) B A x, A with r rows, B with r columns and zero at
 first, so that training starts from the model itself. Both backends save the same things in
-the folder: checkpoints, and in the end an adapter of `peft`. `train` adds ``training.json``: of
-what the run is made, and what came out.
+the folder: checkpoints, and in the end an adapter of `peft`. `train` adds ``training.json``: what
+the run was made from, and its result.
 """
 
 import hashlib
@@ -290,7 +290,7 @@ def count_trainable(model: torch.nn.Module, config: TrainingConfig) -> int:
     Raises
     ------
     ParameterError
-        ``lora_target`` names a layer that the model has not.
+        ``lora_target`` names a layer that the model does not have.
     """
     layers = linear_layers(model)
     names = dict.fromkeys(map(kind_of, layers))

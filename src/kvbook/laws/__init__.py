@@ -1,4 +1,4 @@
-"""Laws that every method keeps, to put one through: a student's class, too.
+"""Laws that every method keeps, and a check of one method against them: also of a student's class.
 
 >>> from kvbook import laws
 >>> laws.check(MyMethod)                      # doctest: +SKIP

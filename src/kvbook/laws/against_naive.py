@@ -28,12 +28,13 @@ def against_naive(name: str, method: Method | type[Method], budget: Size = BUDGE
     ----------
     name : str
         One of the seven: ``"fullkv"``, ``"streamingllm"``, ``"snapkv"``, ``"h2o"``,
-        ``"pyramidinfer"``, ``"gemfilter"``, ``"fastkv"``. SummaryKV writes, and what it writes is
-        the model's: no rule says it.
+        ``"pyramidinfer"``, ``"gemfilter"``, ``"fastkv"``. SummaryKV has none, because no rule says
+        what the model writes as a summary.
     method : Method or subclass of Method
         As for `kvbook.laws.check`. The rule takes over the parameters that both have, such as
         ``window``; for others it has the book's defaults. A class for PyramidInfer is made without
-        a budget, for its rule goes by the decay, and with ``min_length=2``, for prompts are short.
+        a budget, because its rule goes by the decay, and with ``min_length=2``, because the prompts
+        are short.
     budget : int or float
         As for `kvbook.laws.check`; more makes it slow.
 

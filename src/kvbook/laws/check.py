@@ -76,7 +76,7 @@ class Report:
 
 
 def check(method: Method | type[Method], budget: Size = BUDGET) -> Report:
-    """Put a method, one of your own, too, through the laws that every method of this book keeps.
+    """Put a method, also one of your own, through the laws that every method of this book keeps.
 
     A tiny random model reads short prompts with it, on the CPU and in float32, which takes seconds.
     Every law is printed, with "pass", with the smallest counter-example that was found, or with the

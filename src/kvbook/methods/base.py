@@ -59,8 +59,8 @@ def create_method(name: str, **parameters) -> Method:
     Raises
     ------
     ParameterError
-        An unknown name or parameter, a missing one, or a value out of range; with what is
-        valid.
+        An unknown name or parameter, a missing parameter, or a value out of range. The message says
+        what is valid.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def create_method(name: str, **parameters) -> Method:
 
 
 def as_method(given) -> Method:
-    """A method: the one that is given, or the one of a name that needs no parameters.
+    """The method that is given, or the method of a name that needs no parameters.
 
     Parameters
     ----------
@@ -125,19 +125,19 @@ def as_method(given) -> Method:
 
 
 def as_methods(given, one: Callable = as_method) -> dict:
-    """Several, by the names that their results get.
+    """Several methods, by the names that their results get.
 
     Parameters
     ----------
     given : mapping of str to Method or str
         What a function of this book got as its ``methods``.
     one : callable
-        What each of them must pass.
+        Turns each value into a method, or refuses it.
 
     Raises
     ------
     ParameterError
-        No mapping, such as a list of names; or as `as_method` says.
+        ``given`` is no mapping (but a list of names, for example), or ``one`` refuses a value.
     """
     if not isinstance(given, Mapping):
         raise wanted(
@@ -149,8 +149,8 @@ def as_methods(given, one: Callable = as_method) -> dict:
 
 
 def with_budget(name: str, budget: int | float, **parameters) -> Method:
-    """`create_method` with a budget, for several methods in one loop: one that has none, such as
-    FullKV, is made without it.
+    """`create_method` with a budget, for several methods in one loop. A method that has no budget,
+    such as FullKV, is made without one.
 
     Examples
     --------
@@ -167,7 +167,8 @@ def resolve_budget(budget: int | float, tokens: int) -> int:
 
 
 def resolve_window(window: int, budget: int) -> int:
-    """The observation window; in a budget that it would fill it shrinks to ``max(1, budget // 2)``."""
+    """The observation window; where it would fill the budget, it shrinks to ``max(1, budget //
+    2)``."""
     return window if budget > window else max(1, budget // 2)
 
 
@@ -189,7 +190,7 @@ def top_indices(scores: Tensor, count: int) -> Tensor:
 
 
 def check_layer(method: "Method", field: str, model: nn.Module) -> None:
-    """Refuse a parameter that names a layer which the model has not."""
+    """Refuse a parameter that names a layer that the model does not have."""
     layer, layers = getattr(method, field), model.config.num_hidden_layers
     if layer is not None and layer >= layers:
         raise ParameterError(

@@ -22,8 +22,8 @@ from kvbook.methods.snapkv import SnapKV
 
 @dataclass(frozen=True, config=STRICT)
 class FastKV(Method):
-    """Every layer compresses its cache as SnapKV does; in the middle of the model, only the
-    tokens that its attention points at go deeper.
+    """Every layer compresses its cache as SnapKV does. After one middle layer, only the tokens that
+    its attention points at go deeper.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ class FastKV(Method):
 
     References
     ----------
-    FastKV (Jo et al., 2025; Findings of ACL 2026), section 3: token-selective propagation, and a
-    KV budget of its own beside it.
+    FastKV (Jo et al., 2025; Findings of ACL 2026), section 3: token-selective propagation, and
+    beside it a separate KV budget.
     """
 
     budget: Budget
@@ -80,16 +80,16 @@ class FastKV(Method):
         return torch.cat((top_indices(score, length - window), recent), dim=-1)[0]
 
     def propagated(self, tokens: int) -> int:
-        """How many tokens go deeper, of a prompt of so many: all, if the budget holds them all."""
+        """How many tokens of a prompt of ``tokens`` go deeper: all, if the budget holds them all."""
         if resolve_budget(self.budget, tokens) >= tokens:
             return tokens
         length = max(self.resolve_window(tokens) + 1, resolve_budget(self.tsp_length, tokens))
         return min(length, tokens)
 
     def resolve_window(self, tokens: int) -> int:
-        """The window for a prompt of so many tokens: a small budget makes it smaller."""
+        """The window for a prompt of ``tokens``; a small budget makes it smaller."""
         return resolve_window(self.window, resolve_budget(self.budget, tokens))
 
     def check_model(self, model: nn.Module) -> None:
-        """Refuse a layer that the model has not."""
+        """Refuse a layer that the model does not have."""
         check_layer(self, "tsp_layer", model)

@@ -22,7 +22,7 @@ class GemFilter(Method):
     filter_layer : int, optional
         The layer, from 0, whose attention chooses; none: at 40 % of the depth. The paper chose by
         hand: 13 of 32 layers (Llama 3.1 8B), 19 of 40 (Mistral Nemo 12B), 19 of 32 (Phi 3.5 mini);
-        this rule gives the first of them only.
+        this rule gives only the first of these.
     kernel : int
         Odd width of the average pooling over positions.
 
@@ -64,5 +64,5 @@ class GemFilter(Method):
         return pool(products.sum(0), self.kernel, "avg")[0]
 
     def check_model(self, model: nn.Module) -> None:
-        """Refuse a layer that the model has not."""
+        """Refuse a layer that the model does not have."""
         check_layer(self, "filter_layer", model)

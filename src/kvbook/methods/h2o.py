@@ -47,8 +47,8 @@ class H2O(Method):
     column_sums: ClassVar[bool] = True
 
     def keep(self, seen: Seen) -> Recent | None:
-        """Add the new attention to each entry's account; then the recent and the heaviest
-        entries, ``budget`` a KV head."""
+        """Add the new attention to each entry's account, then keep the recent and the heaviest
+        entries, ``budget`` per KV head."""
         budget = resolve_budget(self.budget, seen.prompt_length)
         total = seen.memory["sums"] = self.accumulate(seen)
         if budget >= min(seen.entries, seen.input_length):
@@ -56,12 +56,12 @@ class H2O(Method):
         return self.select(seen, reduce_group(total, len(seen.keys), self.gqa), budget)
 
     def evict(self, seen: Seen) -> Recent | None:
-        """The same after every decoded token: over budget, exactly the lowest goes."""
+        """The same after every decoded token: over the budget, exactly the lowest entry is evicted."""
         return self.keep(seen)
 
     def select(self, seen: Seen, score: Tensor, budget: int) -> Recent:
-        """The recent entries and, of those before, the highest of ``score [kv_heads, entries]``;
-        only their accounts go on."""
+        """The recent entries and, of those before, the highest of ``score [kv_heads, entries]``.
+        Only the accounts of these are kept."""
         recent = self.resolve_recent(budget)
         start = seen.entries - recent
         heavy = self.heaviest(score[:, :start], budget - recent)
@@ -79,8 +79,8 @@ class H2O(Method):
         return index + (index >= score.argmin(-1, keepdim=True))
 
     def accumulate(self, seen: Seen) -> Tensor:
-        """What each entry has received from all queries so far, ``[heads, entries]``: a
-        prompt's ``n`` queries add up to ``n`` a head."""
+        """What each entry has received from all queries so far, ``[heads, entries]``: after a
+        prompt of ``n`` tokens, the accounts of a head add up to ``n``."""
         before = seen.memory.get("sums")
         if before is None:
             return seen.column_sums
@@ -89,5 +89,5 @@ class H2O(Method):
         return total
 
     def resolve_recent(self, budget: int) -> int:
-        """Recent entries in a budget of so many."""
+        """How many recent entries stay in this budget."""
         return budget // 2 if self.recent is None else resolve_window(self.recent, budget)

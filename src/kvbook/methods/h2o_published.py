@@ -1,6 +1,6 @@
 """H2O as a published benchmark harness once computed it: its scores see the future.
 
-Only to show what that costs. It is not in the catalogue of `create_method`, so no comparison
+It is here only to show what that costs, and not in the catalogue of `create_method`: no comparison
 of all methods has it.
 """
 

@@ -1,4 +1,4 @@
-"""PyramidInfer's generation stage: of what was generated, the older part is thinned, too."""
+"""PyramidInfer's generation stage: older generated entries are evicted, too."""
 
 import math
 
@@ -16,23 +16,24 @@ KEPT, DECAY = 0.9, 0.1
 
 
 def count_kept(layer: int, layers: int) -> int:
-    """How many of `INTERVAL` generated entries stay: with depth fewer, by a cosine."""
+    """How many of `INTERVAL` generated entries stay: fewer in deeper layers, by a cosine."""
     share = (1 - DECAY) * (math.cos(math.pi * layer / layers) + 1) / 2 + DECAY
     return max(1, math.floor(INTERVAL * KEPT * share))
 
 
 def thin(seen: Seen, recent: int, distance_weight: float) -> Tensor | None:
-    """As soon as the layer holds ``INTERVAL + recent`` generated entries, judge the oldest of those
-    before the last ``1 + recent``, at most `INTERVAL`, by the attention of the last ``1 + recent``
-    queries. What stays is judged again with the next ones, so a layer never holds more generated
-    entries than that; the prompt's entries, and those of later turns, always stay.
+    """Evict generated entries as soon as the layer holds ``INTERVAL + recent`` of them. The last
+    ``1 + recent`` always stay. Of those before, the oldest, at most `INTERVAL`, are judged by the
+    attention of the last ``1 + recent`` queries. What stays is judged again with the next ones, so
+    a layer never holds more generated entries than that. The entries of the prompt and of later
+    turns always stay.
 
     Parameters
     ----------
     recent : int
         As in the prefill: recent entries that stay, and whose queries judge.
     distance_weight : float
-        What the last query's judgement counts, the first one's being 1.
+        Weight of the last query's judgement; the first one's is 1.
 
     Returns
     -------
@@ -56,8 +57,9 @@ def thin(seen: Seen, recent: int, distance_weight: float) -> Tensor | None:
 
 
 def remember(seen: Seen, most: int) -> tuple[Tensor, Tensor]:
-    """What is known of the entries behind the prompt's, with the newest inputs: which of them were
-    generated, ``[entries]`` on the CPU, so that a token waits for a device only when entries go; and the attention that each of the last ``most`` queries gave them,
+    """Add the newest inputs to what is known of the entries behind the prompt's, and return it:
+    which of them were generated, ``[entries]`` on the CPU, so that a token waits for a device only
+    when entries are evicted; and the attention that each of the last ``most`` queries gave them,
     mean over the heads, ``[queries, entries]``. The prompt's own queries gave them none."""
     new = seen.queries.shape[1]
     mine = torch.full((new,), new == 1)  # several: the next turn's input

@@ -96,15 +96,15 @@ class PyramidInfer(Method):
     recent_ratio : float
         Share of the prompt at its end that always goes on, and whose queries judge the rest.
     min_length : int
-        A cut that would leave no more context than this is not made.
+        Where a cut would leave this many context tokens or fewer, the layer does not cut.
     sinks : int
         First tokens that always go on.
     distance_weight : float
-        What the last query's judgement counts, the first recent one's being 1.
+        Weight of the last query's judgement; that of the first recent query is 1.
     budget : int or float, optional
         Mean entries a layer, or the mean share of the prompt; none: what the ``decay`` gives.
-        Given, it is solved for the ``decay``, so that methods compare at equal bytes; what it
-        had to change is in the run's ``notes``.
+        With a budget, the ``decay`` is solved for it, so that methods compare at equal bytes; the
+        run's ``notes`` say what had to change.
     generation : bool
         While decoding, also thin what was generated, as the authors' code does
         (`kvbook.methods.pyramid_generation`); off, as in harnesses that compare methods by what
@@ -128,7 +128,7 @@ class PyramidInfer(Method):
     name: ClassVar[str] = "pyramidinfer"
 
     def pyramid(self, tokens: int, layers: int) -> tuple[Pyramid, str]:
-        """What the layers read of a prompt of so many tokens, and a note for the user."""
+        """What the layers read of a prompt of this length, and a note for the user."""
         recent = math.floor(tokens * self.recent_ratio)
         if self.budget is None:
             return build_pyramid(tokens, layers, self.decay, recent, self.min_length), ""

@@ -17,9 +17,9 @@ from kvbook.methods.fullkv import FullKV
 class Quantized(Method, listed=False):
     """What another method keeps, in 8, 4 or 2 bits a number instead of 16 or 32.
 
-    It is no method of choosing, so `create_method` does not know it: it goes around one. The
-    prompt is read, and the method chooses, with numbers as they are; what is kept is packed then,
-    keys by channel and values by entry, and unpacked again whenever a layer attends.
+    It does not choose entries, so `create_method` does not know it: it wraps a method that does.
+    The prompt is read, and the method chooses, with unrounded numbers. What is kept is then packed,
+    keys by channel and values by entry, and unpacked whenever a layer attends.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ class Quantized(Method, listed=False):
     bits : {2, 4, 8}
         Of a number.
     group : int
-        Entries that share a smallest number and a step, in each channel of the keys; 64, with which
-        these two cost half a bit a number. The newest entries, fewer than a group, stay as they are.
+        Entries that share a smallest number and a step, in each channel of the keys; with 64, these
+        two cost half a bit a number. The newest entries, fewer than a group, stay as they are.
 
     Raises
     ------

@@ -64,7 +64,8 @@ class StreamingLLM(Method):
         return self.keep if self.rolling else None
 
     def close_gap(self, seen: Seen, sinks: int, steps: int) -> None:
-        """Move the sinks to just before the window. Always from their first keys: rounding does not add up."""
+        """Move the sinks to just before the window. They are always moved from their first keys, so
+        that rounding does not add up."""
         first = seen.memory.setdefault("sinks", seen.keys[:, :sinks].clone())
         seen.keys[:, :sinks] = rotate(first, steps, seen.inv_freq)
 

@@ -1,4 +1,4 @@
-"""How SummaryKV compresses evicted tokens: by asking the model, or by what received attention."""
+"""How SummaryKV compresses evicted tokens: by asking the model, or by attention."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -53,7 +53,7 @@ def summarize_by_model(
 ) -> list[list[int]]:
     """Ask the model for notes on what each of ``sources`` says, greedily, all of them at once.
 
-    Without a tokenizer the model cannot be asked in words: it continues them.
+    Without a tokenizer the model cannot be asked in words; it then continues the sources.
 
     Parameters
     ----------
@@ -104,9 +104,9 @@ class Listener:
 def extract(model: nn.Module, tokenizer, ids: list[int], most: int, listen: Callable) -> list[int]:
     """The spans that receive most attention when the model is asked for the facts in them.
 
-    The question `QUESTION` is read after ``ids``, and so is the beginning of its answer; what
-    the model looks at then, it would write. Without a tokenizer there are no words to ask in:
-    then it is the attention of all queries among ``ids`` themselves.
+    The question `QUESTION` is read after ``ids``, and so is the beginning of its answer; what the
+    model looks at then is what it would write. Without a tokenizer there are no words to ask in;
+    the attention is then that of all queries among ``ids`` themselves.
 
     Parameters
     ----------
@@ -142,8 +142,8 @@ def extract(model: nn.Module, tokenizer, ids: list[int], most: int, listen: Call
 def keep_best(
     ids: Sequence[int], spans: Sequence[tuple[int, int]], worth: Sequence[float], most: int
 ) -> list[int]:
-    """Whole spans of ``ids`` in their order, those that are worth most first until ``most`` tokens; the
-    beginning of the best one if none fits."""
+    """Whole spans of ``ids`` in their order, the most valuable first, until ``most`` tokens; the
+    beginning of the best span if none fits."""
     ranked = [span for _, span in sorted(zip(worth, spans, strict=True), reverse=True)]
     chosen, room = [], most
     for start, stop in ranked:

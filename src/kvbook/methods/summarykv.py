@@ -142,8 +142,8 @@ class SummaryKV(Method):
             run.shared.setdefault("summaries", []).append(made)
 
     def collect(self, run: Run, ids: Tensor) -> list[int]:
-        """Note the tokens that were read; all that are evicted and in no summary yet, if they fill a
-        segment, and none before. What they are is asked of the device only then."""
+        """Note the tokens that were read. Once the evicted tokens that are in no summary yet fill a
+        segment, return them, and none before; only then is the device asked what they are."""
         shared, memory = run.shared, run.memory(0)
         memory["unread"] = torch.cat((memory.get("unread", ids[:0]), ids))
         head = shared["sinks"] + len(shared["summary"])
@@ -160,7 +160,7 @@ class SummaryKV(Method):
         return min(self.summary_tokens, (run.shared["capacity"] - run.shared["sinks"]) // 2)
 
     def summarize(self, due: list[tuple[Run, list[int]]], tokenizer) -> list[list[int]]:
-        """For each run and its evicted tokens, a summary of the present one and of these."""
+        """For each run, a new summary of its present summary and its evicted tokens."""
         runs, model = [run for run, _ in due], due[0][0].model
         sources = [run.shared["summary"] + evicted for run, evicted in due]
         # a summary is never longer than what it stands for
@@ -226,7 +226,7 @@ def checked(ids, most: int, vocabulary: int) -> list[int]:
     Raises
     ------
     ParameterError
-        It is not, or longer than ``most``.
+        It is no summary, or longer than ``most``.
     """
     valid = isinstance(ids, list | tuple) and all(
         type(i) is int and 0 <= i < vocabulary for i in ids

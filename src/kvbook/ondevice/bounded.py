@@ -108,8 +108,8 @@ class BoundedCache(FullCache, ABC):
     summarize : callable
         ``(ids, most) -> ids``; ``ids`` are the present summary's and then the evicted ones.
     step : int
-        Entries that leave together at the least. With 1 the window moves on with every token, as in
-        the papers; more means fewer shifts, and a window that is shorter at times.
+        The least number of entries that leave together. With 1 the window moves on with every
+        token, as in the papers; more means fewer shifts, and a window that is shorter at times.
     chunk : int, optional
         Tokens of a prompt that are read before the cache is bounded again; all when left out.
 
@@ -303,8 +303,9 @@ def open_cache(
     summarize : callable, optional
         For SummaryKV, instead of the method's own; see `kvbook.ondevice.summaries`.
     step : int, optional
-        Entries that leave together at the least. Left out: 1 to shift, as in the papers; and
-        an eighth of what the sinks leave to reread, for each time sinks and summary are read again.
+        The least number of entries that leave together. Left out: 1 with ``"shift"``, as in the
+        papers; an eighth of what the sinks leave with ``"reread"``, because sinks and summary are
+        read again each time.
     **settings
         Of `LlamaCpp.open`: ``cache``, ``flash``, ``batch``.
 
@@ -313,7 +314,7 @@ def open_cache(
     UnsupportedError
         Another method, ``summarizer="extractive"``, or positions that are not slots.
     ParameterError
-        A budget that is a share, or a step that takes more than there is.
+        A budget that is a fraction, or a step of more entries than there are.
     """
     held = check_method(method, how)
     if isinstance(held, FullKV):
@@ -321,7 +322,9 @@ def open_cache(
     step = check_step(held, how, step)
     if isinstance(held, SummaryKV) and held.summary_tokens and summarize is None:
         if not callable(held.summarizer):
-            raise ParameterError("who summarises? give summarize=, see kvbook.ondevice.summaries")
+            raise ParameterError(
+                "nothing makes the summaries: give summarize=, see kvbook.ondevice.summaries"
+            )
         summarize = held.summarizer
     context = llama.open(room_for(held, longest), **settings)
     budget, make = int(held.budget), CACHES[how]

@@ -34,7 +34,7 @@ TURN = 2048
 
 
 class DeviceChat:
-    """Talk to a model in llama.cpp; a context, for its process runs within it.
+    """Talk to a model in llama.cpp, in a ``with`` block: the process of llama.cpp runs within it.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class DeviceChat:
     flash : {"auto", "on", "off"}
         Flash attention; ``"off"`` is exact in float32.
     threads : int, optional
-        That compute together.
+        Threads that compute together.
 
     Examples
     --------
@@ -154,7 +154,7 @@ class DeviceChat:
         text : str
             What the user says.
         max_new_tokens : int
-            The answer is cut there.
+            Most tokens of the answer; it is cut there.
         stream : callable, optional
             Called with pieces of the answer as they come.
 

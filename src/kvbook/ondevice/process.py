@@ -47,14 +47,14 @@ def find_llamacpp() -> Path | None:
 
 
 class LlamaCpp:
-    """A model in llama.cpp; a context, for a process runs within it.
+    """A model in llama.cpp, in a ``with`` block: the process of llama.cpp runs within it.
 
     Parameters
     ----------
     gguf : str or Path
         The model: see `kvbook.ondevice.weights.gguf_of`.
     threads : int, optional
-        That compute together; as many as torch has here when left out.
+        Threads that compute together; as many as torch has here when left out.
 
     Attributes
     ----------

@@ -116,7 +116,7 @@ def check_agreement(found: Mapping[str, Agreement], device: str) -> None:
     if wrong:
         raise ExecutionError(
             f"{device} computes something else than the CPU, in float32 and on a short prompt: "
-            f"{'; '.join(wrong)}. Nothing was measured, for its times would mean nothing; leave "
+            f"{'; '.join(wrong)}. Nothing was measured, because its times would mean nothing; leave "
             "these out of --methods to measure the others"
         )
 

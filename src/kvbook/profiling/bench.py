@@ -63,7 +63,7 @@ PANEL_BUDGETS = (64, 128, 256)
 
 
 def methods() -> dict[str, Method]:
-    """Of which the promises are."""
+    """The methods that the promises are about."""
     made = {name: create_method(name, budget=budget) for name, budget in BUDGETS.items()}
     return {"fullkv": create_method("fullkv")} | made
 
@@ -149,7 +149,7 @@ def time_panel(lm: LoadedModel, repeats: int) -> dict[str, list[float]]:
 def measure_peaks(
     lm: LoadedModel, methods: dict[str, Method], ids: Tensor, repeats: int
 ) -> dict[str, list[int]]:
-    """Bytes above the level before, each of a process of its own."""
+    """Peak bytes above the level before the run, each measured in a process of its own."""
     peaks: dict[str, list[int]] = {name: [] for name in methods}
     with FreshProcesses(lm) as fresh:
         for name in tqdm(list(methods) * repeats, desc="memory", unit="run"):

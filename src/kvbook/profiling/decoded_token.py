@@ -31,13 +31,14 @@ class DecodedToken:
     Attributes
     ----------
     products : float
-        Of the CPU's operations, or of a GPU's kernels: products with the weights: they read each of them once.
+        Products with the weights, which read each weight once: the CPU's operations, or a GPU's
+        kernels.
     attention : float
-        It reads the cache.
+        Attention, which reads the cache.
     small : float
         All other operations: norms, RoPE, residuals, writing into the cache.
     between : float
-        Between them: Python finds the next one.
+        The time between operations, in which Python prepares the next one.
     """
 
     products: float

@@ -194,12 +194,12 @@ def predict(
         With it there are seconds: `kvbook.profiling.hardware.TABLE`, or measured.
     matrix : bool
         Whether H2O and PyramidInfer build all their scores at once, query by key, as their
-        authors' codes do. Others are not touched.
+        authors' codes do. Other methods stay as they are.
 
     Raises
     ------
     ParameterError
-        A length below 1, a dtype that is none, or something else than a configuration and a
+        A length below 1, something that is no dtype, or something else than a configuration and a
         method.
     UnsupportedError
         A method without a plan.

@@ -51,7 +51,7 @@ class Promise:
     elsewhere: float | None = None
 
     def most_on(self, kind: str) -> float:
-        """What it is at most on one of `kind_of`."""
+        """The most that is promised on a machine of this kind, of `kind_of`."""
         return self.most if kind == "AMD" or self.elsewhere is None else self.elsewhere
 
     def compare(self, values: Values, kind: str) -> "Measured | None":

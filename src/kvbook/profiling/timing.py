@@ -38,7 +38,7 @@ class Measurement:
         Seconds, one value a repeat: the model's forward over the prompt; from the call of
         ``generate`` to the first new token; the median of the later tokens; the whole call.
     kv_bytes, kv_bytes_peak : int
-        Keys and values when all is generated, and most of them.
+        Bytes of keys and values at the end of the answer, and the most at any moment.
     weight_bytes : int
         The model's parameters.
     peak_bytes : int or None

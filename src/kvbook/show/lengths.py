@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import HTML, Markdown
+from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from kvbook.finetune.data import Dialogue, Encoded
-from kvbook.finetune.data.cutoff import Epoch
+from kvbook.finetune.data.cutoff import HELP, Epoch
 from kvbook.lm.costs import SHAPES, kv_bytes
+from kvbook.show.said import Said, say
 from kvbook.show.style import ANSWER, END, INK, PROMPT
 from kvbook.show.tables import table
 
@@ -50,13 +51,25 @@ def length_table(statistics: Mapping, model: str) -> HTML:
     return table(rows, "measured", caption)
 
 
+def length_sentence(statistics: Mapping) -> Said:
+    """How many tokens a median answer is, and how long the longest row is."""
+    characters, tokens = (statistics["answer"][unit]["median"] for unit in ("characters", "tokens"))
+    return say(
+        "The median answer has {characters:,.0f} characters and {tokens:,.0f} tokens, {times:.1f} times as many. The longest row, with its question and the template, has {longest:,.0f} tokens.",
+        characters=characters,
+        tokens=tokens,
+        times=tokens / characters,
+        longest=statistics["whole"]["tokens"]["max"],
+    )
+
+
 def character_costs(
     texts: Mapping[str, Sequence[str]],
     tokens: Mapping[str, int],
     a_token: int,
     positions: int,
     model: str,
-) -> tuple[HTML, Markdown]:
+) -> tuple[HTML, Said]:
     """What a character of each kind of text costs, and a sentence about it.
 
     Parameters
@@ -85,13 +98,22 @@ def character_costs(
     own, english = ratio[next(iter(texts))], list(texts)[-1]
     a_word = tokens[english] / sum(len(text.split()) for text in texts[english])
     qwen = kv_bytes(SHAPES["Qwen3-0.6B"], 1)
-    text = (
-        f"A Chinese character says more than a letter, so the fairer comparison is with a *word*: **{own:.2f} tokens a character** in the first row, {a_word:.2f} tokens an English word. "
-        "Each of these tokens takes its full place in every layer's cache, and in every attention score. A tokenizer that was made for Chinese needs fewer, and its model's cache shrinks by the same factor *before* any method of this book begins. "
+    text = say(
+        "A Chinese character says more than a letter, so the fairer comparison is with a *word*: **{own:.2f} tokens a character** in the first row, {a_word:.2f} tokens an English word. "
+        "Every token takes its full place in the cache of every layer. A tokenizer that was made for Chinese needs fewer tokens, so the cache of its model shrinks by the same factor *before* any method of this book begins.",
+        own=own,
+        a_word=a_word,
     )
     if a_token < qwen:
-        text += f"Not for free: a token of Qwen3-0.6B costs {qwen:,} bytes, {qwen / a_token:.1f} times as much as one of {model}, so its cache of the same text would be the smaller one only below {own * a_token / qwen:.2f} tokens a character (the first exercise counts them)."
-    return table(rows, "measured", caption), Markdown(text)
+        text = say(
+            "{text} But a token of Qwen3-0.6B costs {qwen:,} bytes, {times:.1f} times as much as one of {model}: for the same text, Qwen3-0.6B has the smaller cache only if it needs fewer than {ratio:.2f} tokens a character (the first exercise counts them).",
+            text=text,
+            qwen=qwen,
+            times=qwen / a_token,
+            model=model,
+            ratio=own * a_token / qwen,
+        )
+    return table(rows, "measured", caption), text
 
 
 def cutoff_curves(losses: Mapping[int, Mapping[str, float]], cutoff_len: int) -> Figure:
@@ -113,7 +135,7 @@ def cutoff_curves(losses: Mapping[int, Mapping[str, float]], cutoff_len: int) ->
 def cutoff_table(
     losses: Mapping[int, Mapping[str, float]], lengths: Sequence[int], caption: str
 ) -> HTML:
-    """The same for some of the lengths."""
+    """`cutoff_curves` as numbers, for some of the lengths."""
     rows = [
         {"cutoff_len": length} | {name: f"{share:.1%}" for name, share in losses[length].items()}
         for length in lengths
@@ -121,35 +143,48 @@ def cutoff_table(
     return table(rows, "measured", caption)
 
 
-def cutoff_sentence(losses: Mapping[int, Mapping[str, float]]) -> Markdown:
-    """The shortest length that takes less than a twentieth of the trained tokens, and what else."""
+def cutoff_sentence(losses: Mapping[int, Mapping[str, float]]) -> Said:
+    """The shortest length that loses less than a twentieth of the trained tokens, and what else it loses."""
     length = next(each for each in losses if losses[each]["trained tokens lost"] < 0.05)
     lost = losses[length]
-    advice = (
-        f", and {lost['advice lost']:.0%} of the answers their advice"
-        if "advice lost" in lost
-        else ""
+    values = {"length": length, "tokens": lost["trained tokens lost"], "rows": lost["rows cut"]}
+    if "advice lost" not in lost:
+        return say(
+            "At {length} tokens only {tokens:.1%} of the trained tokens are lost, and no loss curve would show it. But **{rows:.0%} of the rows have lost their end.**",
+            **values,
+        )
+    return say(
+        "At {length} tokens only {tokens:.1%} of the trained tokens are lost, and no loss curve would show it. But **{rows:.0%} of the rows have lost their end, and {advice:.0%} of the answers their advice.**",
+        advice=lost["advice lost"],
+        **values,
     )
-    return Markdown(
-        f"At {length} tokens only {lost['trained tokens lost']:.1%} of what is trained is lost, which no curve of a loss would show. But **{lost['rows cut']:.0%} of the rows have lost their end{advice}.**"
+
+
+def cut_sentence(answer: str, kept: str, length: int) -> Said:
+    """What a cut at ``length`` tokens leaves of one answer, and whether it still sends to somebody who can help."""
+    values = {"kept": len(kept), "all": len(answer), "length": length}
+    if HELP.search(answer) and not HELP.search(kept):
+        return say(
+            "A row of {length} tokens at most keeps {kept} of the {all} characters of this answer (on colour). The advice to see a doctor is lost.",
+            **values,
+        )
+    return say(
+        "A row of {length} tokens at most keeps {kept} of the {all} characters of this answer (on colour).",
+        **values,
     )
 
 
-def step_times(seconds: Mapping[str, float], train: int, test: int) -> HTML:
-    """How long each step took: ``read``, ``encode`` and ``compare``."""
-    steps = {
-        "read and check": (seconds["read"], train + test),
-        "encode": (seconds["encode"], train),
-        "compare with the test": (seconds["compare"], train),
-    }
-    rows = [
-        {"step": step, "seconds": f"{took:.3f}", "ms a row": f"{1000 * took / rows:.2f}"}
-        for step, (took, rows) in steps.items()
-    ]
-    return table(rows, "measured", "this run")
+def step_sentence(seconds: Mapping[str, float], train: int, test: int) -> Said:
+    """How long each step took a row: ``read``, ``encode`` and ``compare``."""
+    return say(
+        "A row took {read:.2f} ms to read and check, {encode:.2f} ms to encode, and {compare:.2f} ms to compare with the test.",
+        read=1000 * seconds["read"] / (train + test),
+        encode=1000 * seconds["encode"] / train,
+        compare=1000 * seconds["compare"] / train,
+    )
 
 
-def epoch_tokens(epoch: Epoch, batch: int, rows: int) -> tuple[HTML, Markdown]:
+def epoch_tokens(epoch: Epoch, batch: int, rows: int) -> tuple[HTML, Said]:
     """Tokens of an epoch, and a sentence on padding and labels."""
     counts = {
         "tokens read": epoch.read,
@@ -157,5 +192,9 @@ def epoch_tokens(epoch: Epoch, batch: int, rows: int) -> tuple[HTML, Markdown]:
         "tokens trained": epoch.trained,
     }
     shown = [{"an epoch": name, "tokens": f"{count:,}"} for name, count in counts.items()]
-    text = f"Rows of a batch are as long as its longest: {epoch.padded / epoch.read - 1:.0%} of padding here. And every token is *computed*, trained or not: {epoch.trained / epoch.read:.0%} of what is read has a label."
-    return table(shown, "measured", f"{rows} rows"), Markdown(text)
+    text = say(
+        "All rows of a batch are padded to its longest row: that adds {padding:.0%} here. The model computes *every* token, trained or not: {trained:.0%} of the tokens that it reads have a label.",
+        padding=epoch.padded / epoch.read - 1,
+        trained=epoch.trained / epoch.read,
+    )
+    return table(shown, "measured", f"{rows} rows"), text

@@ -7,6 +7,7 @@ from pathlib import Path
 from IPython.display import HTML, Markdown
 
 from kvbook.finetune.data import Deduplicated, Dialogue, Duplicate, Read
+from kvbook.show.said import Said, say
 from kvbook.show.tables import table
 
 
@@ -30,18 +31,44 @@ def template_texts(texts: Mapping[str, str]) -> HTML:
     return table(rows, "computed", "one conversation, three templates")
 
 
-def template_answers(answers: Mapping[str, tuple[str, bool]], question: str) -> HTML:
-    """What a model says behind a question by template, and whether it ended by itself."""
+def template_answers(answers: Mapping[str, tuple[str, bool]], question: str, expected: str) -> HTML:
+    """What a model answers to a question by template, and whether it stopped by itself.
+
+    Parameters
+    ----------
+    answers : mapping of str to (str, bool)
+        By template: the answer, and whether it ended by itself.
+    expected : str
+        What a right answer contains.
+    """
     rows = [
         {
             "template": name,
             "answer": _in_line(text),
-            "ended by itself": "yes" if ended else "no",
+            "right?": "yes" if expected in text else "no",
+            "stopped by itself": "yes" if ended else "no",
         }
         for name, (text, ended) in answers.items()
     ]
-    caption = f"“{question}”, 16 tokens at most; one question is an example and no score"
+    caption = f"“{question}” Expected: {expected}. 16 tokens at most; one question is an example and no score"
     return table(rows, "measured", caption)
+
+
+def template_sentence(answers: Mapping[str, tuple[str, bool]], expected: str) -> Said:
+    """With which templates the answer of `template_answers` is right and ends by itself."""
+    good = [name for name, (text, ended) in answers.items() if ended and expected in text]
+    bad = [name for name in answers if name not in good]
+    if not bad:
+        return say("With every template the model gives the right answer and stops by itself.")
+    if not good:
+        return say(
+            "With none of the templates the model gives the right answer and stops by itself."
+        )
+    return say(
+        "The answer is right and stops by itself with: {good}. It is wrong, or does not stop, with: {bad}.",
+        good=", ".join(good),
+        bad=", ".join(bad),
+    )
 
 
 def _in_line(text: str) -> str:
@@ -88,29 +115,49 @@ def json_file(path: Path) -> Markdown:
 def yaml_keys(values: Mapping, keys: Sequence[str]) -> Markdown:
     """Some keys of `lora.yaml`."""
     lines = "\n".join(f"{key}: {str(values[key]).lower()}" for key in keys)
-    return Markdown(f"and what `lora.yaml` tells it to do with them:\n```yaml\n{lines}\n```")
+    return Markdown(
+        f"What `lora.yaml` tells LLaMA-Factory about these rows:\n```yaml\n{lines}\n```"
+    )
 
 
-def duplicates_tables(
-    found: Deduplicated, nearest: Duplicate | None, train: Sequence[Dialogue]
-) -> list[HTML]:
-    """How many training rows the test asks; and the two questions that are most alike."""
-    row = {
-        "training rows": len(train),
-        "asked in the test word for word": len(found.exact),
-        "nearly so": len(found.near),
-        "left": len(found.train),
+def agreement_sentence(same: Mapping[str, int], rows: int) -> Said:
+    """In how many rows another trainer has our ``tokens`` and our ``labels``."""
+    if set(same.values()) == {rows}:
+        return say("In all {rows} rows, TRL's tokens and labels are those of `encode`.", rows=rows)
+    return say(
+        "TRL does **not** train what `encode` says: of {rows} rows, {tokens} have the same tokens and {labels} the same labels.",
+        rows=rows,
+        **same,
+    )
+
+
+def duplicates_sentence(found: Deduplicated) -> Said:
+    """How many training rows ask what the test asks."""
+    exact, near, left = len(found.exact), len(found.near), len(found.train)
+    if not exact + near:
+        return say(
+            "None of the {left} training questions is one of the {test} test questions, word for word or nearly so.",
+            left=left,
+            test=len(found.test),
+        )
+    return say(
+        "Of {all} training questions, {exact} are test questions word for word and {near} nearly so; {left} rows are left to train on.",
+        all=exact + near + left,
+        exact=exact,
+        near=near,
+        left=left,
+    )
+
+
+def nearest_pair(nearest: Duplicate, train: Sequence[Dialogue], test: Sequence[Dialogue]) -> HTML:
+    """The two questions of training and test that are most alike without being equal."""
+    ours, theirs = ({one.line: one.question for one in rows} for rows in (train, test))
+    alike = {
+        "training question": ours[nearest.train],
+        "test question": theirs[nearest.test],
+        "similarity": f"{nearest.similarity:.2f}",
     }
-    tables = [table([row], "measured", f"against {len(found.test)} test rows")]
-    if nearest:
-        ours, theirs = ({one.line: one.question for one in rows} for rows in (train, found.test))
-        alike = {
-            "training question": ours[nearest.train],
-            "test question": theirs[nearest.test],
-            "similarity": f"{nearest.similarity:.2f}",
-        }
-        tables.append(table([alike], "measured", "the most similar pair of what is not equal"))
-    return tables
+    return table([alike], "measured", "the most similar pair of questions that are not equal")
 
 
 def planted_table(planted: Mapping[str, str], caught: Deduplicated, every: Deduplicated) -> HTML:
@@ -136,15 +183,21 @@ def planted_table(planted: Mapping[str, str], caught: Deduplicated, every: Dedup
         }
         for line, (name, question) in enumerate(planted.items(), 1)
     ]
-    said = "against two test questions: on an itching throat, and on blood sugar"
+    said = "against two test questions: one about an itching throat, one about blood sugar"
     return table(rows, "computed", said)
 
 
-def leak_sentence(report: Mapping, seconds: float) -> Markdown:
+def leak_sentence(report: Mapping, seconds: float) -> Said:
     """What share of the report's test a leak would need for all of its gain."""
     before, after = report["bertscore_f1"].values()
     needed = (after - before) / (1 - before)
-    return Markdown(
-        f"Put the report's numbers in: from {before:.2f} to {after:.2f} takes *p* = **{needed:.0%}**, {needed * report['items']:.0f} of {report['items']} items, with nothing else learned. "
-        f"<span class=\"kv-computed\">computed on paper</span> from the report's scores. We do not say that this happened. We say that the score alone cannot tell, and that comparing the questions can, in {seconds:.3f} seconds for this chapter's."
+    return say(
+        "With the report's numbers: *p* = **{needed:.0%}**, that is {leaked:.0f} of {items} items, takes the score from {before:.2f} to {after:.2f} with nothing else learned "
+        "(<span class=\"kv-computed\">computed on paper</span>, from the report's scores). We do not say that this happened. The score alone cannot exclude a leak; a comparison of the questions can, and for this chapter's data it took {seconds:.3f} seconds.",
+        needed=needed,
+        leaked=needed * report["items"],
+        items=report["items"],
+        before=before,
+        after=after,
+        seconds=seconds,
     )

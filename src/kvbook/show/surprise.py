@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import HTML, Markdown
+from IPython.display import HTML
 from matplotlib.figure import Figure
 
-from kvbook.finetune.data import Dialogue, Encoded
+from kvbook.finetune.data import Encoded
 from kvbook.finetune.score.surprise import Surprise
+from kvbook.show.said import Said, say
 from kvbook.show.style import ANSWER, END, INK, PROMPT
 from kvbook.show.tables import table
 from kvbook.show.text import label_text
@@ -18,30 +19,38 @@ MARKS = re.compile(r"(<\|\w+\|>|</?think>|\n+)")
 """Control tokens, thoughts and newlines, where text is shown piece by piece."""
 
 
-def row_sentence(
-    one: Encoded, dialogue: Dialogue, asked: int, pieces: int, in_english: str = ""
-) -> Markdown:
+def row_sentence(one: Encoded, asked: int, pieces: int, in_english: str = "") -> Said:
     """How many tokens a row has, and what it says.
 
     Parameters
     ----------
     asked, pieces : int
         Tokens of the question, and tokens that are a piece of a character.
+    in_english : str, optional
+        The row's text in English.
     """
-    same = ", and the same in every row" * (len(dialogue.messages) == 2)
-    return Markdown(
-        f"**{len(one.ids)} tokens, of which {one.trained} are trained.** The question is {asked} of the {len(one.ids) - one.trained} in the prompt; the rest is the template's{same}. "
-        f"{pieces} tokens of the row are pieces of a character."
-        + f" In English: {in_english}"
-        * bool(in_english)
+    text = say(
+        "**{tokens} tokens, of which {trained} are trained.** The question has {asked} of the {prompt} tokens in the prompt; the rest is the template's. {pieces} tokens of the row are pieces of a character.",
+        tokens=len(one.ids),
+        trained=one.trained,
+        asked=asked,
+        prompt=len(one.ids) - one.trained,
+        pieces=pieces,
+    )
+    return (
+        say("{text} In English: {english}", text=text, english=in_english) if in_english else text
     )
 
 
-def loss_pair(by_hand: float, of_model: float, caption: str) -> HTML:
+def loss_sentence(by_hand: float, of_model: float, row: int, trained: int) -> Said:
     """One row's loss by the formula, and by the model."""
-    values = {"by the formula": by_hand, "by the model, with our labels": of_model}
-    rows = [{"loss of the row": how, "nats a token": f"{nats:.4f}"} for how, nats in values.items()]
-    return table(rows, "measured", caption)
+    return say(
+        "Row {row}, {trained} trained tokens: the loss is **{by_hand:.4f}** nats a token by the formula and **{of_model:.4f}** by the model.",
+        row=row,
+        trained=trained,
+        by_hand=by_hand,
+        of_model=of_model,
+    )
 
 
 def surprise_bars(names: Sequence[str], nats: Sequence[float]) -> Figure:
@@ -64,6 +73,24 @@ def surprise_bars(names: Sequence[str], nats: Sequence[float]) -> Figure:
     return figure
 
 
+def surprise_sentence(names: Sequence[str], nats: Sequence[float]) -> Said:
+    """Where the highest bar of `surprise_bars` is, and what a token costs by part."""
+    highest = int(np.argmax(nats))
+
+    def mean(part: str) -> float:
+        of_part = [one for name, one in zip(names[1:], nats, strict=True) if name == part]
+        return float(np.mean(of_part))
+
+    return say(
+        "The highest bar is {highest:.1f} nats, in the part *{part}*. On average a token costs {fixed:.1f} nats in the template, {question:.1f} in the question, and {answer:.1f} in the answer.",
+        highest=float(nats[highest]),
+        part=names[highest + 1],
+        fixed=mean("template"),
+        question=mean("question"),
+        answer=mean("answer"),
+    )
+
+
 def surprise_table(found: Surprise) -> HTML:
     """Where the loss comes from, part by part."""
     read = ("template", "question")
@@ -82,31 +109,42 @@ def surprise_table(found: Surprise) -> HTML:
     return table(rows, "measured", f"{found.rows} rows, before any fine-tuning")
 
 
-def piece_sentence(found: Surprise) -> list[Markdown]:
+def piece_sentence(found: Surprise) -> list[Said]:
     """What the pieces of a character cost; nothing where every character is one token."""
     if not found.first or not found.further:
         return []
-    first, further = np.mean(found.first), np.mean(found.further)
     return [
-        Markdown(
-            f"The comb in the picture is the bytes of characters: the first token of a character costs {first:.1f} nats, each further one {further:.1f}. A mean over tokens is a mean over pieces, so losses of models with different tokenizers cannot be compared."
+        say(
+            "The bars of the answer rise and fall because many characters are several tokens: the first token of such a character costs {first:.1f} nats, each further one {further:.1f}. The loss is a mean over these pieces, so losses of models with different tokenizers cannot be compared.",
+            first=float(np.mean(found.first)),
+            further=float(np.mean(found.further)),
         )
     ]
 
 
-def prompt_sentence(found: Surprise) -> Markdown:
-    """What training the prompt, too, would do."""
+def prompt_sentence(found: Surprise) -> Said:
+    """Where the loss comes from, and what training the prompt, too, would do."""
     template, question = (found.nats.get(part, 0.0) for part in ("template", "question"))
     everything = sum(found.nats.values())
-    end_of_question, end = np.mean(found.question_ends), found.means()["end of turn"]["nats"]
-    text = (
-        f"**If the prompt were trained too**, {(template + question) / everything:.0%} of the loss would be about the prompt: {template / everything:.0%} about the template, and {question / everything:.0%} about how patients ask. "
-        "The template is the same in every row. It is learned in a few steps, the loss falls, and nothing has been learned about answers. "
-        f"The end of a *question* costs this model {end_of_question:.1f} nats, the end of an answer {end:.1f}."
+    end_of_question = float(np.mean(found.question_ends))
+    end = found.means()["end of turn"]["nats"]
+    text = say(
+        "The answer's text makes {answer:.1%} of the loss. **If the prompt were trained too**, {prompt:.0%} of the loss would be about the prompt: {fixed:.0%} about the template, and {question:.0%} about how patients ask. "
+        "The template is the same in every row: the model learns it in a few steps, the loss falls, and the model has learned nothing about answers. "
+        "The end of a *question* costs this model {end_of_question:.1f} nats, the end of an answer {end:.1f}.",
+        answer=found.nats["answer"] / (everything - template - question),
+        prompt=(template + question) / everything,
+        fixed=template / everything,
+        question=question / everything,
+        end_of_question=end_of_question,
+        end=end,
     )
-    if end_of_question > end:
-        text += " That fits a model whose own makers left the prompts out: it has never been asked where a question ends."
-    return Markdown(text)
+    if end_of_question <= end:
+        return text
+    return say(
+        "{text} That fits a model whose makers did not train the prompts, so that it never had to predict where a question ends.",
+        text=text,
+    )
 
 
 def trained_text(prompt: str, answer: str) -> HTML:

@@ -12,10 +12,13 @@ from matplotlib.figure import Figure
 
 from kvbook.finetune.matrices import kind_of, lora_numbers
 from kvbook.finetune.train import Trained
+from kvbook.show.said import Said, say
 from kvbook.show.style import INK, KEPT
 from kvbook.show.tables import table
 
 GiB = 2**30
+TRAINED = 12
+"""Bytes more for each number that is trained: a gradient and AdamW's two means, in float32."""
 SMALL, HELD_IN = "#D55E00", "#E69F00"
 """The colours of B and of the rank, and of the loss of the training rows."""
 
@@ -77,14 +80,29 @@ def lora_kinds(layers: Mapping[str, torch.nn.Linear], rank: int, model: str) -> 
     return table(rows, "computed", caption)
 
 
+def kinds_sentence(layers: Mapping[str, torch.nn.Linear], rank: int) -> Said:
+    """For which kind of matrix LoRA is the largest and the smallest share of its numbers."""
+    shares = {
+        kind_of(name): lora_numbers(layer, rank) / layer.weight.numel()
+        for name, layer in layers.items()
+    }
+    most, least = (choose(shares, key=lambda kind: shares[kind]) for choose in (max, min))
+    return say(
+        "$A$ and $B$ have {large:.1%} as many numbers as the matrix in `{most}`, and {small:.1%} in `{least}`: the larger both sides of a matrix are, the more LoRA saves.",
+        most=most,
+        large=shares[most],
+        least=least,
+        small=shares[least],
+    )
+
+
 def lora_memory(counts: Mapping[str, tuple[int, int]], rank: int) -> HTML:
     """What training adds to the weights, of everything and by LoRA.
 
     Parameters
     ----------
     counts : mapping of str to (int, int)
-        By model: all its numbers, and those of its LoRA. Each number that is trained takes
-        twelve bytes more: a gradient and AdamW's two means, in float32.
+        By model: all its numbers, and those of its LoRA.
     """
     rows = [
         {
@@ -93,13 +111,24 @@ def lora_memory(counts: Mapping[str, tuple[int, int]], rank: int) -> HTML:
             "trained by LoRA": f"{few / 1e6:.1f} M",
             "share": f"{few / (every + few):.1%}",
             "weights in bfloat16": f"{2 * every / GiB:.2f} GiB",
-            "training everything adds": f"{12 * every / GiB:.2f} GiB",
-            "LoRA adds": f"{(4 + 12) * few / GiB:.2f} GiB",
+            "training everything adds": f"{TRAINED * every / GiB:.2f} GiB",
+            "LoRA adds": f"{(4 + TRAINED) * few / GiB:.2f} GiB",
         }
         for name, (every, few) in counts.items()
     ]
     caption = f"rank {rank}; gradients and AdamW's means in float32, and A and B themselves; without activations"
     return table(rows, "computed", caption)
+
+
+def memory_sentence(counts: Mapping[str, tuple[int, int]]) -> Said:
+    """What training adds to the last model of `lora_memory`."""
+    name, (every, few) = list(counts.items())[-1]
+    return say(
+        "Training all of {name} adds {times:.0f} times the memory of its weights; LoRA adds {share:.0%} of it.",
+        name=name,
+        times=TRAINED / 2,
+        share=(4 + TRAINED) * few / (2 * every),
+    )
 
 
 def yaml_file(path: Path) -> Markdown:
@@ -111,10 +140,15 @@ def yaml_file(path: Path) -> Markdown:
 # ---- training ------------------------------------------------------------------------------------
 
 
-def training_sentence(trained: Trained, batch: int) -> Markdown:
+def training_sentence(trained: Trained, batch: int) -> Said:
     """How long a training took, and how much it trained."""
-    return Markdown(
-        f"{trained.steps} steps of {batch} rows in **{trained.seconds:.0f} s**; {trained.trainable:,} numbers are trained, **{trained.share:.2%}** of the model with its adapter."
+    return say(
+        "{steps} steps of {batch} rows took **{seconds:.0f} s**; {trainable:,} numbers are trained, **{share:.2%}** of the model with its adapter.",
+        steps=trained.steps,
+        batch=batch,
+        seconds=trained.seconds,
+        trainable=trained.trainable,
+        share=trained.share,
     )
 
 
@@ -147,19 +181,51 @@ def loss_curves(trained: Trained, every: int, held_out: int) -> Figure:
     return figure
 
 
-def held_out_sentence(losses: Sequence[tuple[int, float]]) -> Markdown:
+def held_out_sentence(losses: Sequence[tuple[int, float]]) -> Said:
     """Where the loss of the held-out rows began and ended, and whether it was still falling."""
     (_, first), *_, (final, last) = losses
     best, _ = min(losses, key=lambda one: one[1])
-    text = f"On rows that it never saw, the model's loss went from **{first:.2f}** to **{last:.2f}** nats a token: the answer's next token was right with the (geometric) mean probability {math.exp(-first):.1%}, and is with {math.exp(-last):.1%}. "
+    text = say(
+        "On rows that the model never saw, its loss went from **{first:.2f}** to **{last:.2f}** nats a token: it gave the right next token the (geometric) mean probability {before:.1%} at the start, and {after:.1%} at the end.",
+        first=first,
+        last=last,
+        before=math.exp(-first),
+        after=math.exp(-last),
+    )
     if best == final:
-        text += "The lowest held-out loss is the last: it was still learning when it stopped."
-    else:
-        text += f"The lowest was at step {best}; after that it learned the training rows by heart."
-    return Markdown(text)
+        return say(
+            "{text} The lowest held-out loss is the last: the model was still learning when the training stopped.",
+            text=text,
+        )
+    return say(
+        "{text} The lowest held-out loss is that of step {best}: after it, the model learned nothing more that holds for other rows.",
+        text=text,
+        best=best,
+    )
+
+
+def again_sentence(seconds: float, same: bool) -> Said:
+    """How long the call of a finished training takes, and whether it gives the same losses."""
+    if same:
+        return say(
+            "The same call again took {seconds:.1f} s and gave the same losses.", seconds=seconds
+        )
+    return say(
+        "The same call again took {seconds:.1f} s and gave **other** losses.", seconds=seconds
+    )
 
 
 # ---- what it changed -----------------------------------------------------------------------------
+
+
+def layer_sentence(name: str, theirs: torch.Tensor, ours: torch.Tensor) -> Said:
+    """How far peft's layer and the formula are apart."""
+    return say(
+        "`{name}`: peft's layer and the formula differ by {difference:.1e} at most, in values up to {largest:.2f}.",
+        name=name,
+        difference=float((theirs - ours).abs().max()),
+        largest=float(ours.abs().max()),
+    )
 
 
 def singular_values(values: Mapping[str, torch.Tensor], rank: int, title: str) -> Figure:
@@ -181,6 +247,25 @@ def singular_values(values: Mapping[str, torch.Tensor], rank: int, title: str) -
     return figure
 
 
+def dimensions_sentence(values: Mapping[str, torch.Tensor], dimensions: int, rank: int) -> Said:
+    """How large the change of a matrix is, and how concentrated.
+
+    Parameters
+    ----------
+    values : mapping
+        Singular values, in falling order, of the matrix and then of its change.
+    dimensions : int
+        How many of them carry nine tenths of the change.
+    """
+    whole, change = values.values()
+    return say(
+        "The largest singular value of the change is {share:.1%} of the matrix's. Of the {rank} dimensions of the change, {dimensions} carry nine tenths of its squared size.",
+        share=float(change[0] / whole[0]),
+        rank=rank,
+        dimensions=dimensions,
+    )
+
+
 def change_map(sizes: Mapping[str, Sequence[float]]) -> Figure:
     """`kvbook.finetune.matrices.change_sizes`, a row a kind of matrix and a column a layer."""
     figure, axes = plt.subplots(figsize=(7.2, 2.8))
@@ -191,25 +276,66 @@ def change_map(sizes: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def change_sentence(sizes: Mapping[str, Sequence[float]], dimensions: int, rank: int) -> Markdown:
-    """How concentrated one change is, and which matrix changed most.
+def change_sentence(sizes: Mapping[str, Sequence[float]]) -> Said:
+    """How much the matrices changed on average, and which changed most.
 
     Parameters
     ----------
     sizes : mapping
         From `kvbook.finetune.matrices.change_sizes`.
-    dimensions : int
-        Singular values that carry nine tenths of the change of the matrix that is shown.
     """
     every = [(size, kind, layer) for kind, of in sizes.items() for layer, size in enumerate(of)]
     largest, kind, layer = max(every, key=lambda one: one[0])
-    return Markdown(
-        f"In the matrix above, {dimensions} of the {rank} dimensions carry nine tenths of the change (of its squared size). Over all matrices the change is {np.mean([size for size, *_ in every]):.1%} of the matrix on average; it is largest, {largest:.1%}, in `{kind}` of layer {layer}."
+    return say(
+        "Over all matrices the change is {mean:.1%} of the matrix on average. It is largest in `{kind}` of layer {layer}, with {largest:.1%}.",
+        mean=float(np.mean([size for size, *_ in every])),
+        kind=kind,
+        layer=layer,
+        largest=float(largest),
     )
 
 
 def file_sizes(sizes: Mapping[str, int]) -> HTML:
     """What there is to ship, in bytes by name."""
     rows = [{"file": name, "MiB": f"{size / 2**20:.1f}"} for name, size in sizes.items()]
-    caption = "what there is to ship; GGUF is llama.cpp's format, which runs on a phone"
+    caption = "files to ship; GGUF is the format of llama.cpp, which runs on a phone"
     return table(rows, "measured", caption)
+
+
+def sizes_sentence(sizes: Mapping[str, int], adapter: str) -> Said:
+    """What the adapter takes beside the smallest file of a whole model.
+
+    Parameters
+    ----------
+    sizes : mapping of str to int
+        As for `file_sizes`.
+    adapter : str
+        The name of the only file there that is no whole model.
+    """
+    smallest = min((name for name in sizes if name != adapter), key=lambda name: sizes[name])
+    return say(
+        "The smallest whole model is {smallest}, with {mib:.1f} MiB. The adapter has {share:.0%} of that, and needs the base model beside it.",
+        smallest=smallest,
+        mib=sizes[smallest] / 2**20,
+        share=sizes[adapter] / sizes[smallest],
+    )
+
+
+def stock_sentence(answers: Sequence[Mapping[str, str]], word: str, in_english: str) -> Said:
+    """How many answers have a word that is frequent in the data.
+
+    Parameters
+    ----------
+    answers : sequence of mapping
+        Texts ``before`` and ``after`` the training, and the ``reference``.
+    """
+    counts = {
+        part: sum(word in one[part] for one in answers) for part in ("before", "after", "reference")
+    }
+    return say(
+        "The word {word} ({in_english}) is in {before} of {all} answers before the training and in {after} after it; it is in {reference} of the references.",
+        word=word,
+        in_english=in_english,
+        all=len(answers),
+        **counts,
+    )

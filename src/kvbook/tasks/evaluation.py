@@ -70,7 +70,8 @@ class TaskResult:
     kept_bytes : float
         Mean of the items'.
     seconds : float
-        What measuring all items took, whenever it was; NaN when the file of times is lost.
+        Time that measuring all items took, in this call or an earlier one; NaN when the file of
+        times is lost.
     out_of_memory : int
         Items without a score; they do not enter the mean.
     question : {"before", "after"}
@@ -155,7 +156,7 @@ def evaluate_all(
     folder: Path | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> dict[Label, TaskResult]:
-    """Ask a task's items of several methods, and score the answers.
+    """Ask several methods a task's items, and score the answers.
 
     Each prompt is read once for all methods that have not answered it
     (`kvbook.tasks.together.answer_together`). Every item is written down as soon as it is measured:
@@ -191,7 +192,7 @@ def evaluate_all(
     folder : Path, optional
         Where the files are; ``<results>/evaluations`` when left out.
     advance : callable
-        Told how many answers are there, of all methods, as they are.
+        Called with the number of answers so far, of all methods together.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How far a compressed cache moves a model from itself: what a small model can show surely.
+"""How far a compressed cache moves a model from itself: even a small model can show this.
 
 A score needs a model that can do the task. This needs only a model: every method reads the
 same prompt and then the same continuation, the one that full KV wrote, and is asked at each
@@ -133,8 +133,8 @@ def make_probe(
     new_tokens: int = 16,
     question: Sequence[int] = (),
 ) -> Probe:
-    """A prompt, a question that comes after it, if one does, and the right answer; and what full KV
-    says then: at most ``new_tokens``."""
+    """A probe: a prompt, perhaps a question after it, the right answer, and at most ``new_tokens``
+    that full KV says then."""
     check_loaded(lm)
     if not prompt:
         raise ParameterError("the prompt is empty: give it at least one token")
@@ -208,7 +208,7 @@ def agreements(
     prompts : sequence of str
         What is read first.
     new_tokens : int
-        Length of every continuation, whatever full KV would like.
+        Length of every continuation, also where full KV would end it before.
 
     Returns
     -------

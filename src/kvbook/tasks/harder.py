@@ -43,7 +43,7 @@ def make_linked(
     count, length, seed : int
         As of `kvbook.tasks.needle.make_needles`.
     keys : int
-        Numbers in the text; who takes one of them without looking is right once in ``keys``.
+        Numbers in the text; a guess among them is right once in ``keys``.
     links : int
         Steps from the city of the question to the one that has the number; every number has as
         many cities behind it.

@@ -132,7 +132,7 @@ def task_named(name: str, question: When = "before") -> Task:
     check_when(question)
     if question == "after" and not TASKS[name].asks:
         raise ParameterError(
-            f"{name} goes on with its context and asks nothing, so no question can come after; "
+            f"{name} only continues its context and asks nothing, so no question can come after; "
             f"tasks that ask are: {', '.join(one.name for one in TASKS.values() if one.asks)}"
         )
     return TASKS[name]
@@ -216,8 +216,8 @@ class Benchmark:
             )
         if asked not in text:
             raise ParameterError(
-                f"max_length={max_length}: item {row.id} of {self.task.name} asks more than half of "
-                "that behind its context; give a longer max_length"
+                f"max_length={max_length}: item {row.id} of {self.task.name} has a question of more "
+                "than half of that; give a longer max_length"
             )
         return split_ids(tokenizer, text, text.rindex(asked), special=self._bare(tokenizer))
 

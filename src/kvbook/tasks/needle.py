@@ -289,7 +289,7 @@ def ask_grid(
     Parameters
     ----------
     lengths : sequence of int
-        About so many tokens has a prompt.
+        About how many tokens a prompt has.
     depths : int
         Needles a length, at depths spread evenly.
 

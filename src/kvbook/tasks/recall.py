@@ -40,8 +40,8 @@ def measure_recall(lm, method, conversations: Sequence[Conversation]) -> dict:
 
 
 def early(facts: Sequence[Mapping], label: str, least: int) -> list[bool]:
-    """Whether the facts were found that were told more than a budget ago: that of the label,
-    such as ``snapkv, budget 512``, and at least ``least``."""
+    """Whether each fact was found that was told more than a budget ago. The budget is that of the
+    label, such as ``snapkv, budget 512``, but at least ``least`` tokens."""
     named = re.search(r"budget (\d+)", label)
     budget = max(least, int(named[1]) if named else 0)
     return [fact["found"] for fact in facts if fact["ago"] > budget]

@@ -48,8 +48,8 @@ def ask_tasks(
 
 
 def only_tasks(answers: Answers, tasks: Sequence[str]) -> dict:
-    """The same on some of its tasks; of items that ran out of memory the task is not known, so they
-    are not counted."""
+    """The answers to some of the tasks only. Items that ran out of memory are not counted, because
+    their task is not known."""
     by_task = ("scores", "kept_bytes", "seconds")
     part = {name: {task: answers[name][task] for task in tasks} for name in by_task}
     return part | {"out_of_memory": 0}
@@ -84,7 +84,7 @@ def kept_shares(evaluated: Mapping[str, Answers]) -> dict[str, float]:
 
 
 def most_items(evaluated: Mapping[str, Answers]) -> int:
-    """How many items of a task were asked, of the task with most."""
+    """The number of items of the task that has most."""
     return max(len(scores) for scores in evaluated["fullkv"]["scores"].values())
 
 

@@ -215,13 +215,13 @@ def complete_together(
         batches as an uninterrupted one.
     measure : callable
         Takes a batch and the places of the stores that lack something of it; returns, by store and
-        by item, a record of JSON's types. What runs out of memory is tried store by store, then
-        item by item; an item that does so alone is recorded as such, and the next run tries it
-        again.
+        by item, a record of JSON's types. A batch that runs out of memory is tried store by store,
+        then item by item. An item that runs out of memory alone is recorded as such, and the next
+        run tries it again.
     batch : int
         Items a batch.
     advance : callable
-        Told how many records are there, as they are: for a progress line.
+        Called with the number of records so far, for a progress line.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What is lost where rows are cut: at the end, and in these answers the end is the advice."""
+"""What is lost where rows are cut: the end, which in these answers is the advice."""
 
 import random
 import re
@@ -37,8 +37,8 @@ def cutoff_losses(
     -------
     dict of int to dict
         By length, shares from 0 to 1: ``rows cut``, ``trained tokens lost``, ``nothing trained``
-        (rows whose prompt fills the length) and, if any answer has `HELP`, ``advice lost``: of
-        those, the answers that have none any more.
+        (rows whose prompt fills the length) and, if any answer has `HELP`, ``advice lost``: the
+        share of these answers that have none any more.
     """
     rows, trained = len(encoded), sum(one.trained for one in encoded)
     advising = [
@@ -69,7 +69,7 @@ class Epoch:
     read, trained : int
         Of the rows, and those of them that count for the loss.
     padded : int
-        What is computed: the rows of a batch are as long as its longest.
+        Tokens that are computed: the rows of a batch are as long as its longest.
     """
 
     read: int

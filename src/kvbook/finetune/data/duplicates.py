@@ -30,7 +30,7 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Deduplicated:
-    """Training data that the test data do not know.
+    """Training data without the questions of the test data.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Deduplicated:
 def remove_duplicates(
     train: Sequence[Dialogue], test: Sequence[Dialogue], *, threshold: float = 0.8
 ) -> Deduplicated:
-    """Take out of the training data what the test data ask.
+    """Take the questions of the test data out of the training data.
 
     Questions are compared after Unicode's NFKC, in lower case, without white space and
     punctuation. Equal ones are exact duplicates, whatever the answers; near ones share most

@@ -72,7 +72,7 @@ def load_split(data: str | Path = "", *, train_rows: int | None = None) -> Split
 
 
 def read_split(train: Path, test: Path, *, name: str = "", train_rows: int | None = None) -> Split:
-    """Read two files, and take out of the first what the second asks.
+    """Read two files, and take the questions of the second out of the first.
 
     Parameters
     ----------

@@ -46,17 +46,17 @@ class Encoded:
 def encode(tokenizer, dialogue: Dialogue, *, max_length: int | None = None) -> Encoded:
     """A dialogue by the model's own chat template, and what of it is trained.
 
-    The prompt ends where an answer would be generated with thinking off; everything behind
-    it counts. For Qwen3 that is the answer, ``<|im_end|>`` and a newline: the last is trained
-    by LLaMA-Factory, whose template writes it into the answer, and by TRL, which counts
-    all that its completion adds. The model never generates it, since it stops before.
+    The prompt ends where an answer would be generated with thinking off; everything behind it is
+    trained. For Qwen3 that is the answer, ``<|im_end|>`` and a newline. LLaMA-Factory trains the
+    newline, because its template writes it into the answer; TRL trains it, because it trains all
+    that the completion adds. The model never generates the newline, because it stops before.
 
     Parameters
     ----------
     tokenizer : PreTrainedTokenizerBase
         With a chat template.
     max_length : int, optional
-        Most tokens; what is over is cut off at the end, as TRL does. LLaMA-Factory's
+        Most tokens; the tokens beyond are cut off at the end, as by TRL. LLaMA-Factory's
         ``cutoff_len`` also shortens the prompt.
 
     Raises
@@ -80,7 +80,7 @@ def encode(tokenizer, dialogue: Dialogue, *, max_length: int | None = None) -> E
 
 
 def encode_prompt(tokenizer, dialogue: Dialogue) -> list[int]:
-    """The ids that an answer is generated behind, thinking off.
+    """The ids of the prompt, behind which an answer is generated, with thinking off.
 
     Raises
     ------

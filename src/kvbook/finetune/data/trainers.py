@@ -29,7 +29,7 @@ def read_template(name: str) -> str:
 
 
 def as_prompt_completion(dialogue: Dialogue) -> dict:
-    """A row for TRL's ``SFTTrainer``, which trains of it what `encode` says.
+    """A row for TRL's ``SFTTrainer``, which then trains the tokens that `encode` says.
 
     Returns
     -------

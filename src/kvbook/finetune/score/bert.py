@@ -61,10 +61,10 @@ def bertscore(
     """BERTScore (Zhang et al., ICLR 2020, section 3), as bert-score computes it, without idf
     weights.
 
-    Each token is matched with the one of the other text whose hidden state has the greatest
-    cosine; precision is the mean over the candidate's tokens, recall over the reference's.
-    Rescaled it is ``(raw - b) / (1 - b)`` with ``b`` the same measure of unrelated texts:
-    it spreads the scores and changes no order.
+    Each token is matched with the token of the other text whose hidden state has the greatest
+    cosine. Precision is the mean over the candidate's tokens, recall over the reference's.
+    Rescaled, the score is ``(raw - b) / (1 - b)``, where ``b`` is the score of unrelated texts:
+    rescaling spreads the scores and changes no order.
 
     Parameters
     ----------
@@ -76,10 +76,10 @@ def bertscore(
     Raises
     ------
     ParameterError
-        No pairs, unequal lengths, an empty reference, or a layer that the encoder, or its
-        baseline, has not.
+        No pairs, unequal lengths, an empty reference, or a layer that the encoder or its baseline
+        does not have.
     ModelError
-        The encoder cannot be had or read.
+        The encoder cannot be found or read.
     """
     check_pairs(candidates, references)
     encoder = encoder or choose_encoder()

@@ -120,7 +120,7 @@ def forgetting(
     groups : sequence of str
         Of each item.
     seed : int
-        As for `compare`, and so is what is refused.
+        As for `compare`, which also says what is refused.
     """
     if not len(before) == len(after) == len(groups):
         raise ParameterError(
