@@ -159,7 +159,7 @@ def test_a_kept_run_says_where_it_comes_from():
 
 @pytest.mark.parametrize("unrelated, says", [([0.6], "more than such"), ([0.7], "score higher")])
 def test_a_kept_run_is_set_beside_this_one(unrelated, says):
-    text = str(show.kept_sentence(KEPT, GAINED, 40, unrelated))
+    text = str(show.kept_run_sentence(KEPT, GAINED, 40, unrelated))
     assert "has 10 times the steps" in text and "loss went from 3.00 to 2.00" in text
     assert "references from 3.50 to 2.00 nats" in text and "scores 0.650" in text and says in text
 

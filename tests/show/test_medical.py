@@ -67,7 +67,7 @@ def test_keys_are_shown_as_yaml_has_them():
     ],
 )
 def test_another_trainer_agrees_in_all_rows_or_not(same, says):
-    assert says in str(show.agreement_sentence(same, 3))
+    assert says in str(show.same_rows_sentence(same, 3))
 
 
 def test_duplicates_are_counted_and_the_nearest_pair_is_shown():

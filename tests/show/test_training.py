@@ -143,6 +143,6 @@ def test_the_adapter_is_told_beside_the_smallest_whole_model():
 
 def test_answers_with_a_stock_word_are_counted():
     rows = [{"before": "a", "after": "ab", "reference": "b"}] * 2
-    text = str(show.stock_sentence([*rows, dict.fromkeys(rows[0], "b")], "b", "it is"))
+    text = str(show.stock_phrase_sentence([*rows, dict.fromkeys(rows[0], "b")], "b", "it is"))
     assert text.startswith("The word b (it is) is in 1 of 3 answers before")
     assert "in 3 after it; it is in 3 of the references" in text

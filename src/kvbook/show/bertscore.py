@@ -263,7 +263,7 @@ def kept_gains(kept: ResultFile, gained: Mapping[str, Comparison]) -> HTML:
     return comparisons_table(gained, "measure", caption)
 
 
-def kept_sentence(
+def kept_run_sentence(
     kept: ResultFile,
     gained: Mapping[str, Comparison],
     steps: int,

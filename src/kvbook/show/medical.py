@@ -120,7 +120,7 @@ def yaml_keys(values: Mapping, keys: Sequence[str]) -> Markdown:
     )
 
 
-def agreement_sentence(same: Mapping[str, int], rows: int) -> Said:
+def same_rows_sentence(same: Mapping[str, int], rows: int) -> Said:
     """In how many rows another trainer has our ``tokens`` and our ``labels``."""
     if set(same.values()) == {rows}:
         return say("In all {rows} rows, TRL's tokens and labels are those of `encode`.", rows=rows)

@@ -321,7 +321,7 @@ def sizes_sentence(sizes: Mapping[str, int], adapter: str) -> Said:
     )
 
 
-def stock_sentence(answers: Sequence[Mapping[str, str]], word: str, in_english: str) -> Said:
+def stock_phrase_sentence(answers: Sequence[Mapping[str, str]], word: str, in_english: str) -> Said:
     """How many answers have a word that is frequent in the data.
 
     Parameters
