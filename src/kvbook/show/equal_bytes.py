@@ -236,5 +236,9 @@ def _beside(one: Mapping, other: Mapping, seed: int) -> Said:
         "{share:.2f} times the bytes; distance from full KV {distance}; share of needles found {found}",
         share=_ratio(one, other),
         distance=compare(one["kl"], other["kl"], seed, ".4f"),
-        found=compare(*([float(hit) for hit in way["found"]] for way in (one, other)), seed, ".2f"),
+        found=compare(_hits(one), _hits(other), seed, ".2f"),
     )
+
+
+def _hits(one: Mapping) -> list[float]:
+    return [float(hit) for hit in one["found"]]

@@ -206,13 +206,15 @@ def tasks_sentence(
                 task=task,
                 one=best[0],
                 other=best[1],
-                compared=compare(
-                    *([float(hit) for hit in found[name]] for name in best[:2]), seed, ".2f"
-                ),
+                compared=compare(_hits(found[best[0]]), _hits(found[best[1]]), seed, ".2f"),
             )
             for task, found in tasks.items()
         ]
     return bullets(told)
+
+
+def _hits(found: Sequence[bool]) -> list[float]:
+    return [float(hit) for hit in found]
 
 
 def agreement_sentence(points: Mapping[str, tuple[float, float, float]]) -> Said:
