@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "style": ["COLOURS", "INK", "KEPT", "MARKERS", "style"],
+        "drawing": ["drawings", "in_page", "key"],
         "tables": ["TAGS", "code", "linked", "rate_table", "table", "tag", "texts_table"],
         "text": ["kept_text", "label_text", "source"],
         "said": ["bullets", "compare", "say"],

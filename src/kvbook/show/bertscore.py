@@ -15,6 +15,7 @@ from kvbook.finetune.score import Comparison, compare
 from kvbook.finetune.score.baseline import rescale
 from kvbook.finetune.score.gains import NLL, RAW, RESCALED
 from kvbook.results import ResultFile
+from kvbook.show.drawing import key
 from kvbook.show.style import INK, KEPT
 from kvbook.show.tables import table, texts_table
 from kvbook.stats import show_interval
@@ -100,7 +101,7 @@ def before_and_after(
         label="answers to other questions",
     )
     axes.set(xlabel="raw F1 before", ylabel="raw F1 after", xlim=(low, high), ylim=(low, high))
-    axes.legend(fontsize=8, loc="lower right")
+    key(figure)
     return figure
 
 

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from kvbook.methods.summarykv import Summary
 from kvbook.show.curves import rates
-from kvbook.show.style import COLOURS, INK, KEPT
+from kvbook.show.drawing import key
+from kvbook.show.style import COLOURS, INK, KEPT, WIDE
 from kvbook.show.tables import table
 from kvbook.stats import Rate
 from kvbook.tasks.conversations import Fact
@@ -32,7 +33,7 @@ STAGES: dict[str, list[tuple[str, float, float]]] = {  # parts as (name, left, w
 
 def summary_stages() -> Figure:
     """How evicted tokens come back as a summary: a row a moment."""
-    figure, axes = plt.subplots(figsize=(7.2, 2.6))
+    figure, axes = plt.subplots(figsize=(WIDE, 2.6))
     for row, parts in enumerate(STAGES.values()):
         for part, left, width in parts:
             colour, ink = PARTS[part]
@@ -41,7 +42,7 @@ def summary_stages() -> Figure:
                 -row, width, left=left, color=colour, edgecolor=INK, height=0.6, linestyle=line
             )
             middle = left + width / 2
-            axes.text(middle, -row, part, ha="center", va="center", fontsize=8, color=ink)
+            axes.text(middle, -row, part, ha="center", va="center", color=ink)
     axes.set_yticks([-row for row in range(len(STAGES))], list(STAGES))
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
@@ -53,7 +54,7 @@ def held_by_turn(
     entries: Sequence[int], summaries: Sequence[int], sinks: int, budget: int
 ) -> Figure:
     """Entries of a layer after every turn, by part: of the whole, and of its summary."""
-    figure, axes = plt.subplots(figsize=(7.2, 2.6))
+    figure, axes = plt.subplots(figsize=(WIDE, 2.6))
     turns = range(len(entries))
     notes = [sinks + size for size in summaries]
     axes.bar(turns, entries, color=KEPT, label="recent")
@@ -62,7 +63,7 @@ def held_by_turn(
     axes.axhline(budget, color=INK, linestyle="--", linewidth=1)
     axes.set(xlabel="turn", ylabel="entries a layer")
     axes.locator_params(axis="x", integer=True)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    key(figure)
     return figure
 
 
@@ -144,7 +145,7 @@ def recall_by_age(
     names = [f"{low}-{high}" for low, high in pairwise(edges[:-1])]
     axes.set_xticks(range(len(edges) - 1), [*names, f"over {edges[-2]}"])
     axes.set(xlabel="told how many tokens ago", ylabel="share recalled")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    key(figure)
     return figure
 
 
@@ -199,5 +200,5 @@ def reading_curves(
         yscale="log",
         title=title,
     )
-    axes.legend(fontsize=8)
+    key(figure)
     return figure

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from kvbook.finetune.data import Dialogue, Encoded
 from kvbook.finetune.data.cutoff import Epoch
 from kvbook.lm.costs import SHAPES, kv_bytes
-from kvbook.show.style import ANSWER, END, INK, PROMPT
+from kvbook.show.drawing import key
+from kvbook.show.style import ANSWER, END, INK, PROMPT, WIDE
 from kvbook.show.tables import table
 
 
@@ -26,14 +27,14 @@ def length_histograms(dialogues: Sequence[Dialogue], encoded: Sequence[Encoded])
             ([one.trained for one in encoded], "answer, to the end of its turn"),
         ],
     }
-    figure, panels = plt.subplots(2, 1, sharex=True, figsize=(7.2, 4.2))
+    figure, panels = plt.subplots(2, 1, sharex=True, figsize=(WIDE, 4.2))
     bins = np.linspace(0, max(len(one.ids) for one in encoded), 51).tolist()
     for axes, (unit, parts) in zip(panels, lengths.items(), strict=True):
         for (values, label), colour in zip(parts, (PROMPT, ANSWER), strict=True):
             axes.hist(values, bins=bins, color=colour, alpha=0.75, label=label)
         axes.set(ylabel=f"rows, by {unit}")
-        axes.legend(fontsize=8)
     panels[1].set_xlabel("length")
+    key(figure)
     return figure
 
 
@@ -98,7 +99,7 @@ def cutoff_curves(losses: Mapping[int, Mapping[str, float]], cutoff_len: int) ->
     """`kvbook.finetune.data.cutoff.cutoff_losses` over the length, and the chosen one as a line."""
     curves = {"rows cut": INK, "trained tokens lost": PROMPT, "advice lost": END}
     lengths = list(losses)
-    figure, axes = plt.subplots(figsize=(7.2, 2.9))
+    figure, axes = plt.subplots(figsize=(WIDE, 2.9))
     for (name, colour), style in zip(curves.items(), ("-", "--", "-."), strict=True):
         if name in losses[lengths[0]]:
             shares = [losses[length][name] for length in lengths]
@@ -106,7 +107,7 @@ def cutoff_curves(losses: Mapping[int, Mapping[str, float]], cutoff_len: int) ->
     if cutoff_len in losses:
         axes.axvline(cutoff_len, color=INK, linewidth=0.8)
     axes.set(xlabel="cutoff_len, tokens", ylabel="share", ylim=(-0.02, 1.02))
-    axes.legend(fontsize=8)
+    key(figure)
     return figure
 
 
