@@ -10,7 +10,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "style": ["COLOURS", "INK", "KEPT", "MARKERS", "style"],
-        "drawing": ["drawings", "in_page", "key"],
+        "drawing": ["drawings", "key"],
+        "pages": ["in_page"],
         "tables": ["TAGS", "code", "linked", "rate_table", "table", "tag", "texts_table"],
         "text": ["kept_text", "label_text", "source"],
         "said": ["bullets", "compare", "say"],

@@ -1,5 +1,6 @@
 """Values over budgets, contexts, tasks or layers, with their intervals."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -247,14 +248,17 @@ def cost_panels(
     titles : mapping of str to str
         The costs that get a panel, and what stands over it.
     kind : {"measured", "computed", "report", "paper"}
-        Measured lines are whole, others dashed with open marks.
+        Measured lines are whole, others dashed with open marks; what a method is called after a comma
+        has a dotted line of its own.
     """
     figure, panels = plt.subplots(1, len(titles), figsize=(WIDE, 3.5))
     measured = kind == "measured"
     contexts = sorted({x for of in costs.values() for one in of.values() for x in one})
     for axes, (cost, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
+        full: Counter[int] = Counter()
         for i, (method, of) in enumerate(costs.items()):
             shift = 2 ** (0.04 * (i - len(costs) / 2))  # so that bars do not hide each other
+            name, _, variant = method.partition(",")
             points = {x: one for x, one in of.get(cost, {}).items() if one is not None}
             middle = [one[0] for one in points.values()]
             axes.errorbar(
@@ -264,10 +268,10 @@ def cost_panels(
                     [one[0] - one[1] for one in points.values()],
                     [one[2] - one[0] for one in points.values()],
                 ],
-                color=COLOURS.get(method.split(",")[0], INK),
-                marker=MARKERS.get(method.split(",")[0], "o"),
+                color=COLOURS.get(name, INK),
+                marker="x" if variant else MARKERS.get(name, "o"),
                 markerfacecolor=None if measured else "none",
-                linestyle="-" if measured else "--",
+                linestyle=":" if variant else "-" if measured else "--",
                 markersize=4,
                 linewidth=1.2,
                 elinewidth=0.6,
@@ -276,13 +280,15 @@ def cost_panels(
             for x in set(of.get(cost, {})) - set(points):
                 axes.annotate(
                     "OOM",
-                    (x * shift, 1),
+                    (x, 1),
                     xycoords=("data", "axes fraction"),
-                    color=COLOURS.get(method, INK),
-                    rotation=90,
+                    xytext=(0, -11 * full[x]),  # below those that had no room either
+                    textcoords="offset points",
+                    color=COLOURS.get(name, INK),
                     ha="center",
                     va="top",
                 )
+                full[x] += 1
         axes.set_xscale("log", base=2)
         if any(one for of in costs.values() for one in of.get(cost, {}).values()):
             axes.set_yscale("log")
@@ -290,7 +296,6 @@ def cost_panels(
             axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center")
         axes.set_xticks(contexts, [f"{x:,}" for x in contexts])
         axes.set_xticks([], minor=True)
-        axes.tick_params(axis="y", which="both")
         axes.set_title(title)
         axes.set_xlabel("context, tokens")
     key(figure)
@@ -322,7 +327,9 @@ def time_bars(parts: Mapping[str, Sequence[Mapping[str, float]]], columns: int =
         axes.set_title(method)
     for axes in panels.flat[len(parts) :]:
         axes.set_visible(False)
-    figure.supxlabel("layer", color=INK)
-    figure.supylabel("ms", color=INK)
+    for axes in panels[-1]:
+        axes.set_xlabel("layer")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("ms")
     key(figure)
     return figure

@@ -2,7 +2,6 @@
 a phone's with the panels below each other. What is ink in it takes the colour of the page's own."""
 
 import copy
-import html
 import io
 import re
 from collections.abc import Sequence
@@ -23,7 +22,6 @@ NARROW = 3.4
 LETTERS = "'DejaVu Sans', Verdana, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
 """The first is what matplotlib measures by; where it is not installed, no other here is wider."""
 NAMES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-ONE = re.compile(r'<svg class="kv-(?:wide|narrow)".*?</svg>', re.S)
 
 
 def key(figure: Figure) -> None:
@@ -57,21 +55,6 @@ def drawings(figure: Figure) -> str:
     _stack(drawn)
     narrow = _svg(drawn, "narrow").replace(">", ' display="none">', 1)
     return f"<svg {NAMES} {_box(wide)}>\n{wide}\n{narrow}\n</svg>"
-
-
-def in_page(picture: str, words: str) -> str:
-    """Both drawings as HTML; the book's stylesheet shows the one for which there is room.
-
-    Parameters
-    ----------
-    picture : str
-        Of `drawings`; other SVG is left alone, and nothing comes back.
-    words : str
-        What it shows, for those who do not see it.
-    """
-    found = "".join(ONE.findall(picture))
-    label = html.escape(words)
-    return found and f'<div class="kv-drawing" role="img" aria-label="{label}">{found}</div>'
 
 
 def _copy(figure: Figure) -> Figure:
@@ -181,10 +164,15 @@ def _svg(figure: Figure, name: str) -> str:
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"(\.\d\d)\d+", r"\1", drawn)
     drawn = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", drawn, flags=re.S)
-    drawn = re.sub(r' id="[a-zA-Z.]+_\d+"', "", drawn)  # no other place names these
+    drawn = re.sub(r' id="(?:(legend)|(axes)|[a-zA-Z.]+)_\d+"', _marked, drawn)
     drawn = drawn.replace("'DejaVu Sans'", LETTERS)
     drawn = drawn.replace(INK, f"var(--kv-ink, {INK})")
     return f'<svg class="kv-{name}" {_box(drawn)}>' + drawn[drawn.index(">") + 1 :].strip()
+
+
+def _marked(name: re.Match) -> str:
+    """A page has many pictures, and a name once: of matplotlib's, two become classes and the others go."""
+    return ' class="kv-key"' if name[1] else ' class="kv-panel"' if name[2] else ""
 
 
 def _box(drawn: str) -> str:
