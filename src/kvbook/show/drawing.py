@@ -164,7 +164,7 @@ def _svg(figure: Figure, name: str) -> str:
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"(\.\d\d)\d+", r"\1", drawn)
     drawn = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", drawn, flags=re.S)
-    drawn = re.sub(r' id="(?:(legend)|(axes)|[a-zA-Z.]+)_\d+"', _marked, drawn)
+    drawn = re.sub(r' id="(?:(legend)|(axes)|[a-zA-Z0-9.]+)_\d+"', _marked, drawn)
     drawn = drawn.replace("'DejaVu Sans'", LETTERS)
     drawn = drawn.replace(INK, f"var(--kv-ink, {INK})")
     return f'<svg class="kv-{name}" {_box(drawn)}>' + drawn[drawn.index(">") + 1 :].strip()
