@@ -98,6 +98,8 @@ def _rows_height(panels: list[Axes], heights: list[float]) -> float:
 
 def _label_all(panels: list[Axes]) -> None:
     """What a panel shares with the first of its row, or the last of its column, it says itself."""
+    if all(axes.get_subplotspec().colspan.start == 0 for axes in panels):
+        return  # they lie below each other already
     for axes in panels:
         place = axes.get_subplotspec()
         axes.tick_params(labelleft=True, labelbottom=True)
@@ -131,22 +133,25 @@ def _lay_out(figure: Figure) -> None:
 
 def _part(axis: Axis) -> bool:
     """Whether labels of an axis touched, which they do no longer."""
-    least, most = sorted(axis.get_view_interval())
-    places = [place for place in axis.get_majorticklocs() if least <= place <= most]
-    texts = [text for text in axis.get_majorticklabels() if least <= _place(text, axis) <= most]
-    texts = [text for text in texts if text.get_visible() and text.get_text()]
-    if len(texts) != len(places) or not _touch(texts):
+    shown = [
+        (place, text)
+        for place, text in zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=False)
+        if text.get_visible() and text.get_text() and _in_view(place, axis)
+    ]
+    texts = [text for _, text in shown]
+    if not _touch(texts):
         return False
-    if axis.axis_name == "x" and any(re.search("[^\\W\\d_]", text.get_text()) for text in texts):
+    if axis.axis_name == "x" and any(re.search(r"[^\W\d_]", text.get_text()) for text in texts):
         axis.set_tick_params(rotation=90)
     step = next(n for n in range(1, len(texts) + 1) if not _touch(texts[::n]))
-    names = [text.get_text() * (i % step == 0) for i, text in enumerate(texts)]
-    axis.set_ticks(places, names)
+    places, texts = zip(*shown[::step], strict=True)
+    axis.set_ticks(places, [text.get_text() for text in texts])
     return True
 
 
-def _place(text: Text, axis: Axis) -> float:
-    return text.get_position()[axis.axis_name == "y"]
+def _in_view(place: float, axis: Axis) -> bool:
+    least, most = sorted(axis.get_view_interval())
+    return least <= place <= most
 
 
 def _touch(texts: Sequence[Text]) -> bool:

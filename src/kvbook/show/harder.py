@@ -99,11 +99,11 @@ def rules_map(followed: Mapping[str, Sequence[Mapping[str, bool]]], title: str =
     axes.imshow(grid, aspect="auto", cmap="Blues", vmin=0, vmax=1)
     for row, line in enumerate(grid):
         for column, share in enumerate(line):
-            ink = "white" if share > 0.6 else INK
-            axes.text(column, row, f"{share:.0%}", ha="center", va="center", color=ink)
+            ink = "white" if share > 0.6 else "black"
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=ink)
     axes.set_xticks(range(len(rules)), rules)
     axes.set_yticks(range(len(grid)), list(followed))
-    axes.set_title(title)
+    axes.set(title=title, xlabel="rule; in the cells: followed, % of the times")
     return figure
 
 

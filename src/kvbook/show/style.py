@@ -48,7 +48,7 @@ def style() -> None:
             "axes.facecolor": "none",
             "savefig.facecolor": "none",
             "savefig.transparent": True,
-            "figure.dpi": 192,
+            "figure.dpi": 144,  # of maps, which are pictures in the picture
             "axes.spines.top": False,
             "axes.spines.right": False,
             "font.size": SMALLEST,
