@@ -106,6 +106,12 @@ def test_numbers_without_room_are_left_out_and_words_are_turned():
     assert "rotate(-90" in turned[0].get("transform")
 
 
+def test_numbers_at_axes_keep_their_digits():
+    figure, axes = plt.subplots()
+    axes.set_yticks([0.0325, 0.0375])
+    assert all({"0.0325", "0.0375"} <= {*words(one)} for one in drawn(figure))
+
+
 def test_a_notebook_shows_the_drawings():
     shell = InteractiveShell.instance()
     try:

@@ -18,15 +18,15 @@ from kvbook.tasks.document import Document
 from kvbook.tasks.recall import by_age, early
 
 PARTS = {
-    "sinks": ("#80889088", INK),
-    "summary": (COLOURS["summarykv"], "white"),
-    "recent": (KEPT, "white"),
-    "evicted,\nwaiting": ("#80889033", INK),
+    "sinks": "#80889088",
+    "summary": COLOURS["summarykv"],
+    "recent": KEPT,
+    "evicted, waiting": "#80889033",
 }
-"""Parts of SummaryKV's cache: the colour of each, and of the words on it."""
+"""Parts of SummaryKV's cache and their colours."""
 STAGES: dict[str, list[tuple[str, float, float]]] = {  # parts as (name, left, width)
     "the cache is full": [("sinks", 0, 1), ("recent", 1, 9)],
-    "every token evicts one": [("sinks", 0, 1), ("recent", 1, 9), ("evicted,\nwaiting", 11, 3)],
+    "every token evicts one": [("sinks", 0, 1), ("recent", 1, 9), ("evicted, waiting", 11, 3)],
     "a segment has collected": [("sinks", 0, 1), ("summary", 1, 2.5), ("recent", 3.5, 6.5)],
 }
 
@@ -34,19 +34,24 @@ STAGES: dict[str, list[tuple[str, float, float]]] = {  # parts as (name, left, w
 def summary_stages() -> Figure:
     """How evicted tokens come back as a summary: a row a moment."""
     figure, axes = plt.subplots(figsize=(WIDE, 2.6))
-    for row, parts in enumerate(STAGES.values()):
+    for row, (stage, parts) in enumerate(STAGES.items()):
+        axes.text(0, 0.32 - row, stage, va="bottom")
         for part, left, width in parts:
-            colour, ink = PARTS[part]
             line = "--" if left > 10 else "-"  # outside of the cache
             axes.barh(
-                -row, width, left=left, color=colour, edgecolor=INK, height=0.6, linestyle=line
+                -row,
+                width,
+                left=left,
+                color=PARTS[part],
+                edgecolor=INK,
+                height=0.5,
+                linestyle=line,
+                label=part,
             )
-            middle = left + width / 2
-            axes.text(middle, -row, part, ha="center", va="center", color=ink)
-    axes.set_yticks([-row for row in range(len(STAGES))], list(STAGES))
-    axes.set_xticks([])
+    axes.set(xticks=[], yticks=[], ylim=(-len(STAGES) + 0.6, 0.8))
     axes.spines["bottom"].set_visible(False)
     axes.spines["left"].set_visible(False)
+    key(figure)
     return figure
 
 

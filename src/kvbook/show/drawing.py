@@ -167,7 +167,7 @@ def _svg(figure: Figure, name: str) -> str:
         FigureCanvasSVG(figure).print_svg(held)
     drawn = held.getvalue()
     drawn = drawn[drawn.index("<svg") :]
-    drawn = re.sub(r"(\.\d\d)\d+", r"\1", drawn)
+    drawn = re.sub('"[^"]*"', lambda value: re.sub(r"(\.\d\d)\d+", r"\1", value[0]), drawn)
     drawn = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", drawn, flags=re.S)
     drawn = re.sub(r' id="(?:(legend)|(axes)|[a-zA-Z0-9.]+)_\d+"', _marked, drawn)
     drawn = drawn.replace("'DejaVu Sans'", LETTERS)

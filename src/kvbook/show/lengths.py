@@ -19,18 +19,19 @@ def length_histograms(dialogues: Sequence[Dialogue], encoded: Sequence[Encoded])
     """How long questions and answers are, in characters and, on the same axis, in tokens."""
     lengths = {
         "characters": [
-            ([len(one.question) for one in dialogues], "question"),
-            ([len(one.answer) for one in dialogues], "answer"),
+            [len(one.question) for one in dialogues],
+            [len(one.answer) for one in dialogues],
         ],
         "tokens": [
-            ([len(one.ids) - one.trained for one in encoded], "prompt, with the template"),
-            ([one.trained for one in encoded], "answer, to the end of its turn"),
+            [len(one.ids) - one.trained for one in encoded],
+            [one.trained for one in encoded],
         ],
     }
+    labels = ("question, in tokens with its template", "answer, in tokens to the end of its turn")
     figure, panels = plt.subplots(2, 1, sharex=True, figsize=(WIDE, 4.2))
     bins = np.linspace(0, max(len(one.ids) for one in encoded), 51).tolist()
     for axes, (unit, parts) in zip(panels, lengths.items(), strict=True):
-        for (values, label), colour in zip(parts, (PROMPT, ANSWER), strict=True):
+        for values, colour, label in zip(parts, (PROMPT, ANSWER), labels, strict=True):
             axes.hist(values, bins=bins, color=colour, alpha=0.75, label=label)
         axes.set(ylabel=f"rows, by {unit}")
     panels[1].set_xlabel("length")
