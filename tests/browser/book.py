@@ -12,7 +12,9 @@ PAGES = sorted(path.stem for path in HTML.glob("*.html"))
 CONTENT = [name for name in PAGES if name not in ("genindex", "search")]
 SIZES = {
     "phone": (390, 844),
+    "zoomed": (853, 533),  # a laptop at 150 %
     "laptop": (1280, 800),
+    "wide": (1400, 900),
     "projector": (1920, 1080),
     "slide": (1280, 720),
 }

@@ -45,6 +45,16 @@ def opened(request, contexts):
     opened.page.close()
 
 
+@pytest.fixture(params=[size for size in SIZES if size != "slide"])
+def sized(opened, request):
+    """Every page in turn, in a window of every size; it is loaded once."""
+    width, height = SIZES[request.param]
+    opened.page.set_viewport_size({"width": width, "height": height})
+    yield opened
+    width, height = SIZES["laptop"]
+    opened.page.set_viewport_size({"width": width, "height": height})
+
+
 @pytest.fixture
 def open_page(contexts):
     """Opens one page, on a laptop unless said."""

@@ -29,14 +29,13 @@ WIDER = """() => {
 """Nothing, or how wide a page is and what makes it so."""
 
 
-def test_a_page_is_no_wider_than_a_laptop(opened):
-    assert not opened.page.evaluate(WIDER)
+def test_a_page_is_no_wider_than_its_window(sized):
+    assert not sized.page.evaluate(WIDER) and not sized.troubles
 
 
-@pytest.mark.parametrize("size", ["phone", "projector"])
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_no_wider_than_its_window(open_page, name, size):
-    opened = open_page(name, size=size)
+@pytest.mark.parametrize("name", sorted({*PAGES} - {*CONTENT}))
+def test_a_page_to_search_is_no_wider_than_a_phone(open_page, name):
+    opened = open_page(name, size="phone")
     assert not opened.page.evaluate(WIDER) and not opened.troubles
 
 
@@ -46,13 +45,8 @@ CUT = """() => [...document.querySelectorAll("article pre")]
 """The beginnings of code and outputs that are wider than their column."""
 
 
-def test_code_fits_a_laptop(opened):
-    assert not opened.page.evaluate(CUT)
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_code_fits_a_phone(open_page, name):
-    assert not open_page(name, size="phone").page.evaluate(CUT)
+def test_code_fits(sized):
+    assert not sized.page.evaluate(CUT)
 
 
 def test_images_say_what_they_show(opened):
@@ -83,7 +77,7 @@ def test_text_is_readable(opened, scheme):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_ink_of_figures_is_readable(opened, scheme):
-    figures = opened.page.locator(".cell_output img").all()[:3]
+    figures = opened.page.locator(".kv-drawing").all()[:3]
     opened.page.emulate_media(color_scheme=scheme)
     found = [ink_contrast(figure.screenshot()) for figure in figures if figure.is_visible()]
     opened.page.emulate_media(color_scheme="light")

@@ -32,7 +32,7 @@ def test_each_engine_has_a_line_of_medians_over_the_context(pairs):
     assert stock.get_ydata() == pytest.approx([300, 400])
     assert ours.get_xdata().tolist() == [100, 200]
     assert ours.get_ydata() == pytest.approx([100, 200])
-    assert [text.get_text() for text in axes.get_legend().texts] == [
+    assert [text.get_text() for text in axes.figure.legends[0].texts] == [
         "transformers alone", "FullKV under attach",
     ]  # fmt: skip
 

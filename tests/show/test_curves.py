@@ -38,12 +38,12 @@ def test_in_a_panel_words_stand_evenly_and_numbers_where_they_are():
     assert line(words, "snapkv") == [[0, 0.5], [1, 1.0]]
     assert line(numbers, "fastkv") == [[9, 0.5], [19, 1.0]]
     assert [axes.get_xlabel() for axes in figure.axes] == ["window", "layer"]
-    assert words.get_legend() and not numbers.get_legend()
+    assert [text.get_text() for text in figure.legends[0].texts] == ["fullkv", "snapkv", "fastkv"]
 
 
-def test_without_full_kv_a_panel_has_neither_its_line_nor_a_legend():
-    axes = show.found_panels({"window": {"snapkv": {"4": HALF}}}, "found").axes[0]
-    assert axes.get_legend() is None and "fullkv" not in axes.get_legend_handles_labels()[1]
+def test_without_full_kv_a_panel_has_neither_its_line_nor_a_key():
+    figure = show.found_panels({"window": {"snapkv": {"4": HALF}}}, "found")
+    assert not figure.legends and "fullkv" not in figure.axes[0].get_legend_handles_labels()[1]
 
 
 def test_prefill_work_is_told_by_its_ends_and_that_it_never_is_less():

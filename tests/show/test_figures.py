@@ -23,6 +23,14 @@ def test_tokens_cannot_become_code():
     assert "<img" not in show.kept_text(["</script><img src=x>"], [0]).data
 
 
+def test_docstrings_are_folded_under_the_lines():
+    from kvbook.methods import SnapKV
+
+    shown, folded = show.source(SnapKV).data.split("<details")
+    assert "votes = received(seen.queries" in shown and '"""' not in shown
+    assert "keep\n    The top ``budget - window``" in folded
+
+
 def test_shown_source_is_the_source():
     from kvbook.engine.attention import fold
 

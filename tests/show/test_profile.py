@@ -62,7 +62,7 @@ def test_a_mark_stands_at_its_paper_and_its_measurement():
     prefill, memory = show.measured_over_paper(pairs).axes
     marks = [(*line.get_xdata(), *line.get_ydata()) for line in prefill.lines[:2]]
     assert marks == [(1.0, 2.0), (0.5, 1.0)]
-    assert [text.get_text() for text in prefill.get_legend().texts] == ["fullkv"]
+    assert [text.get_text() for text in prefill.figure.legends[0].texts] == ["fullkv"]
     assert len(memory.lines) == 2  # one mark, and the line of equals
     assert memory.lines[0].get_xdata()[0] == 2 and memory.lines[0].get_ydata()[0] == 3
 
@@ -115,7 +115,7 @@ def test_the_bars_of_a_token_are_as_long_as_its_floor_and_its_parts():
     [axes] = figure.axes
     bars = [(round(bar.get_x(), 6), round(bar.get_width(), 6)) for bar in axes.patches]
     assert bars == [(0, 90), (90, 10), (0, 100), (100, 50)]
-    labels = [text.get_text() for text in axes.get_legend().texts]
+    labels = [text.get_text() for text in figure.legends[0].texts]
     assert labels == ["weights", "cache", "products", "between"]
 
 

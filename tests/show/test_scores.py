@@ -79,8 +79,8 @@ def test_a_fixed_budget_keeps_a_share_and_never_more_than_all():
 
 def test_a_line_has_a_share_at_the_length_of_every_task():
     axes = show.shares_by_length({"h2o": [0.9, 0.4]}, [100, 1000], ["trec", "lcc"]).axes[0]
-    assert axes.lines[0].get_xydata().tolist() == [[100, 0.9], [1000, 0.4]]
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["trec", "lcc"]
+    assert axes.lines[0].get_xydata().tolist() == [[0, 0.9], [1, 0.4]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["trec\n100", "lcc\n1,000"]
 
 
 def test_an_item_costs_the_mean_bytes_and_its_part_of_the_seconds():

@@ -8,9 +8,11 @@ from string import Template
 import nbformat
 from IPython.display import HTML
 from markupsafe import escape
+from nbformat import NotebookNode
 
 from kvbook.files import write_whole
 from kvbook.places import place
+from kvbook.show import in_page
 
 FENCE = re.compile(r"^(`{3,})\{(\w+)\} *(.*?)\n((?::\w+:[^\n]*\n)*)(.*?)^\1 *$", re.M | re.S)
 """A directive of the book: its fence, name, title, options and text."""
@@ -61,6 +63,8 @@ def make_page(notebook: Path) -> Path:
     for cell in content.cells:
         if cell.cell_type == "markdown":
             cell.source = plain_markdown(cell.source)
+        for output in cell.get("outputs", []):
+            _put_in(output, cell.metadata.get("mystnb", {}).get("image", {}).get("alt", ""))
     body, _ = HTMLExporter(config=config).from_notebook_node(content)
     body = plain_links(body, notebook.parent)
     formulas = "window.MathJax = {tex: {inlineMath: [['$', '$']]}};"
@@ -70,6 +74,13 @@ def make_page(notebook: Path) -> Path:
     page = notebook.with_suffix(".html")
     write_whole(page, body)
     return page
+
+
+def _put_in(output: NotebookNode, words: str) -> None:
+    """A picture becomes a part of the page, which chooses the drawing that fits."""
+    data = output.get("data", {})
+    if drawn := in_page(data.get("image/svg+xml", ""), words):
+        output.data = NotebookNode({"text/html": drawn})
 
 
 SHEET = Template("""<!DOCTYPE html>

@@ -10,6 +10,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "style": ["COLOURS", "INK", "KEPT", "MARKERS", "style"],
+        "drawing": ["drawings", "key"],
+        "pages": ["in_page"],
         "tables": [
             "TAGS",
             "code",

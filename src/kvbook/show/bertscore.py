@@ -16,6 +16,7 @@ from kvbook.finetune.score import Comparison, compare
 from kvbook.finetune.score.baseline import rescale
 from kvbook.finetune.score.gains import NLL, RAW, RESCALED
 from kvbook.results import ResultFile
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, say
 from kvbook.show.said import compare as beside
 from kvbook.show.style import INK, KEPT
@@ -133,7 +134,7 @@ def before_and_after(
         label="answers to other questions",
     )
     axes.set(xlabel="raw F1 before", ylabel="raw F1 after", xlim=(low, high), ylim=(low, high))
-    axes.legend(fontsize=8, loc="lower right")
+    key(figure)
     return figure
 
 

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, say
 from kvbook.show.style import COLOURS
 from kvbook.show.tables import table
@@ -79,5 +80,5 @@ def decode_times(pairs: Pairs) -> Figure:
             ],
         )
     axes.set(xlabel="context (tokens)", ylabel="ms a decoded token", ylim=(0, None))
-    axes.legend()
+    key(figure)
     return figure

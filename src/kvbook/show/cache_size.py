@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from kvbook.engine.attach import Run
 from kvbook.lm.costs import ModelShape, kv_bytes
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, say
 from kvbook.show.tables import table
 
@@ -39,7 +40,7 @@ def cache_and_weights(shapes: Mapping[str, ModelShape], contexts: Sequence[int])
         weights = shape.parameters * 2 / MiB
         axes.axhline(weights, linestyle="--", color=colour, label=f"{name}: weights")
     axes.set(xscale="log", yscale="log", xlabel="tokens in the cache", ylabel="MiB")
-    axes.legend(fontsize=8)
+    key(figure)
     return figure
 
 

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from kvbook.methods.summarykv import Summary
 from kvbook.show.curves import rates
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, say
-from kvbook.show.style import COLOURS, INK, KEPT
+from kvbook.show.style import COLOURS, INK, KEPT, WIDE
 from kvbook.show.tables import table
 from kvbook.stats import Rate, paired_interval
 from kvbook.tasks.conversations import Fact
@@ -19,35 +20,40 @@ from kvbook.tasks.document import Document
 from kvbook.tasks.recall import by_age, early
 
 PARTS = {
-    "sinks": ("#80889088", INK),
-    "summary": (COLOURS["summarykv"], "white"),
-    "recent": (KEPT, "white"),
-    "evicted,\nwaiting": ("#80889033", INK),
+    "sinks": "#80889088",
+    "summary": COLOURS["summarykv"],
+    "recent": KEPT,
+    "evicted, waiting": "#80889033",
 }
-"""Parts of SummaryKV's cache: the colour of each, and of the words on it."""
+"""Parts of SummaryKV's cache and their colours."""
 STAGES: dict[str, list[tuple[str, float, float]]] = {  # parts as (name, left, width)
     "the cache is full": [("sinks", 0, 1), ("recent", 1, 9)],
-    "every token evicts one": [("sinks", 0, 1), ("recent", 1, 9), ("evicted,\nwaiting", 11, 3)],
+    "every token evicts one": [("sinks", 0, 1), ("recent", 1, 9), ("evicted, waiting", 11, 3)],
     "a segment has collected": [("sinks", 0, 1), ("summary", 1, 2.5), ("recent", 3.5, 6.5)],
 }
 
 
 def summary_stages() -> Figure:
     """How evicted tokens come back as a summary: a row a moment."""
-    figure, axes = plt.subplots(figsize=(7.2, 2.6))
-    for row, parts in enumerate(STAGES.values()):
+    figure, axes = plt.subplots(figsize=(WIDE, 2.6))
+    for row, (stage, parts) in enumerate(STAGES.items()):
+        axes.text(0, 0.32 - row, stage, va="bottom")
         for part, left, width in parts:
-            colour, ink = PARTS[part]
             line = "--" if left > 10 else "-"  # outside of the cache
             axes.barh(
-                -row, width, left=left, color=colour, edgecolor=INK, height=0.6, linestyle=line
+                -row,
+                width,
+                left=left,
+                color=PARTS[part],
+                edgecolor=INK,
+                height=0.5,
+                linestyle=line,
+                label=part,
             )
-            middle = left + width / 2
-            axes.text(middle, -row, part, ha="center", va="center", fontsize=8, color=ink)
-    axes.set_yticks([-row for row in range(len(STAGES))], list(STAGES))
-    axes.set_xticks([])
+    axes.set(xticks=[], yticks=[], ylim=(-len(STAGES) + 0.6, 0.8))
     axes.spines["bottom"].set_visible(False)
     axes.spines["left"].set_visible(False)
+    key(figure)
     return figure
 
 
@@ -55,7 +61,7 @@ def held_by_turn(
     entries: Sequence[int], summaries: Sequence[int], sinks: int, budget: int
 ) -> Figure:
     """Entries of a layer after every turn, by part: of the whole, and of its summary."""
-    figure, axes = plt.subplots(figsize=(7.2, 2.6))
+    figure, axes = plt.subplots(figsize=(WIDE, 2.6))
     turns = range(len(entries))
     notes = [sinks + size for size in summaries]
     axes.bar(turns, entries, color=KEPT, label="recent")
@@ -64,7 +70,7 @@ def held_by_turn(
     axes.axhline(budget, color=INK, linestyle="--", linewidth=1)
     axes.set(xlabel="turn", ylabel="entries a layer")
     axes.locator_params(axis="x", integer=True)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    key(figure)
     return figure
 
 
@@ -214,7 +220,7 @@ def recall_by_age(
     names = [f"{low}-{high}" for low, high in pairwise(edges[:-1])]
     axes.set_xticks(range(len(edges) - 1), [*names, f"over {edges[-2]}"])
     axes.set(xlabel="told how many tokens ago", ylabel="share recalled")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    key(figure)
     return figure
 
 
@@ -380,5 +386,5 @@ def reading_curves(
         yscale="log",
         title=title,
     )
-    axes.legend(fontsize=8)
+    key(figure)
     return figure

@@ -1,5 +1,6 @@
 """Values over budgets, contexts, tasks or layers, with their intervals."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -7,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, say
-from kvbook.show.style import COLOURS, INK, MARKERS
+from kvbook.show.style import COLOURS, INK, MARKERS, WIDE
 from kvbook.show.tables import TAGS, Kind
 from kvbook.stats import Rate, mean_and_interval
 
@@ -50,7 +52,7 @@ def found_by_budget(
         rates(axes, places, [found[method, budget] for budget in budgets], method)
     axes.set_xticks(range(len(budgets)), [str(budget) for budget in budgets])
     axes.set(xlabel=xlabel, ylabel="share of needles found")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    key(figure)
     return figure
 
 
@@ -78,7 +80,7 @@ def found_panels(
         axes.set_xlabel(xlabel)
     places[0, 0].set_ylabel(ylabel)
     if full:
-        places[0, 0].legend(fontsize=8 if len(panels) > 1 else None)
+        key(figure)
     return figure
 
 
@@ -97,7 +99,7 @@ def prefill_shares(
     axes.axhline(1, color=COLOURS["fullkv"], label="fullkv")
     ylabel = "prefill work, share of fullkv (on paper)"
     axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None), title=title)
-    axes.legend()
+    key(figure)
     return figure
 
 
@@ -172,21 +174,22 @@ def score_panels(
                         textcoords="offset points",
                         ha="right",
                         va="center",
-                        fontsize=7,
                         color="#d55e00",
                     )
         axes.axvline(1, color=INK, linewidth=0.8)
-        axes.set_title(task, fontsize=9)
+        axes.set_title(task)
         axes.set_xlim(-0.05, widest)
     panels[0, 0].set_yticks(range(len(methods)), methods)
     panels[0, 0].invert_yaxis()
-    for axes in panels.flat:
-        axes.tick_params(labelsize=8)
     for axes in panels.flat[len(tasks) :]:
         axes.set_visible(False)
     for axes in panels[-1]:
         axes.set_xlabel("share of FullKV")
-    figure.tight_layout()
+    looks = {"measured here, 95 % interval": (INK, "o"), "the report": ("#d55e00", "D")}
+    for label, (colour, mark) in looks.items():
+        fill = "none" if label == "the report" else colour
+        panels[0, 0].plot([], [], mark, color=colour, markerfacecolor=fill, label=label)
+    key(figure)
     return figure
 
 
@@ -202,7 +205,7 @@ def fidelity_curves(
     full_nll : float
         FullKV's mean of ``nll``: the line to compare with.
     """
-    figure, panels = plt.subplots(1, 3, figsize=(7.4, 3.4))
+    figure, panels = plt.subplots(1, 3, figsize=(WIDE, 3.4))
     titles = {
         "kl": "KL from full KV, nats",
         "agreement": "same next token, share",
@@ -231,16 +234,14 @@ def fidelity_curves(
                 label=method,
             )
         axes.set_xscale("log", base=2)
-        axes.set_xticks(budgets, [str(budget) for budget in budgets], fontsize=8)
+        axes.set_xticks(budgets, [str(budget) for budget in budgets])
         axes.set_xticks([], minor=True)
-        axes.set_title(title, fontsize=9)
+        axes.set_title(title)
         axes.set_xlabel("budget, entries")
     panels[2].axhline(full_nll, color=COLOURS["fullkv"], linestyle="--")
     panels[0].set_ylim(bottom=0)
     panels[1].set_ylim(0, 1.05)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=4, loc="lower center", fontsize=8)
-    figure.tight_layout(rect=(0, 0.13, 1, 1))
+    key(figure)
     return figure
 
 
@@ -259,14 +260,17 @@ def cost_panels(
     titles : mapping of str to str
         The costs that get a panel, and what stands over it.
     kind : {"measured", "computed", "report", "paper"}
-        Measured lines are whole, others dashed with open marks.
+        Measured lines are whole, others dashed with open marks; what a method is called after a comma
+        has a dotted line of its own.
     """
-    figure, panels = plt.subplots(1, len(titles), figsize=(7.4, 3.5))
+    figure, panels = plt.subplots(1, len(titles), figsize=(WIDE, 3.5))
     measured = kind == "measured"
     contexts = sorted({x for of in costs.values() for one in of.values() for x in one})
     for axes, (cost, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
+        full: Counter[int] = Counter()
         for i, (method, of) in enumerate(costs.items()):
             shift = 2 ** (0.04 * (i - len(costs) / 2))  # so that bars do not hide each other
+            name, _, variant = method.partition(",")
             points = {x: one for x, one in of.get(cost, {}).items() if one is not None}
             middle = [one[0] for one in points.values()]
             axes.errorbar(
@@ -276,10 +280,10 @@ def cost_panels(
                     [one[0] - one[1] for one in points.values()],
                     [one[2] - one[0] for one in points.values()],
                 ],
-                color=COLOURS.get(method.split(",")[0], INK),
-                marker=MARKERS.get(method.split(",")[0], "o"),
+                color=COLOURS.get(name, INK),
+                marker="x" if variant else MARKERS.get(name, "o"),
                 markerfacecolor=None if measured else "none",
-                linestyle="-" if measured else "--",
+                linestyle=":" if variant else "-" if measured else "--",
                 markersize=4,
                 linewidth=1.2,
                 elinewidth=0.6,
@@ -288,30 +292,26 @@ def cost_panels(
             for x in set(of.get(cost, {})) - set(points):
                 axes.annotate(
                     "OOM",
-                    (x * shift, 1),
+                    (x, 1),
                     xycoords=("data", "axes fraction"),
-                    color=COLOURS.get(method, INK),
-                    fontsize=7,
-                    rotation=90,
+                    xytext=(0, -11 * full[x]),  # below those that had no room either
+                    textcoords="offset points",
+                    color=COLOURS.get(name, INK),
                     ha="center",
                     va="top",
                 )
+                full[x] += 1
         axes.set_xscale("log", base=2)
         if any(one for of in costs.values() for one in of.get(cost, {}).values()):
             axes.set_yscale("log")
         else:
-            axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", fontsize=8)
-        axes.set_xticks(contexts, [f"{x:,}" for x in contexts], fontsize=7)
+            axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center")
+        axes.set_xticks(contexts, [f"{x:,}" for x in contexts])
         axes.set_xticks([], minor=True)
-        axes.tick_params(axis="y", which="both", labelsize=7)
-        axes.set_title(title, fontsize=9)
-        axes.set_xlabel("context, tokens", fontsize=8)
-    handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
-    more, names = np.atleast_1d(panels)[-1].get_legend_handles_labels()
-    known = dict(zip(labels + names, handles + more, strict=True))
-    figure.legend(known.values(), known, ncols=4, loc="lower center", fontsize=8)
-    figure.suptitle(TAGS[kind], fontsize=9, color=INK)
-    figure.tight_layout(rect=(0, 0.14, 1, 1))
+        axes.set_title(title)
+        axes.set_xlabel("context, tokens")
+    key(figure)
+    figure.suptitle(TAGS[kind], color=INK)
     return figure
 
 
@@ -325,7 +325,7 @@ def time_bars(parts: Mapping[str, Sequence[Mapping[str, float]]], columns: int =
     """
     rows = -(-len(parts) // columns)
     figure, panels = plt.subplots(
-        rows, columns, figsize=(7.2, 0.6 + 1.7 * rows), squeeze=False, sharex=True, sharey=True
+        rows, columns, figsize=(WIDE, 0.6 + 1.7 * rows), squeeze=False, sharex=True, sharey=True
     )
     colours = dict(zip(next(iter(parts.values()))[0], COLOURS.values(), strict=False))
     for axes, (method, layers) in zip(panels.flat, parts.items(), strict=False):
@@ -336,13 +336,12 @@ def time_bars(parts: Mapping[str, Sequence[Mapping[str, float]]], columns: int =
                 range(len(layers)), height, bottom=bottom, color=colour, width=0.85, label=part
             )
             bottom += height
-        axes.set_title(method, fontsize=9)
-        axes.tick_params(labelsize=8)
+        axes.set_title(method)
     for axes in panels.flat[len(parts) :]:
         axes.set_visible(False)
-    figure.supxlabel("layer", fontsize=9, color=INK)
-    figure.supylabel("ms", fontsize=9, color=INK)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=6, loc="upper center", fontsize=8)
-    figure.tight_layout(rect=(0, 0, 1, 0.95 if rows > 1 else 0.9))
+    for axes in panels[-1]:
+        axes.set_xlabel("layer")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("ms")
+    key(figure)
     return figure

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, compare, say
-from kvbook.show.style import COLOURS, INK, KEPT, MARKERS
+from kvbook.show.style import COLOURS, INK, KEPT, MARKERS, WIDE
 from kvbook.show.tables import table
 from kvbook.stats import Rate, mean_and_interval
 
@@ -23,30 +24,28 @@ def two_ways(ways: Mapping[str, tuple[float, float]]) -> Figure:
     ways : mapping of str to (float, float)
         By title: the share of the entries, and the bits of a number.
     """
-    figure, panels = plt.subplots(1, len(ways), figsize=(7.4, 2.3), sharey=True)
+    figure, panels = plt.subplots(1, len(ways), figsize=(WIDE, 2.3), sharey=True)
     for axes, (title, (share, bits)) in zip(panels, ways.items(), strict=True):
         axes.add_patch(Rectangle((0, 0), 1, 16, facecolor="none", edgecolor=INK, linestyle=":"))
         axes.add_patch(Rectangle((0, 0), share, bits, facecolor=KEPT, alpha=0.8))
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.3, 16.3), xlabel="entries, share")
-        axes.set_title(f"{title}\n{share * bits / 16:.0%} of the bytes", fontsize=9)
+        axes.set_title(f"{title}\n{share * bits / 16:.0%} of the bytes")
         axes.set_xticks([0, 0.5, 1])
         axes.set_yticks([0, 4, 8, 16])
     panels[0].set_ylabel("bits a number")
-    figure.tight_layout()
     return figure
 
 
 def channels(tensors: Mapping[str, Tensor], title: str) -> Figure:
     """Sizes of numbers, a panel a tensor ``[entries, head_dim]``: channels from top to bottom,
     entries to the right. Dark is large."""
-    figure, panels = plt.subplots(1, len(tensors), figsize=(7.4, 3), sharey=True)
+    figure, panels = plt.subplots(1, len(tensors), figsize=(WIDE, 3), sharey=True)
     for axes, (name, tensor) in zip(panels, tensors.items(), strict=True):
         sizes = tensor.float().abs().T.cpu()
         axes.imshow(sizes, aspect="auto", cmap="Blues", vmin=0, vmax=float(sizes.quantile(0.995)))
         axes.set(xlabel="entry", title=name)
     panels[0].set_ylabel("channel")
-    figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
+    figure.suptitle(title)
     return figure
 
 
@@ -65,7 +64,7 @@ def over_bytes(
         The series with full KV, in 16 bits, as its only setting: all bytes are shares of its.
     """
     [whole] = series[full].values()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.8))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDE, 3.8))
     for name, settings in series.items():
         if name == full:
             continue
@@ -92,10 +91,8 @@ def over_bytes(
     for axes in (left, right):
         axes.set(xlabel="bytes kept, share of full KV's in 16 bits")
         axes.set_xlim(left=0)
-    figure.suptitle(title, fontsize=10)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=4, loc="lower center", fontsize=8)
-    figure.tight_layout(rect=(0, 0.13, 1, 1))
+    figure.suptitle(title)
+    key(figure)
     return figure
 
 

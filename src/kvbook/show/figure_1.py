@@ -48,8 +48,8 @@ def figure_1_panels(
         one for row, cost in enumerate(costs) for one in (*tasks[2 * row : 2 * row + 2], cost)
     ]
     figure = score_panels(measured, report, panels, widest=1.7)
-    figure.text(0.4, 1.0, "left: tasks", ha="center", fontsize=10)
-    figure.text(0.85, 1.0, "right: system", ha="center", fontsize=10)
+    for axes, name in zip(figure.axes, panels, strict=False):
+        axes.set_title(f"{'system' if name in costs else 'task'}: {name}")
     return figure
 
 

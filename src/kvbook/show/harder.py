@@ -9,8 +9,9 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from kvbook.show.curves import rates
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, compare, say
-from kvbook.show.style import COLOURS, INK
+from kvbook.show.style import COLOURS, INK, WIDE
 from kvbook.show.tables import table
 from kvbook.stats import Rate, mean_and_interval, paired_interval, show_interval
 
@@ -28,7 +29,7 @@ def reach(found: Mapping[int, Mapping[int, Sequence[bool]]], seed: int, title: s
         By links, by keys.
     """
     figure, panels = plt.subplots(
-        1, len(found), figsize=(7.4, 2.8), sharey=True, sharex=True, squeeze=False
+        1, len(found), figsize=(WIDE, 2.8), sharey=True, sharex=True, squeeze=False
     )
     for axes, (links, by_keys) in zip(panels[0], found.items(), strict=True):
         keys = list(by_keys)
@@ -38,16 +39,15 @@ def reach(found: Mapping[int, Mapping[int, Sequence[bool]]], seed: int, title: s
         axes.set_xticks(keys, [str(one) for one in keys])
         axes.set_xticks([], minor=True)
     panels[0, 0].set_ylabel("share found")
-    panels[0, 0].legend(fontsize=8)
-    figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
+    key(figure)
+    figure.suptitle(title)
     return figure
 
 
 def found_by_task(tasks: Mapping[str, Found], chances: Mapping[str, float], seed: int) -> Figure:
     """Share found by every method, a panel a task, with 95 % intervals; dotted: a guess."""
     figure, panels = plt.subplots(
-        1, len(tasks), figsize=(7.4, 0.9 + 0.3 * len(next(iter(tasks.values())))), sharey=True
+        1, len(tasks), figsize=(WIDE, 0.9 + 0.3 * len(next(iter(tasks.values())))), sharey=True
     )
     for axes, (task, found) in zip(np.atleast_1d(panels), tasks.items(), strict=True):
         for place, (name, hits) in enumerate(found.items()):
@@ -64,9 +64,7 @@ def found_by_task(tasks: Mapping[str, Found], chances: Mapping[str, float], seed
             axes.axvline(chances[task], color=INK, linestyle=":", linewidth=1)
         axes.set(title=task, xlim=(-0.03, 1.03), xlabel="share found")
         axes.set_yticks(range(len(found)), list(found))
-        axes.tick_params(labelsize=8)
     np.atleast_1d(panels)[0].invert_yaxis()
-    figure.tight_layout()
     return figure
 
 
@@ -98,15 +96,15 @@ def rules_map(followed: Mapping[str, Sequence[Mapping[str, bool]]], title: str =
     """Share of the times that each instruction was followed: a row a method, a column a rule."""
     rules = sorted(next(iter(followed.values()))[0])
     grid = [[fmean(one[rule] for one in of) for rule in rules] for of in followed.values()]
-    figure, axes = plt.subplots(figsize=(7.2, 0.9 + 0.32 * len(grid)))
+    figure, axes = plt.subplots(figsize=(WIDE, 0.9 + 0.32 * len(grid)))
     axes.imshow(grid, aspect="auto", cmap="Blues", vmin=0, vmax=1)
     for row, line in enumerate(grid):
         for column, share in enumerate(line):
-            ink = "white" if share > 0.6 else INK
-            axes.text(column, row, f"{share:.0%}", ha="center", va="center", fontsize=8, color=ink)
-    axes.set_xticks(range(len(rules)), rules, fontsize=8)
-    axes.set_yticks(range(len(grid)), list(followed), fontsize=8)
-    axes.set_title(title, fontsize=10)
+            ink = "white" if share > 0.6 else "black"
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=ink)
+    axes.set_xticks(range(len(rules)), rules)
+    axes.set_yticks(range(len(grid)), list(followed))
+    axes.set(title=title, xlabel="rule; in the cells: followed, % of the times")
     return figure
 
 

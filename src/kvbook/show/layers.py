@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, say
-from kvbook.show.style import COLOURS, INK, KEPT
+from kvbook.show.style import COLOURS, INK, KEPT, WIDE
 
 HEADS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 """Colours of the KV heads of one layer, in turn."""
@@ -42,7 +43,7 @@ def layer_bars(
     axes.bar(range(first, first + len(values)), values, color=COLOURS[method])
     axes.axhline(even, color=INK, linestyle="--", label=label)
     axes.set(xlabel="layer", ylabel=ylabel, ylim=(0, 1), title=title)
-    axes.legend()
+    key(figure)
     return figure
 
 
@@ -71,7 +72,7 @@ def generated_entries(held: Mapping[str, Sequence[int]], title: str) -> Figure:
     axes.set(xlabel="layer", ylabel="generated entries held", title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
-    axes.legend()
+    key(figure)
     return figure
 
 
@@ -101,7 +102,7 @@ def votes(votes: Tensor, layer: int, needle: Sequence[int] = ()) -> Figure:
         title=f"layer {layer}",
         yscale="log",
     )
-    axes.legend(fontsize=8)
+    key(figure)
     return figure
 
 
@@ -149,7 +150,7 @@ def accounts(accounts: Tensor, layer: int) -> Figure:
         ylabel="attention received",
         title=f"layer {layer}, one line a query head",
     )
-    axes.legend()
+    key(figure)
     return figure
 
 
@@ -178,7 +179,7 @@ def alive(held: Sequence[Sequence[int]], positions: int, title: str = "") -> Fig
     grid = torch.zeros(len(held), positions)
     for step, alive in enumerate(held):
         grid[step, alive] = 1
-    figure, axes = plt.subplots(figsize=(7.2, 2.8))
+    figure, axes = plt.subplots(figsize=(WIDE, 2.8))
     colours = ListedColormap(["#80889022", KEPT])
     axes.imshow(grid, aspect="auto", interpolation="nearest", cmap=colours)
     axes.set(xlabel="position (prompt, then answer)", ylabel="decoded token", title=title)
@@ -217,7 +218,7 @@ def where_kept(kept: Mapping[str, Sequence[Tensor]], prompt_tokens: int) -> Figu
     axes.set(
         xlabel="where in the prompt (0: its start)", ylabel="share of the budget", ylim=(0, None)
     )
-    axes.legend()
+    key(figure)
     return figure
 
 
@@ -241,7 +242,7 @@ def where_sentence(kept: Mapping[str, Sequence[Tensor]], prompt_tokens: int) -> 
 
 def lost_layers(first_lost: Sequence[int], layers: int, method: str) -> Figure:
     """How many needles are lost first in which layer; ``layers`` stands for none."""
-    figure, axes = plt.subplots(figsize=(7.2, 2.4))
+    figure, axes = plt.subplots(figsize=(WIDE, 2.4))
     axes.hist(first_lost, bins=range(layers + 2), color=COLOURS[method], align="left")
     label = f"first layer that does not read the whole number ({layers}: none)"
     axes.set(xlabel=label, ylabel="needles")

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from kvbook.finetune.data import Dialogue, Encoded
 from kvbook.finetune.data.cutoff import HELP, Epoch
 from kvbook.lm.costs import SHAPES, kv_bytes
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, say
-from kvbook.show.style import ANSWER, END, INK, PROMPT
+from kvbook.show.style import ANSWER, END, INK, PROMPT, WIDE
 from kvbook.show.tables import table
 
 
@@ -19,22 +20,23 @@ def length_histograms(dialogues: Sequence[Dialogue], encoded: Sequence[Encoded])
     """How long questions and answers are, in characters and, on the same axis, in tokens."""
     lengths = {
         "characters": [
-            ([len(one.question) for one in dialogues], "question"),
-            ([len(one.answer) for one in dialogues], "answer"),
+            [len(one.question) for one in dialogues],
+            [len(one.answer) for one in dialogues],
         ],
         "tokens": [
-            ([len(one.ids) - one.trained for one in encoded], "prompt, with the template"),
-            ([one.trained for one in encoded], "answer, to the end of its turn"),
+            [len(one.ids) - one.trained for one in encoded],
+            [one.trained for one in encoded],
         ],
     }
-    figure, panels = plt.subplots(2, 1, sharex=True, figsize=(7.2, 4.2))
+    labels = ("question, in tokens with its template", "answer, in tokens to the end of its turn")
+    figure, panels = plt.subplots(2, 1, sharex=True, figsize=(WIDE, 4.2))
     bins = np.linspace(0, max(len(one.ids) for one in encoded), 51).tolist()
     for axes, (unit, parts) in zip(panels, lengths.items(), strict=True):
-        for (values, label), colour in zip(parts, (PROMPT, ANSWER), strict=True):
+        for values, colour, label in zip(parts, (PROMPT, ANSWER), labels, strict=True):
             axes.hist(values, bins=bins, color=colour, alpha=0.75, label=label)
         axes.set(ylabel=f"rows, by {unit}")
-        axes.legend(fontsize=8)
     panels[1].set_xlabel("length")
+    key(figure)
     return figure
 
 
@@ -120,7 +122,7 @@ def cutoff_curves(losses: Mapping[int, Mapping[str, float]], cutoff_len: int) ->
     """`kvbook.finetune.data.cutoff.cutoff_losses` over the length, and the chosen one as a line."""
     curves = {"rows cut": INK, "trained tokens lost": PROMPT, "advice lost": END}
     lengths = list(losses)
-    figure, axes = plt.subplots(figsize=(7.2, 2.9))
+    figure, axes = plt.subplots(figsize=(WIDE, 2.9))
     for (name, colour), style in zip(curves.items(), ("-", "--", "-."), strict=True):
         if name in losses[lengths[0]]:
             shares = [losses[length][name] for length in lengths]
@@ -128,7 +130,7 @@ def cutoff_curves(losses: Mapping[int, Mapping[str, float]], cutoff_len: int) ->
     if cutoff_len in losses:
         axes.axvline(cutoff_len, color=INK, linewidth=0.8)
     axes.set(xlabel="cutoff_len, tokens", ylabel="share", ylim=(-0.02, 1.02))
-    axes.legend(fontsize=8)
+    key(figure)
     return figure
 
 

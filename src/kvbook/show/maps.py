@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from kvbook.engine.run import Run
 from kvbook.show.said import Said, bullets, say
-from kvbook.show.style import INK, KEPT
+from kvbook.show.style import INK, KEPT, WIDE
 
 
 def kept_map(run: Run, prompt_length: int, title: str = "") -> Figure:
@@ -30,7 +30,7 @@ def kept_map(run: Run, prompt_length: int, title: str = "") -> Figure:
     for layer, kept in enumerate(run.kept_positions):
         for head, positions in enumerate(kept[0]):
             grid[layer * heads + head, positions[positions >= 0].tolist()] = 1
-    figure, axes = plt.subplots(figsize=(7.2, 4.2))
+    figure, axes = plt.subplots(figsize=(WIDE, 4.2))
     colours = ListedColormap(["#80889026", KEPT])
     axes.imshow(grid, aspect="auto", cmap=colours, interpolation="nearest", vmin=0, vmax=1)
     layers = len(run.kept_positions)
@@ -84,7 +84,7 @@ def journey(run: Run, prompt_length: int, title: str = "", axes: Axes | None = N
         for value, positions in ((1, read[0]), (2, kept[0].flatten())):
             grid[layer, positions[positions >= 0].tolist()] = value
     if axes is None:
-        _, axes = plt.subplots(figsize=(7.2, 3.6))
+        _, axes = plt.subplots(figsize=(WIDE, 3.6))
     colours = ListedColormap(["#80889000", "#80889055", KEPT])
     axes.imshow(grid, aspect="auto", cmap=colours, interpolation="nearest", vmin=0, vmax=2)
     layers = len(run.kept_positions)
@@ -131,7 +131,7 @@ def needle_maps(
     """
     rows = -(-len(found) // columns)
     figure, panels = plt.subplots(
-        rows, columns, figsize=(7.2, 0.5 + 1.45 * rows), squeeze=False, sharex=True, sharey=True
+        rows, columns, figsize=(WIDE, 0.5 + 1.45 * rows), squeeze=False, sharex=True, sharey=True
     )
     for axes, (title, shares) in zip(panels.flat, found.items(), strict=False):
         grid = np.asarray(shares, dtype=float)
@@ -140,18 +140,15 @@ def needle_maps(
         for (depth, length), share in np.ndenumerate(grid):
             mark = "✓" if share == 1 else "·" if share == 0 else f"{share:.1f}"
             ink = _ink_on(colours(share))
-            axes.text(length, depth, mark, ha="center", va="center", color=ink, fontsize=8)
-        axes.set_title(title, fontsize=9)
+            axes.text(length, depth, mark, ha="center", va="center", color=ink)
+        axes.set_title(title)
         axes.set_xticks(range(len(lengths)), [str(length) for length in lengths])
         depths = len(grid)
-        axes.set_yticks(
-            [0, depths - 1], [f"{0.5 / depths:.0%}", f"{1 - 0.5 / depths:.0%}"], fontsize=8
-        )
+        axes.set_yticks([0, depths - 1], [f"{0.5 / depths:.0%}", f"{1 - 0.5 / depths:.0%}"])
     for axes in panels.flat[len(found) :]:
         axes.set_visible(False)
-    figure.supxlabel("tokens of the prompt", fontsize=9, color=INK)
-    figure.supylabel("depth of the needle", fontsize=9, color=INK)
-    figure.tight_layout()
+    figure.supxlabel("tokens of the prompt", color=INK)
+    figure.supylabel("depth of the needle", color=INK)
     return figure
 
 
@@ -198,7 +195,7 @@ def ratio_maps(
         Stands over all.
     """
     figure, panels = plt.subplots(
-        1, len(maps), figsize=(7.2, 0.9 + 0.42 * len(rows)), squeeze=False, sharey=True
+        1, len(maps), figsize=(WIDE, 0.9 + 0.42 * len(rows)), squeeze=False, sharey=True
     )
     for axes, (name, grid) in zip(panels.flat, maps.items(), strict=True):
         grid = np.log2(np.asarray(grid, dtype=float))
@@ -207,15 +204,14 @@ def ratio_maps(
         for (row, column), power in np.ndenumerate(grid):
             ink = _ink_on(colours((power + 1.5) / 3))
             label = f"{2**power:.2f}"
-            axes.text(column, row, label, ha="center", va="center", color=ink, fontsize=8)
-        axes.set_title(name, fontsize=9)
-        axes.set_xticks(range(len(columns)), columns, fontsize=8)
-        axes.set_yticks(range(len(rows)), rows, fontsize=8)
-    figure.supylabel(labels[0], fontsize=9, color=INK)
-    figure.supxlabel(labels[1], fontsize=9, color=INK)
+            axes.text(column, row, label, ha="center", va="center", color=ink)
+        axes.set_title(name)
+        axes.set_xticks(range(len(columns)), columns)
+        axes.set_yticks(range(len(rows)), rows)
+    figure.supylabel(labels[0], color=INK)
+    figure.supxlabel(labels[1], color=INK)
     if title:
-        figure.suptitle(title, fontsize=9, color=INK)
-    figure.tight_layout()
+        figure.suptitle(title, color=INK)
     return figure
 
 

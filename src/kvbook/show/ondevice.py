@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import ScalarFormatter
 
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, compare, say
-from kvbook.show.style import COLOURS, INK
+from kvbook.show.style import COLOURS, INK, WIDE
 from kvbook.show.tables import Cell, table
 from kvbook.stats import Rate, mean_and_interval
 
@@ -28,25 +29,22 @@ def slots(stages: Mapping[str, Sequence[tuple[str, int]]]) -> Figure:
     stages : mapping of str to sequence of (part, position)
         By title. A part is one of `PARTS`.
     """
-    figure, axes = plt.subplots(figsize=(7.4, 0.75 * len(stages) + 0.7))
+    figure, axes = plt.subplots(figsize=(WIDE, 0.75 * len(stages) + 0.7))
     for row, (title, entries) in enumerate(stages.items()):
-        axes.text(-0.3, -row + 0.35, title, ha="right", va="center", fontsize=9)
+        axes.text(-0.3, -row + 0.35, title, ha="right", va="center")
         for part, position in entries:
             box = Rectangle(
                 (position, -row), 0.9, 0.7, facecolor=PARTS[part], alpha=0.75, edgecolor=INK
             )
             axes.add_patch(box)
-            axes.text(
-                position + 0.45, -row + 0.35, str(position), ha="center", va="center", fontsize=8
-            )
+            axes.text(position + 0.45, -row + 0.35, str(position), ha="center", va="center")
     for part, colour in PARTS.items():
         if any(part == one for stage in stages.values() for one, _ in stage):
             axes.scatter([], [], marker="s", s=60, color=colour, alpha=0.75, label=part)
     most = max(position for stage in stages.values() for _, position in stage)
     axes.set(xlim=(-6, most + 1.2), ylim=(-len(stages) + 0.6, 1.4))
-    axes.legend(ncols=4, loc="upper right", fontsize=8)
     axes.axis("off")
-    figure.tight_layout()
+    key(figure)
     return figure
 
 
@@ -60,7 +58,7 @@ def device_grid(measured: Mapping[str, Mapping], seed: int, title: str = "") -> 
         By label: what `kvbook.ondevice.measure.measure` says of it. Colours are types, marks are
         methods; open marks are read again instead of shifted.
     """
-    figure, panels = plt.subplots(1, 3, figsize=(7.6, 3.6))
+    figure, panels = plt.subplots(1, 3, figsize=(WIDE, 3.6))
     marks = {"fullkv": "o", "streamingllm": "s", "summarykv": "^"}
     for one in measured.values():
         style = {
@@ -102,10 +100,8 @@ def device_grid(measured: Mapping[str, Mapping], seed: int, title: str = "") -> 
         )
     for name in dict.fromkeys(one["cache"] for one in measured.values()):
         panels[0].plot([], [], "-", linewidth=4, color=TYPES[name], label=f"cache {name}")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=4, loc="lower center", fontsize=8)
-    figure.suptitle(title, fontsize=10)
-    figure.tight_layout(rect=(0, 0.14, 1, 1))
+    key(figure)
+    figure.suptitle(title)
     return figure
 
 
@@ -146,7 +142,7 @@ def drift(curves: Mapping[str, Mapping], title: str = "") -> Figure:
     curves : mapping of str to mapping
         By label: ``cache`` (a type), ``how``, and ``kl``, a value a token.
     """
-    figure, axes = plt.subplots(figsize=(7.4, 3.4))
+    figure, axes = plt.subplots(figsize=(WIDE, 3.4))
     for label, one in curves.items():
         kl = one["kl"]
         size = max(1, len(kl) // 16)
@@ -167,8 +163,7 @@ def drift(curves: Mapping[str, Mapping], title: str = "") -> Figure:
         ylabel="KL from the float32 cache, nats",
         title=title,
     )
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
-    figure.tight_layout()
+    key(figure)
     return figure
 
 
@@ -211,7 +206,7 @@ def _spread(values: Sequence[float], digits: int) -> str:
 def device_memory(costs: Sequence[Mapping], title: str = "") -> Figure:
     """Peak memory of the process over the length of the prompt, a line an engine; ``costs`` as of
     `device_costs`, of one number of threads."""
-    figure, axes = plt.subplots(figsize=(7.4, 3.2))
+    figure, axes = plt.subplots(figsize=(WIDE, 3.2))
     looks = {"transformers": (COLOURS["h2o"], "x"), "kvbook": (COLOURS["fullkv"], "o")}
     for engine in dict.fromkeys(one["engine"] for one in costs):
         own = [one for one in costs if one["engine"] == engine]
@@ -223,8 +218,7 @@ def device_memory(costs: Sequence[Mapping], title: str = "") -> Figure:
         axes.plot(lengths, peaks, line, color=colour, marker=mark, label=engine)
     axes.set(xlabel="tokens of the prompt", ylabel="peak of the process, MiB", title=title)
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
-    figure.tight_layout()
+    key(figure)
     return figure
 
 

@@ -7,8 +7,9 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from kvbook.engine.run import Run
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, say
-from kvbook.show.style import COLOURS, INK
+from kvbook.show.style import COLOURS, INK, WIDE
 from kvbook.show.tables import table
 
 
@@ -50,7 +51,7 @@ def panel_seconds(
     together : (float, float)
         The same of the panel.
     """
-    figure, axes = plt.subplots(figsize=(7.2, 1.9))
+    figure, axes = plt.subplots(figsize=(WIDE, 1.9))
     start = 0.0
     for name, (prefill, decode) in alone.items():
         axes.barh(1, prefill, left=start, color=COLOURS[name], label=name)
@@ -61,7 +62,7 @@ def panel_seconds(
     axes.barh(0, decode, left=prefill, color=INK, alpha=0.45)
     axes.set_yticks([0, 1], ["a panel", "one by one"])
     axes.set(xlabel="seconds; pale: decoding")
-    axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.35))
+    key(figure)
     return figure
 
 

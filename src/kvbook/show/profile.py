@@ -7,8 +7,9 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from kvbook.profiling.load import Load
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, say
-from kvbook.show.style import COLOURS, INK, MARKERS
+from kvbook.show.style import COLOURS, INK, MARKERS, WIDE
 from kvbook.show.tables import table
 
 MiB = 2**20
@@ -94,7 +95,7 @@ def measured_and_paper(pairs: Sequence[tuple], agrees: Sequence[bool], caption: 
 def measured_over_paper(pairs: Sequence[tuple]) -> Figure:
     """Prefill and memory, measured over predicted, a mark a method and context; on the line both
     are the same."""
-    figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.3))
+    figure, panels = plt.subplots(1, 2, figsize=(WIDE, 3.3))
     longest = max(one.context_length for one, _ in pairs)
     for one, paper in pairs:
         look = {
@@ -112,7 +113,7 @@ def measured_over_paper(pairs: Sequence[tuple]) -> Figure:
         axes.plot([low, high], [low, high], color=INK, linewidth=0.8)
         axes.set(xlabel="on paper", title=title, xlim=(low, high), ylim=(low, high))
     panels[0].set_ylabel("measured")
-    panels[0].legend(fontsize=7)
+    key(figure)
     return figure
 
 
@@ -237,7 +238,7 @@ def token_bars(one, bandwidth: float, token: Mapping[str, float]) -> Figure:
     token : mapping of str to float
         Seconds by part: the fields of `kvbook.profiling.decoded_token.DecodedToken`.
     """
-    figure, axes = plt.subplots(figsize=(7.2, 1.7))
+    figure, axes = plt.subplots(figsize=(WIDE, 1.7))
     colours = iter(COLOURS.values())
     for place, parts in enumerate((read_once(one, bandwidth), token)):
         left = 0.0
@@ -247,7 +248,7 @@ def token_bars(one, bandwidth: float, token: Mapping[str, float]) -> Figure:
     axes.invert_yaxis()
     axes.set_yticks([0, 1], ["the memory allows", "a token took"])
     axes.set_xlabel("ms")
-    axes.legend(ncols=3, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
+    key(figure)
     return figure
 
 

@@ -10,7 +10,8 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from kvbook.results import Provenance
-from kvbook.show.style import COLOURS, INK, MARKERS
+from kvbook.show.drawing import key
+from kvbook.show.style import COLOURS, INK, MARKERS, WIDE
 from kvbook.show.tables import table
 from kvbook.tasks.scores import Answers, Points, intervals, kept_shares, most_items
 
@@ -132,7 +133,7 @@ def before_after(before: Mapping[str, Points], after: Mapping[str, Points], xlab
     axes.set_yticks(range(len(after)), list(after))
     axes.invert_yaxis()
     axes.set(xlabel=xlabel, xlim=(0, None))
-    axes.legend(fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    key(figure)
     return figure
 
 
@@ -203,7 +204,7 @@ def kept_by_protocol(words: Mapping[str, int], tokens: Mapping[str, float], sour
 def shares_by_length(
     shares: Mapping[str, Sequence[float]], tokens: Sequence[float], tasks: Sequence[str]
 ) -> Figure:
-    """The report's scores as shares of FullKV's over the tasks' length, a line a method.
+    """The report's scores as shares of FullKV's over the tasks, the shortest first, a line a method.
 
     Parameters
     ----------
@@ -212,10 +213,9 @@ def shares_by_length(
     tokens, tasks : sequences
         The tasks' lengths, and their names.
     """
-    figure, axes = plt.subplots(figsize=(7.2, 3.4))
+    figure, axes = plt.subplots(figsize=(WIDE, 3.4))
     for name, line in shares.items():
         axes.plot(
-            tokens,
             line,
             marker=MARKERS[name],
             color=COLOURS[name],
@@ -224,11 +224,11 @@ def shares_by_length(
             label=name,
         )
     axes.axhline(1, color=INK, linewidth=0.8)
-    axes.set(xscale="log", xlabel="mean tokens of the task, about (log)", ylabel="share of FullKV")
-    axes.set_xticks(tokens, tasks, rotation=40, ha="right", fontsize=8)
-    axes.minorticks_off()
-    axes.set_title("the report", color="#d55e00", fontsize=9)
-    axes.legend(fontsize=8, ncols=2)
+    axes.set(xlabel="task, and its mean length in tokens, about", ylabel="share of FullKV")
+    names = [f"{task}\n{length:,.0f}" for task, length in zip(tasks, tokens, strict=True)]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_title("the report", color="#d55e00")
+    key(figure)
     return figure
 
 

@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, say
-from kvbook.show.style import KEPT
+from kvbook.show.style import KEPT, WIDE
 
 Step = tuple[Sequence[int], Sequence[int]]
 COMPUTED, ABSENT = "#E69F00", "#80889022"
@@ -32,9 +32,7 @@ def work_by_token(panels: Mapping[str, Sequence[Step]], tokens: Sequence[str] = 
     columns = 1 + max(max(computed) for steps in panels.values() for computed, _ in steps)
     rows = min(12, max(map(len, panels.values())))
     height = 0.9 + len(panels) * (0.45 + 0.11 * rows)
-    figure, all_axes = plt.subplots(
-        len(panels), figsize=(7.2, height), sharex=True, squeeze=False, layout="constrained"
-    )
+    figure, all_axes = plt.subplots(len(panels), figsize=(WIDE, height), sharex=True, squeeze=False)
     colours = ListedColormap([ABSENT, KEPT, COMPUTED])
     for axes, (title, steps) in zip(all_axes.flat, panels.items(), strict=True):
         grid = np.zeros((len(steps), columns))
@@ -43,16 +41,17 @@ def work_by_token(panels: Mapping[str, Sequence[Step]], tokens: Sequence[str] = 
             grid[row, list(computed)] = 2
         axes.imshow(grid, aspect="auto", cmap=colours, interpolation="nearest", vmin=0, vmax=2)
         axes.set_yticks([0, len(steps) - 1], ["1", str(len(steps))])
-        axes.set_ylabel("new token", fontsize=8)
-        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_ylabel("new token")
+        axes.set_title(title, loc="left")
         axes.tick_params("x", length=0)
     if len(tokens) and columns <= LABELLED:
         texts = [text.strip().replace("$", r"\$") or "␣" for text in tokens]
-        axes.set_xticks(range(len(texts)), texts, rotation=90, fontsize=6)
+        axes.set_xticks(range(len(texts)), texts, rotation=90)
     else:
         axes.set_xlabel("position")
-    handles = [Patch(color=COMPUTED, label="computed"), Patch(color=KEPT, label="read from cache")]
-    figure.legend(handles=handles, ncols=2, loc="outside upper right", fontsize=8)
+    for colour, label in ((COMPUTED, "computed"), (KEPT, "read from cache")):
+        axes.scatter([], [], marker="s", color=colour, label=label)
+    key(figure)
     return figure
 
 

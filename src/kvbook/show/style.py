@@ -4,11 +4,17 @@ readers tell apart."""
 from itertools import cycle
 
 import matplotlib.pyplot as plt
+from IPython import get_ipython
+from matplotlib.figure import Figure
 
 from kvbook.catalogue import method_names
 
 INK = "#30373f"
 """Text and axes: for white pages; the dark pages of the book turn a whole figure's light and dark around."""
+WIDE = 7.1
+"""Inches: a figure fits the column of a page on a laptop (688 pixels) as it is, and nothing is scaled."""
+SMALLEST = 9
+"""Points of the smallest letters: 12 pixels."""
 KEPT = "#0072B2"
 """What is kept, in every map."""
 PROMPT, ANSWER, END = "#56B4E9", "#009E73", "#D55E00"
@@ -32,22 +38,29 @@ MARKERS = dict(zip(COLOURS, cycle("os^vDPXhp*"), strict=False))
 
 def style() -> None:
     """Set the book's look for this notebook; call it once, after the imports."""
+    from kvbook.show.drawing import drawings  # which needs the colours
+
     plt.style.use(
         {
-            "figure.figsize": (7.2, 3.2),
+            "figure.figsize": (WIDE, 3.4),
+            "figure.constrained_layout.use": True,
             "figure.facecolor": "none",
             "axes.facecolor": "none",
             "savefig.facecolor": "none",
             "savefig.transparent": True,
-            "savefig.bbox": "tight",
-            "figure.dpi": 110,
+            "figure.dpi": 144,  # of maps, which are pictures in the picture
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "font.size": 10,
+            "font.size": SMALLEST,
+            "axes.titlesize": 10,
+            "figure.titlesize": 10,
             "font.family": ["DejaVu Sans"],
             "legend.frameon": False,
-            "svg.fonttype": "none",
+            "axes.formatter.min_exponent": 7,  # 0.001 instead of a power
         }
+        | dict.fromkeys(
+            ["axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"], SMALLEST
+        )
         | dict.fromkeys(
             [
                 "text.color",
@@ -60,3 +73,8 @@ def style() -> None:
             INK,
         )
     )
+    if shell := get_ipython():
+        plt.switch_backend(plt.get_backend())  # now, for it would choose formats of its own later
+        for kind in shell.display_formatter.formatters.values():
+            kind.pop(Figure, None)
+        shell.display_formatter.formatters["image/svg+xml"].for_type(Figure, drawings)

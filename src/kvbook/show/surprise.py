@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from kvbook.finetune.data import Encoded
 from kvbook.finetune.score.surprise import Surprise
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, say
-from kvbook.show.style import ANSWER, END, INK, PROMPT
+from kvbook.show.style import ANSWER, END, INK, PROMPT, WIDE
 from kvbook.show.tables import table
 from kvbook.show.text import label_text
 
@@ -64,12 +65,12 @@ def surprise_bars(names: Sequence[str], nats: Sequence[float]) -> Figure:
         ``[tokens - 1]``: of all but the first.
     """
     colours = {"template": INK, "question": PROMPT, "answer": ANSWER, "end of turn": END}
-    figure, axes = plt.subplots(figsize=(7.2, 2.8))
+    figure, axes = plt.subplots(figsize=(WIDE, 2.8))
     for part, colour in colours.items():
         at = [t for t in range(1, len(names)) if names[t] == part]
         axes.bar(at, [nats[t - 1] for t in at], width=1, color=colour, label=part)
     axes.set(xlabel="token of the row", ylabel="surprise, nats")
-    axes.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.2))
+    key(figure)
     return figure
 
 

@@ -1,5 +1,6 @@
 """Tables that say what kind of number they hold: measured here, computed on paper, the report's, a paper's."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -12,6 +13,8 @@ from kvbook.stats import Rate
 Kind = Literal["measured", "computed", "report", "paper"]
 Cell = Callable[[str], str]
 """Makes a number lead to its page and its file: `linked`, with all but the number given."""
+BRACKET = re.compile(r" \((?![^<]*>)")
+"""A bracket that opens, outside of tags."""
 TAGS = {
     "measured": "measured here",
     "computed": "computed on paper",
@@ -59,7 +62,7 @@ def table(rows: Sequence[Mapping], kind: Kind | None, caption: str = "") -> HTML
     kind : {"measured", "computed", "report", "paper"} or None
         None where the rows or columns differ in it and say so themselves, with `tag`.
     """
-    cells = [[escape(value) for value in row.values()] for row in rows]
+    cells = [[_breakable(escape(value)) for value in row.values()] for row in rows]
     looks = [_column([cell.striptags() for cell in column]) for column in zip(*cells, strict=True)]
 
     def line(tag: str, cells: Sequence[Markup]) -> str:
@@ -73,6 +76,11 @@ def table(rows: Sequence[Mapping], kind: Kind | None, caption: str = "") -> HTML
         f'<table class="kv-table"><caption>{above}</caption>'
         f"<thead>{head}</thead><tbody>{body}</tbody></table>"
     )
+
+
+def _breakable(cell: Markup) -> Markup:
+    """Where there is little room, what stands in brackets goes on below, such as an interval."""
+    return Markup(BRACKET.sub(" <wbr>(", cell))
 
 
 def _column(texts: Sequence[str]) -> str:

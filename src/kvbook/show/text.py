@@ -1,16 +1,41 @@
 """Text as pictures: our own source, the prompt as a method kept it, tokens as a loss counts them."""
 
+import ast
 import html
 import inspect
 from collections.abc import Collection, Sequence
+from textwrap import indent
 
 from IPython.display import HTML, Markdown
 
+DOCUMENTED = (ast.FunctionDef, ast.ClassDef)
+FOLDED = '<details class="kv-fold"><summary>What its docstring says</summary>'
+
 
 def source(thing) -> Markdown:
-    """The lines of our own source, read from the package at this moment and not pasted."""
-    lines = inspect.cleandoc("\n" + inspect.getsource(thing))
-    return Markdown(f"```python\n{lines}\n```\n*From* `{thing.__module__}`")
+    """The lines of our own source, read from the package at this moment and not pasted: the code, and
+    folded under it what its docstrings say."""
+    lines, said = _apart(inspect.cleandoc("\n" + inspect.getsource(thing)))
+    shown = f"```python\n{lines}\n```\n*From* `{thing.__module__}`"
+    if said:
+        shown += f"\n\n{FOLDED}\n\n```text\n{said}\n```\n\n</details>"
+    return Markdown(shown)
+
+
+def _apart(source: str) -> tuple[str, str]:
+    """Code without its docstrings, and these, each under the name of what it says."""
+    lines, said = source.split("\n"), []
+    nodes = [one for one in ast.walk(ast.parse(source)) if isinstance(one, DOCUMENTED)]
+    for node in sorted(nodes, key=lambda one: one.lineno, reverse=True):
+        text = ast.get_docstring(node)
+        if not text:
+            continue
+        said.insert(0, f"{node.name}\n{indent(text, '    ')}")
+        first, *others = node.body
+        after = first.end_lineno or first.lineno
+        blank = bool(others) and not lines[after].strip()
+        lines[first.lineno - 1 : after + blank] = [] if others else [" " * first.col_offset + "..."]
+    return "\n".join(lines), "\n\n".join(said)
 
 
 def kept_text(tokens: Sequence[str], kept: Sequence[int], highlight: Sequence[int] = ()) -> HTML:

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from kvbook.finetune.matrices import kind_of, lora_numbers
 from kvbook.finetune.train import Trained
+from kvbook.show.drawing import key
 from kvbook.show.said import Said, say
-from kvbook.show.style import INK, KEPT
+from kvbook.show.style import INK, KEPT, WIDE
 from kvbook.show.tables import table
 
 GiB = 2**30
@@ -26,7 +27,7 @@ SMALL, HELD_IN = "#D55E00", "#E69F00"
 def lora_shapes(d_out: int, d_in: int, rank: int) -> Figure:
     """A frozen matrix and the two that are trained beside it, to scale."""
     height, width = d_out + rank + d_out / 3, d_in + d_out / 2 + rank + d_out / 3
-    figure, axes = plt.subplots(figsize=(7.2, 7.2 * height / width))
+    figure, axes = plt.subplots(figsize=(WIDE, WIDE * height / width))
     gap = d_out / 6
 
     def draw(x: float, y: float, width: float, height: float, colour: str) -> None:
@@ -177,7 +178,7 @@ def loss_curves(trained: Trained, every: int, held_out: int) -> Figure:
         label=f"{held_out} test rows, never trained on",
     )
     axes.set(xlabel="step", ylabel="loss, nats a token")
-    axes.legend(fontsize=8)
+    key(figure)
     return figure
 
 
@@ -243,7 +244,7 @@ def singular_values(values: Mapping[str, torch.Tensor], rank: int, title: str) -
         ylabel="its size",
         title=title,
     )
-    axes.legend(fontsize=8)
+    key(figure)
     return figure
 
 
@@ -268,7 +269,7 @@ def dimensions_sentence(values: Mapping[str, torch.Tensor], dimensions: int, ran
 
 def change_map(sizes: Mapping[str, Sequence[float]]) -> Figure:
     """`kvbook.finetune.matrices.change_sizes`, a row a kind of matrix and a column a layer."""
-    figure, axes = plt.subplots(figsize=(7.2, 2.8))
+    figure, axes = plt.subplots(figsize=(WIDE, 2.8))
     image = axes.imshow(np.array([*sizes.values()]), aspect="auto", cmap="cividis")
     axes.set_yticks(range(len(sizes)), list(sizes))
     axes.set(xlabel="layer", title="size of the change, as a share of the matrix (Frobenius norms)")

@@ -15,6 +15,7 @@ from kvbook.chapters.page import FENCE
 from kvbook.chapters.slides.sections import Section
 from kvbook.chapters.slides.words import blocks, cut, plain, said_in
 from kvbook.places import place
+from kvbook.show import in_page
 
 TAG = "slide"
 """A cell's tag: what it shows is on a slide, whatever the section."""
@@ -49,26 +50,25 @@ def pictures_of(section: Section, tagged: bool = False) -> list[tuple[str, str]]
         elif (TAG in cell.metadata.get("tags", [])) == tagged:
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
             for output in cell.outputs:
-                if shown := shown_by(output):
-                    made.append((leads, _described(shown, alt or leads or section.title)))
+                if shown := shown_by(output, alt or leads or section.title):
+                    made.append((leads, shown))
                     follows = ""
-                if {"image/png", "text/html"} & output.get("data", {}).keys():
+                if {"image/svg+xml", "image/png", "text/html"} & output.get("data", {}).keys():
                     leads = ""  # it led to this
     if made and not made[-1][0]:
         made[-1] = (follows, made[-1][1])
     return [(cut(caption, CAPTION), shown) for caption, shown in made]
 
 
-def _described(shown: str, words: str) -> str:
-    """A picture with words for those who do not see it."""
-    return shown.replace("<img src", f'<img alt="{html.escape(words)}" src')
-
-
-def shown_by(output: NotebookNode) -> str:
-    """A figure, a table or a text of an output as HTML, or the moving picture; empty where it has none."""
+def shown_by(output: NotebookNode, words: str = "") -> str:
+    """A figure, with words for those who do not see it, a table or a text of an output as HTML, or the
+    moving picture; empty where it has none."""
     data = output.get("data", {})
+    if drawn := in_page(data.get("image/svg+xml", ""), words):
+        return drawn
     if "image/png" in data:
-        return f'<img src="data:image/png;base64,{data["image/png"].strip()}">'
+        alt = html.escape(words)
+        return f'<img alt="{alt}" src="data:image/png;base64,{data["image/png"].strip()}">'
     return _page(data["text/html"]) if "text/html" in data else ""
 
 

@@ -8,7 +8,7 @@
     data[i].z = cells(method, 0);
     data[i].text = DATA.kept[method][0].map(() => DATA.tokens);
   });
-  Plotly.newPlot(plot, data, layout, {responsive: true, displaylogo: false});
+  draw(plot, data, layout);
   words.replaceChildren(...DATA.text.map((token, i) => {
     const span = document.createElement("span");
     span.textContent = token;

@@ -81,7 +81,7 @@ def _panels(columns: Sequence[Sequence[str]], heads: int) -> go.Figure:
     """A panel a method, still without what it kept: the script has that once, for the text, too."""
     rows = max(map(len, columns))
     figure = go.Figure().update_layout(
-        LOOK, height=190 * rows, margin={"l": 30, "r": 10, "t": 20, "b": 20}, font_size=11
+        LOOK, height=190 * rows, margin={"l": 30, "r": 10, "t": 20, "b": 20}, font_size=12
     )
     places = [(m, c, r) for c, methods in enumerate(columns) for r, m in enumerate(methods)]
     for number, (method, column, row) in enumerate(places, 1):

@@ -6,15 +6,12 @@ from pathlib import Path
 
 from IPython.display import HTML
 
-from kvbook.show.style import INK
-
 PLOTLY = "plotly/plotly.min.js"
 """Where a page finds plotly: beside the book's pages, so that nothing is loaded from outside."""
 LOOK = {
     "template": "none",
     "paper_bgcolor": "rgba(0,0,0,0)",  # of the page, in both of its modes
     "plot_bgcolor": "rgba(0,0,0,0)",
-    "font_color": INK,
 }
 """The layout of every figure of plotly."""
 
@@ -37,9 +34,12 @@ def explorer(
     instead : str
         What a page says where no JavaScript runs.
     plotly : bool
-        Whether the script draws with it.
+        Whether the script draws with it: with ``draw`` of ``plot.js``.
     """
-    code = Path(__file__).with_name(f"{script}.js").read_text(encoding="utf-8")
+    scripts = (*["plot"] * plotly, script)
+    code = "".join(
+        Path(__file__).with_name(f"{one}.js").read_text(encoding="utf-8") for one in scripts
+    )
     held = json.dumps(data).replace("<", "\\u003c")  # no text may close the script, or open one
     code = f"(() => {{const NAME = {json.dumps(name)}, DATA = {held};{code}}})();"
     library = f'<script src="{PLOTLY}"></script>' if plotly else ""

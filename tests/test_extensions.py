@@ -1,0 +1,51 @@
+"""What the book's extensions make of a cell's code and of its pictures."""
+
+import doctest
+import importlib.util
+
+import pytest
+from docutils import nodes
+from docutils.utils import new_document
+
+from kvbook.places import place
+
+
+def extension(name):
+    spec = importlib.util.spec_from_file_location(name, place("book") / "_ext" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_examples_of_named_code_hold():
+    assert doctest.testmod(extension("named_code")) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "code, name",
+    [
+        ("show.kept_map(run, n)\nshow.kept_text(tokens)", "kept map, kept text"),
+        ("a = 1\nshow.table([show.linked('x', 'y')])", "table, linked"),
+        ("%pip install kvbook", "what this page needs"),
+    ],
+)
+def test_a_cell_is_called_by_what_it_shows(code, name):
+    assert extension("named_code").name_of(code) == name
+
+
+@pytest.fixture
+def figures():
+    """A picture and a table of one cell, as myst-nb gives them: each with the cell's caption."""
+    document = new_document("")
+    for shown in ('<div class="kv-drawing"></div>', '<table class="kv-table"></table>'):
+        document += nodes.figure(
+            "", nodes.raw("", shown, format="html"), nodes.caption("", "what it shows")
+        )
+    return document
+
+
+def test_a_caption_is_the_pictures_and_no_tables(figures):
+    extension("pictures")._leave_captions(None, figures, "")
+    picture, table = figures
+    assert isinstance(picture, nodes.figure) and "what it shows" in picture.astext()
+    assert isinstance(table, nodes.raw)
