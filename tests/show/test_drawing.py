@@ -108,7 +108,7 @@ def test_numbers_without_room_are_left_out_and_words_are_turned():
 
 def test_numbers_at_axes_keep_their_digits():
     figure, axes = plt.subplots()
-    axes.set_yticks([0.0325, 0.0375])
+    axes.set(ylim=(0.03, 0.04), yticks=[0.0325, 0.0375])
     assert all({"0.0325", "0.0375"} <= {*words(one)} for one in drawn(figure))
 
 

@@ -170,9 +170,15 @@ def _svg(figure: Figure, name: str) -> str:
     drawn = re.sub('"[^"]*"', lambda value: re.sub(r"(\.\d\d)\d+", r"\1", value[0]), drawn)
     drawn = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", drawn, flags=re.S)
     drawn = re.sub(r' id="(?:(legend)|(axes)|[a-zA-Z0-9.]+)_\d+"', _marked, drawn)
+    drawn = re.sub(
+        r" font-family: 'DejaVu Sans';|(?<=\") transform=\"rotate\(-0 [^\"]*\"", "", drawn
+    )
     drawn = drawn.replace("'DejaVu Sans'", LETTERS)
     drawn = drawn.replace(INK, f"var(--kv-ink, {INK})")
-    return f'<svg class="kv-{name}" {_box(drawn)}>' + drawn[drawn.index(">") + 1 :].strip()
+    return (
+        f'<svg class="kv-{name}" {_box(drawn)} style="font-family: {LETTERS}">'
+        + drawn[drawn.index(">") + 1 :].strip()
+    )
 
 
 def _marked(name: re.Match) -> str:
