@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
-from kvbook.show.style import INK
-
+INK = "#30373f"
+"""Text and axes: on white paper; on a page it is the page's own."""
 NARROW = 3.4
 """Inches: what the column of a small phone has (326 pixels)."""
 LETTERS = "'DejaVu Sans', Verdana, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
