@@ -9,9 +9,10 @@ from itertools import pairwise
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
@@ -69,7 +70,7 @@ def _copy(figure: Figure) -> Figure:
 def _stack(figure: Figure) -> None:
     """Panels below each other, each with all of its labels, as high as they were."""
     panels = [axes for axes in figure.axes if axes.get_visible() and axes.get_subplotspec()]
-    heights = [axes.get_tightbbox().height / figure.dpi for axes in panels]
+    heights = [_height(axes) / figure.dpi for axes in panels]
     around = figure.get_figheight() - _rows_height(panels, heights)
     _label_all(panels)
     for axes in set(figure.axes) - set(panels):
@@ -82,29 +83,43 @@ def _stack(figure: Figure) -> None:
         key(figure)
         around += (figure.legends[0].get_window_extent().height - before) / figure.dpi
     grid = figure.add_gridspec(len(panels), 1, height_ratios=heights)
-    for axes, place in zip(panels, grid, strict=True):
-        axes.set_subplotspec(place)
+    for row, axes in enumerate(panels):
+        axes.set_subplotspec(grid[row])
     figure.set_figheight(sum(heights) + max(0.1, around))
     _untangle(figure)
+
+
+def _place(axes: Axes) -> SubplotSpec:
+    """Where a panel stands in its grid."""
+    place = axes.get_subplotspec()
+    assert place
+    return place
+
+
+def _height(axes: Axes) -> float:
+    """A panel's, with all that stands around it, in pixels."""
+    box = axes.get_tightbbox()
+    assert box
+    return box.height
 
 
 def _rows_height(panels: list[Axes], heights: list[float]) -> float:
     rows: dict[int, float] = {}
     for axes, height in zip(panels, heights, strict=True):
-        row = axes.get_subplotspec().rowspan.start
+        row = _place(axes).rowspan.start
         rows[row] = max(height, rows.get(row, 0))
     return sum(rows.values())
 
 
 def _label_all(panels: list[Axes]) -> None:
     """What a panel shares with the first of its row, or the last of its column, it says itself."""
-    if all(axes.get_subplotspec().colspan.start == 0 for axes in panels):
+    if all(_place(axes).colspan.start == 0 for axes in panels):
         return  # they lie below each other already
     for axes in panels:
-        place = axes.get_subplotspec()
+        place = _place(axes)
         axes.tick_params(labelleft=True, labelbottom=True)
         for other in panels:
-            spot = other.get_subplotspec()
+            spot = _place(other)
             if not axes.get_ylabel() and spot.rowspan.start == place.rowspan.start:
                 axes.set_ylabel(other.get_ylabel())
             if not axes.get_xlabel() and spot.colspan.start == place.colspan.start:
@@ -117,9 +132,8 @@ def _untangle(figure: Figure) -> None:
     for axes in figure.axes:
         for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
             text.set_wrap(True)
-    for whole in (figure._suptitle, figure._supxlabel, figure._supylabel):
-        if whole:
-            whole.set_wrap(True)
+    for whole in figure.texts:
+        whole.set_wrap(True)
     _lay_out(figure)
     if any([_part(axis) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]):
         _lay_out(figure)
@@ -141,11 +155,12 @@ def _part(axis: Axis) -> bool:
     texts = [text for _, text in shown]
     if not _touch(texts):
         return False
-    if axis.axis_name == "x" and any(re.search(r"[^\W\d_]", text.get_text()) for text in texts):
+    if isinstance(axis, XAxis) and any(re.search(r"[^\W\d_]", text.get_text()) for text in texts):
         axis.set_tick_params(rotation=90)
     step = next(n for n in range(1, len(texts) + 1) if not _touch(texts[::n]))
-    places, texts = zip(*shown[::step], strict=True)
-    axis.set_ticks(places, [text.get_text() for text in texts])
+    axis.set_ticks(
+        [place for place, _ in shown[::step]], [text.get_text() for text in texts[::step]]
+    )
     return True
 
 
@@ -188,7 +203,5 @@ def _marked(name: re.Match) -> str:
 
 def _box(drawn: str) -> str:
     """The attributes of a drawing that say how large it is."""
-    width, height, view = (
-        re.search(rf'{name}="([^"]+)"', drawn)[1] for name in ("width", "height", "viewBox")
-    )
-    return f'width="{width}" height="{height}" viewBox="{view}"'
+    first = drawn[: drawn.index(">")]
+    return " ".join(re.findall(r'(?:width|height|viewBox)="[^"]+"', first))
