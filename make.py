@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent
@@ -108,7 +109,13 @@ def pip_install(python, *what):
 
 
 def set_up(name=""):
-    """The Python of an environment, which is made, or brought to its lock, where it is not."""
+    """The Python of an environment, which is made, or brought to its lock, where it is not.
+
+    An environment of conda that has kvbook, by environment.yml, is the book's as it is.
+    """
+    if not name and Path(sys.prefix, "conda-meta").is_dir() and find_spec("kvbook"):
+        run(sys.executable, "make.py", "models")
+        return sys.executable
     folder = HOME / (f".venv-{name}" if name else ".venv")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     lock, ready = HOME / LOCKS[name], folder / ".ready"
@@ -190,7 +197,7 @@ def book(*options):
 
 
 def test(*options):
-    """Run the tests."""
+    """Run the tests, or some of them."""
     run(set_up(), "-m", "pytest", "-n", "2", *options, HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
 
 

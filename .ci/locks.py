@@ -69,30 +69,20 @@ def check(*environments: str) -> None:
 
 
 def resolve(lock: str, python: str, system: str) -> str:
-    """What a lock lacks for a Python and a system; empty where it lacks nothing."""
-    locked = set(names((HOME / lock).read_text("utf-8")))
-    command = [
-        *COMPILE,
-        lock,
-        "--python-version",
-        python,
-        "--python-platform",
-        SYSTEMS_OF_UV[system],
-    ]
-    for name in sorted(locked - OF_SOURCE):
+    """What a Python and a system have no wheel for; empty where they have all."""
+    command = [*COMPILE, lock, "--no-deps"]  # uv wrote down all that the packages ask for
+    command += ["--python-version", python, "--python-platform", SYSTEMS_OF_UV[system]]
+    locked = re.findall(r"(?m)^[\w.-]+(?===)", (HOME / lock).read_text("utf-8"))
+    for name in sorted(set(locked) - OF_SOURCE):
         command += ["--only-binary", name]
     oldest = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "{}.{}".format(*OLDEST["macOS"])}
-    for where in (["--offline"], []):  # most was asked for an earlier system, and is in uv's cache
+    for where in (["--offline"], []):  # uv's cache has what was asked for an earlier system
         asked = subprocess.run(
             [*command, *where], cwd=HOME, env=oldest, capture_output=True, text=True
         )
         if not asked.returncode:
-            return ", ".join(sorted(set(names(CUDA.sub("", asked.stdout))) - locked))
+            return ""
     return asked.stderr.strip()
-
-
-def names(text: str) -> list[str]:
-    return re.findall(r"^[\w.-]+(?===)", text, re.MULTILINE)
 
 
 if __name__ == "__main__":
