@@ -60,16 +60,14 @@ def look():
 
 def refusal(here):
     """What to do where some locked package has no wheel for what `look` saw; None where all have."""
-    needed = f"kvbook needs Python {', '.join(pythons()[:-1])} or {pythons()[-1]}"
+    these = f"{', '.join(pythons()[:-1])} or {pythons()[-1]}"
     found, system, (library, version) = here["python"], here["system"], here["library"]
     if found not in pythons():
-        return f"{needed}, and this is {found}: install one of them, or say where it is: make PYTHON=/path/to/python"
+        return f"kvbook needs Python {these}, and this is {found}: install one of them, or say where it is: make PYTHON=/path/to/python"
     if here["implementation"] != "CPython" or here["free-threaded"] or here["bits"] != 64:
         kind = "free-threaded " if here["free-threaded"] else ""
         kind += f"{here['implementation']} for {here['bits']} bits"
-        return (
-            f"{needed} as CPython for 64 bits, not free-threaded, and this is {kind}: install that"
-        )
+        return f"kvbook needs Python {these} as CPython for 64 bits, not free-threaded, and this is {kind}: install that"
     if system == "Darwin x86_64":
         return (
             "PyTorch's newer versions have no package for a Mac with an Intel processor: use Linux in a virtual "
@@ -99,7 +97,8 @@ def run(*command, **variables):
         except KeyboardInterrupt:
             continue
     if process.returncode:
-        sys.exit(max(process.returncode, 128 - process.returncode))
+        code = process.returncode
+        sys.exit(code if code > 0 else 128 - code)
 
 
 def pip_install(python, *what):
