@@ -21,6 +21,7 @@ LIBRARIES = {".js", ".css", ".map", ".woff", ".woff2", ".ttf", ".svg", ".png", "
 OF_THE_BOOK = {
     "searchindex.js",
     "_sources/*",
+    "_images/*",
     *("_static/" + name for name in ("custom.css", "print.css", "kv-cache.svg", "screenshot.png")),
 }
 
