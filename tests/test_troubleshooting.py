@@ -26,7 +26,7 @@ def texts(source):
 SAID = [
     said for path in (REPOSITORY / "src").rglob("*.py") for said in texts(path.read_text("utf-8"))
 ]
-SAID += [(REPOSITORY / "Makefile").read_text("utf-8")]
+SAID += [*texts((REPOSITORY / "make.py").read_text("utf-8"))]
 SAID += [(place("notebooks") / "Snakefile").read_text("utf-8")]
 
 

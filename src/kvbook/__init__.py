@@ -5,7 +5,7 @@
 
 import lazy_loader
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(  # torch is imported only when it is needed
     __name__,
     submod_attrs={

@@ -47,6 +47,12 @@ def clone(what: str) -> Path:
     return REPOSITORY
 
 
+def python_of(environment: str) -> Path:
+    """The Python of an environment beside the book's, as make.py lays it: ``"llamacpp"``, say."""
+    folder = REPOSITORY / f".venv-{environment}"
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
 def environment_of_another_python() -> dict[str, str]:
     """The environment variables for a process of a Python with packages of its own: where ours are, and
     how a notebook draws, would be looked for there in vain."""

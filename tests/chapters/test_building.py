@@ -119,3 +119,19 @@ def test_a_failed_build_says_what_is_missing_and_that_the_old_book_is_old(home):
         building.build_book("laptop", 1)
     assert f"lora: {partial}" in str(caught.value) and "snapkv" not in str(caught.value)
     assert "is still the book of an earlier run" in str(caught.value)
+
+
+def test_without_process_groups_as_on_windows_what_a_process_started_ends_with_it(monkeypatch):
+    code = (
+        "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True); input()"
+    )
+    started = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    child = psutil.Process(int(started.stdout.readline()))
+    monkeypatch.setattr(building.os, "name", "nt")
+    building.end_with_children(started.pid)
+    monkeypatch.undo()
+    started.communicate()
+    psutil.wait_procs([child], timeout=10)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

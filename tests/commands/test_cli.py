@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from kvbook.commands import cli
+from kvbook.commands import cli, doctor
 
 
 def kvbook(*arguments, **more):
@@ -230,6 +230,13 @@ def test_doctor_answers_every_question():
     asks = "Python, packages, embedded model, embedded encoder, number format, disk, Chinese font"
     for what in (*asks.split(", "), "browser", "(threads:"):
         assert what in asked.stdout
+
+
+def test_the_doctor_looks_for_what_this_system_needs_of_the_lock(tmp_path, monkeypatch):
+    lock = f"# a lock\nhere==1\nthere==2 ; sys_platform == '{sys.platform}'\n"
+    (tmp_path / "requirements.lock").write_text(lock + "elsewhere==3 ; sys_platform == 'none'\n")
+    monkeypatch.setattr(doctor, "REPOSITORY", tmp_path)
+    assert doctor.locked() == {"here": "1", "there": "2"}
 
 
 @pytest.mark.parametrize(

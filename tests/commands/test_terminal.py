@@ -123,6 +123,14 @@ def test_an_interruption_is_one_line_and_the_shells_code(capsys):
     assert capsys.readouterr().err == "interrupted: all of it\n"
 
 
+def test_without_alarms_as_on_windows_ctrl_c_is_answered(monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "ALARM", None)
+    monkeypatch.delattr(signal, "setitimer")
+    with pytest.raises(SystemExit) as ended, interruptible("all of it"):
+        signal.raise_signal(signal.SIGINT)
+    assert ended.value.code == 130 and "all of it" in capsys.readouterr().err
+
+
 def test_an_interruption_that_a_library_turns_into_an_error_is_one(capsys):
     with pytest.raises(SystemExit) as ended, interruptible("all of it"):
         try:

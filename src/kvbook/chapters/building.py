@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from kvbook.chapters.registry import CHAPTERS, CONTENT
@@ -19,8 +20,9 @@ from kvbook.results import cpu_seconds, save
 WAITED_FOR = sorted({name for chapter in CONTENT for name in CHAPTERS[chapter].after})
 """Chapters that another one goes on with are executed first, so that none is left for the end."""
 PROGRAM = """
-import os, signal, threading
-threading.Thread(target=lambda: (os.read(0, 1), os.killpg(0, signal.SIGKILL)), daemon=True).start()
+import os, threading
+from kvbook.chapters.building import end_with_children
+threading.Thread(target=lambda: (os.read(0, 1), end_with_children(os.getpid())), daemon=True).start()
 from snakemake.cli import main
 main()
 """
@@ -96,11 +98,20 @@ def _run_snakemake(home: Path, profile: str, cores: int, targets: list[str], bui
     try:
         failed = process.wait()
     finally:
-        with suppress(ProcessLookupError):  # after an interruption: jobs, too
-            os.killpg(process.pid, signal.SIGKILL)
+        end_with_children(process.pid)  # after an interruption: jobs, too
         process.wait()
     if failed:
         raise ExecutionError(_what_failed(built, failed))
+
+
+def end_with_children(leader: int) -> None:
+    """Kill a process that leads a session, and all that it started; where it has ended, the rest."""
+    with suppress(ProcessLookupError, psutil.NoSuchProcess):
+        if os.name != "nt":
+            return os.killpg(leader, signal.SIGKILL)
+        process = psutil.Process(leader)  # Windows has no such groups
+        for one in [*process.children(recursive=True), process]:
+            one.kill()
 
 
 def _what_failed(built: Path, code: int) -> str:

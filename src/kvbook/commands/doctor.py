@@ -3,13 +3,14 @@
 import importlib.metadata
 import platform
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import typer
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from rich.markup import escape
 from rich.table import Table
 
@@ -44,9 +45,11 @@ def doctor() -> None:
 def checks() -> Iterator[Check]:
     """All checks, cheap ones first. They change nothing; the number format is measured if it never
     was."""
-    right = sys.version_info[:2] == (3, 11)
-    advice = "" if right else "the lock is for Python 3.11"
-    yield Check("Python", "ok" if right else "warn", platform.python_version(), advice)
+    wanted = importlib.metadata.metadata("kvbook")["Requires-Python"]
+    found = platform.python_version()
+    right = SpecifierSet(wanted).contains(found, prereleases=True)
+    advice = "" if right else f"the lock is for Python {wanted}"
+    yield Check("Python", "ok" if right else "warn", found, advice)
     yield _packages()
     yield from _models()
     yield _number_format()
@@ -57,9 +60,11 @@ def checks() -> Iterator[Check]:
 
 
 def locked() -> dict[str, str]:
-    """Names and versions of ``requirements.lock``."""
+    """Names and versions of ``requirements.lock``, of what this Python and system need."""
     lines = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    return dict(line.split("==", 1) for line in lines if "==" in line and not line.startswith("#"))
+    needed = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    here = [one for one in needed if one.marker is None or one.marker.evaluate()]
+    return {one.name: str(one.specifier).removeprefix("==") for one in here}
 
 
 def _packages() -> Check:
@@ -78,7 +83,8 @@ def _packages() -> Check:
         if have != version:
             off.append(f"{name} {have}, locked {version}")
     if off:
-        return Check("packages", "fail", "; ".join(off[:4]), "rm .venv/.ready; make test")
+        advice = "delete .venv/.ready, then make test"
+        return Check("packages", "fail", "; ".join(off[:4]), advice)
     return Check("packages", "ok", f"{len(wanted)} as locked")
 
 

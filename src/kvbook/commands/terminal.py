@@ -20,6 +20,8 @@ ProfileOption = Annotated[str, typer.Option(help="smoke (seconds), laptop (the b
 
 PATIENCE = 10.0
 """Seconds after Ctrl-C in which a command tidies up."""
+ALARM = getattr(signal, "SIGALRM", None)
+"""None on Windows."""
 
 
 @contextmanager
@@ -28,31 +30,36 @@ def interruptible(kept: str) -> Iterator[None]:
 
     A library may catch the interruption and raise an error of its own: whatever ends the block
     after Ctrl-C is an interruption. Or it may go on as if nothing had been, as Python does in the
-    callbacks of weak references: then it is interrupted again, unless it is tidying up.
+    callbacks of weak references: then it is interrupted again, unless it is tidying up (Windows has
+    no alarm for that).
     """
     pressed = []
 
     def press(number, frame):
         pressed.append(number)
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
+        alarm(PATIENCE)
         raise KeyboardInterrupt
 
     def press_again(number, frame):
         if not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # which is being handled
             raise KeyboardInterrupt
 
-    signals = {signal.SIGINT: press, signal.SIGALRM: press_again}
+    def alarm(seconds):
+        if ALARM:
+            signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+
+    signals = {signal.SIGINT: press} | ({ALARM: press_again} if ALARM else {})
     before = {number: signal.signal(number, handler) for number, handler in signals.items()}
     try:
         yield
     except BaseException as error:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        alarm(0)
         if not pressed and not isinstance(error, KeyboardInterrupt):
             raise
         err.print(f"[yellow]interrupted[/]: {kept}", soft_wrap=True)
         sys.exit(130)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        alarm(0)
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -15,7 +15,7 @@ from kvbook.errors import ExecutionError, ParameterError
 from kvbook.finetune.data import encode, write_llamafactory
 from kvbook.finetune.job import Job
 from kvbook.lm.models import EMBEDDED, TINY, LoadedModel, fetch_embedded, quiet
-from kvbook.places import REPOSITORY, environment_of_another_python
+from kvbook.places import environment_of_another_python, python_of
 
 PROGRAM = """
 import os, sys, threading
@@ -36,7 +36,7 @@ def environment() -> Path:
         There is none.
     """
     given = os.environ.get("KVBOOK_LLAMAFACTORY")
-    python = Path(given or REPOSITORY / ".venv-llamafactory/bin/python")
+    python = Path(given or python_of("llamafactory"))
     if not python.is_file():
         raise ParameterError(
             f"LLaMA-Factory's environment is not there ({python}): run `make llamafactory`, set "

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from kvbook.errors import ExecutionError, ParameterError
-from kvbook.places import REPOSITORY, environment_of_another_python
+from kvbook.places import environment_of_another_python, python_of
 from kvbook.threads import waiting
 
 CacheType = Literal["f32", "f16", "q8_0", "q4_0"]
@@ -38,7 +38,7 @@ def find_llamacpp() -> Path | None:
         ``KVBOOK_LLAMACPP`` names no file.
     """
     given = os.environ.get("KVBOOK_LLAMACPP")
-    python = Path(given or REPOSITORY / ".venv-llamacpp" / "bin" / "python")
+    python = Path(given or python_of("llamacpp"))
     if python.is_file():
         return python
     if given:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from kvbook.errors import ExecutionError
 from kvbook.lm.models import LoadedModel, fetch_embedded
 from kvbook.methods.base import Method
-from kvbook.places import REPOSITORY, environment_of_another_python
+from kvbook.places import environment_of_another_python, python_of
 from kvbook.profiling.memory import STEADY
 from kvbook.profiling.one_run import run_once
 from kvbook.profiling.promises import BUDGET, NEW_TOKENS, OBSERVED, SNAPKV
@@ -61,7 +61,7 @@ def run_beside_kvpress(
 def find_kvpress() -> Path | None:
     """The Python of kvpress's environment: ``$KVBOOK_KVPRESS``, or what `make kvpress` made."""
     given = os.environ.get("KVBOOK_KVPRESS")
-    python = Path(given) if given else REPOSITORY / ".venv-kvpress" / "bin" / "python"
+    python = Path(given or python_of("kvpress"))
     if python.is_file():
         return python
     if given:
