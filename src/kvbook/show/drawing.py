@@ -188,7 +188,5 @@ def _marked(name: re.Match) -> str:
 
 def _box(drawn: str) -> str:
     """The attributes of a drawing that say how large it is."""
-    width, height, view = (
-        re.search(rf'{name}="([^"]+)"', drawn)[1] for name in ("width", "height", "viewBox")
-    )
-    return f'width="{width}" height="{height}" viewBox="{view}"'
+    found = dict(re.findall(r'(\w+)="([^"]+)"', drawn[: drawn.index(">")]))
+    return " ".join(f'{name}="{found[name]}"' for name in ("width", "height", "viewBox"))

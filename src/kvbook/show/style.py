@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from kvbook.catalogue import method_names
 
 INK = "#30373f"
-"""Text and axes: for white pages; the dark pages of the book turn a whole figure's light and dark around."""
+"""Text and axes on white; in a page of the book they have the colour of its own text."""
 WIDE = 7.1
 """Inches: a figure fits the column of a page on a laptop (688 pixels) as it is, and nothing is scaled."""
 SMALLEST = 9
@@ -29,8 +29,8 @@ COLOURS = {
     "fastkv": "#0072B2",
     "summarykv": "#B8860B",
 }
-"""One colour a method in all chapters (Okabe and Ito's palette, and a violet)."""
-_MORE = cycle(["#444444", "#A0522D", "#DC143C", "#2F4F4F"])
+"""One colour a method in all chapters (Okabe and Ito's palette, and a violet), on white and on black."""
+_MORE = cycle(["#7A7A7A", "#B5652B", "#DC143C", "#4F8A8B"])
 COLOURS |= {name: next(_MORE) for name in method_names() if name not in COLOURS}
 MARKERS = dict(zip(COLOURS, cycle("os^vDPXhp*"), strict=False))
 """And one mark, for readers and printers without colours."""
