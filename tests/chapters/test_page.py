@@ -1,9 +1,11 @@
 """A page of its own: what of the book's markdown and links it can hold."""
 
+import nbformat
 from bs4 import BeautifulSoup
 from IPython.display import HTML
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from kvbook.chapters.page import make_sheet, plain_links, plain_markdown
+from kvbook.chapters.page import make_page, make_sheet, plain_links, plain_markdown
 from kvbook.show import PLOTLY
 
 
@@ -23,6 +25,20 @@ def test_a_page_of_its_own_links_only_to_what_is_beside_it(tmp_path):
     )
     more = '<a href="https://example.org/a.html">4</a><a href="#place">5</a>'
     assert plain_links(links + more, tmp_path) == (f'<a href="there.json" title="x">1</a>23{more}')
+
+
+def test_a_page_of_its_own_has_the_drawings_with_their_words(tmp_path):
+    drawn = '<svg><svg class="kv-wide"></svg>\n<svg class="kv-narrow" display="none"></svg></svg>'
+    shown = new_output("display_data", {"image/svg+xml": drawn, "text/plain": "a figure"})
+    words = {"mystnb": {"image": {"alt": "a map"}}}
+    nbformat.write(
+        new_notebook(cells=[new_code_cell("draw()", outputs=[shown], metadata=words)]),
+        tmp_path / "a.ipynb",
+    )
+    page = BeautifulSoup(make_page(tmp_path / "a.ipynb").read_text(encoding="utf-8"), "lxml")
+    drawing = page.select_one(".kv-drawing")
+    assert drawing["aria-label"] == "a map"
+    assert [one["class"] for one in drawing.select("svg")] == [["kv-wide"], ["kv-narrow"]]
 
 
 def test_a_sheet_has_the_books_style_and_one_plotly_and_loads_nothing():

@@ -13,6 +13,7 @@ from kvbook.chapters.slides import rules, sections, shown, words
 from kvbook.chapters.slides.export import make_decks
 from kvbook.commands import cli
 from kvbook.errors import ParameterError
+from kvbook.show import in_page
 
 OPENING = """# SnapKV: the question votes
 
@@ -139,6 +140,12 @@ def test_the_slides_come_in_the_order_of_the_rules(deck):
         "## The answer",
         "## To remember",
     ]
+
+
+def test_a_drawing_stands_in_the_slide_with_its_words():
+    drawn = '<svg><svg class="kv-wide"></svg>\n<svg class="kv-narrow" display="none"></svg></svg>'
+    output = new_output("display_data", {"image/svg+xml": drawn})
+    assert shown.shown_by(output, "a <map>") == in_page(drawn, "a <map>") != ""
 
 
 def test_the_title_has_the_objectives(deck):

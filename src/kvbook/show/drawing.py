@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 INK = "#30373f"
-"""Text and axes: on white paper; on a page it is the page's own."""
+"""Text and axes on white; in a page of the book they have the colour of its own text."""
 NARROW = 3.4
 """Inches: what the column of a small phone has (326 pixels)."""
 LETTERS = "'DejaVu Sans', Verdana, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
@@ -203,5 +203,5 @@ def _marked(name: re.Match) -> str:
 
 def _box(drawn: str) -> str:
     """The attributes of a drawing that say how large it is."""
-    first = drawn[: drawn.index(">")]
-    return " ".join(re.findall(r'(?:width|height|viewBox)="[^"]+"', first))
+    found = dict(re.findall(r'(\w+)="([^"]+)"', drawn[: drawn.index(">")]))
+    return " ".join(f'{name}="{found[name]}"' for name in ("width", "height", "viewBox"))

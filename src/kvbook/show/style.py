@@ -28,8 +28,8 @@ COLOURS = {
     "fastkv": "#0072B2",
     "summarykv": "#B8860B",
 }
-"""One colour a method in all chapters (Okabe and Ito's palette, and a violet)."""
-_MORE = cycle(["#444444", "#A0522D", "#DC143C", "#2F4F4F"])
+"""One colour a method in all chapters (Okabe and Ito's palette, and a violet), on white and on black."""
+_MORE = cycle(["#7A7A7A", "#B5652B", "#DC143C", "#4F8A8B"])
 COLOURS |= {name: next(_MORE) for name in method_names() if name not in COLOURS}
 MARKERS = dict(zip(COLOURS, cycle("os^vDPXhp*"), strict=False))
 """And one mark, for readers and printers without colours."""
