@@ -4,19 +4,20 @@ a phone's with the panels below each other. What is ink in it takes the colour o
 import copy
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
-from kvbook.show.style import INK
-
+INK = "#30373f"
+"""Text and axes on white; in a page of the book they have the colour of its own text."""
 NARROW = 3.4
 """Inches: what the column of a small phone has (326 pixels)."""
 LETTERS = "'DejaVu Sans', Verdana, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
@@ -68,13 +69,17 @@ def _copy(figure: Figure) -> Figure:
 
 def _stack(figure: Figure) -> None:
     """Panels below each other, each with all of its labels, as high as they were."""
-    panels = [axes for axes in figure.axes if axes.get_visible() and axes.get_subplotspec()]
-    heights = [axes.get_tightbbox().height / figure.dpi for axes in panels]
-    around = figure.get_figheight() - _rows_height(panels, heights)
+    places = {axes: place for axes in figure.axes if (place := axes.get_subplotspec())}
+    panels = {axes: place for axes, place in places.items() if axes.get_visible()}
+    boxes = [axes.get_tightbbox() for axes in panels]
+    heights = [box.height / figure.dpi if box else 0.0 for box in boxes]
+    rows: dict[int, float] = {}
+    for place, height in zip(panels.values(), heights, strict=True):
+        rows[place.rowspan.start] = max(height, rows.get(place.rowspan.start, 0))
+    around = figure.get_figheight() - sum(rows.values())
     _label_all(panels)
-    for axes in set(figure.axes) - set(panels):
-        if axes.get_subplotspec():
-            axes.remove()
+    for axes in places.keys() - panels.keys():
+        axes.remove()
     figure.set_layout_engine("constrained")
     figure.set_figwidth(NARROW)
     if figure.legends:
@@ -82,29 +87,19 @@ def _stack(figure: Figure) -> None:
         key(figure)
         around += (figure.legends[0].get_window_extent().height - before) / figure.dpi
     grid = figure.add_gridspec(len(panels), 1, height_ratios=heights)
-    for axes, place in zip(panels, grid, strict=True):
-        axes.set_subplotspec(place)
+    for row, axes in enumerate(panels):
+        axes.set_subplotspec(grid[row])
     figure.set_figheight(sum(heights) + max(0.1, around))
     _untangle(figure)
 
 
-def _rows_height(panels: list[Axes], heights: list[float]) -> float:
-    rows: dict[int, float] = {}
-    for axes, height in zip(panels, heights, strict=True):
-        row = axes.get_subplotspec().rowspan.start
-        rows[row] = max(height, rows.get(row, 0))
-    return sum(rows.values())
-
-
-def _label_all(panels: list[Axes]) -> None:
+def _label_all(panels: Mapping[Axes, SubplotSpec]) -> None:
     """What a panel shares with the first of its row, or the last of its column, it says itself."""
-    if all(axes.get_subplotspec().colspan.start == 0 for axes in panels):
+    if all(place.colspan.start == 0 for place in panels.values()):
         return  # they lie below each other already
-    for axes in panels:
-        place = axes.get_subplotspec()
+    for axes, place in panels.items():
         axes.tick_params(labelleft=True, labelbottom=True)
-        for other in panels:
-            spot = other.get_subplotspec()
+        for other, spot in panels.items():
             if not axes.get_ylabel() and spot.rowspan.start == place.rowspan.start:
                 axes.set_ylabel(other.get_ylabel())
             if not axes.get_xlabel() and spot.colspan.start == place.colspan.start:
@@ -117,9 +112,8 @@ def _untangle(figure: Figure) -> None:
     for axes in figure.axes:
         for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
             text.set_wrap(True)
-    for whole in (figure._suptitle, figure._supxlabel, figure._supylabel):
-        if whole:
-            whole.set_wrap(True)
+    for whole in figure.texts:  # titles and labels of all panels are among them
+        whole.set_wrap(True)
     _lay_out(figure)
     if any([_part(axis) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]):
         _lay_out(figure)
@@ -141,11 +135,12 @@ def _part(axis: Axis) -> bool:
     texts = [text for _, text in shown]
     if not _touch(texts):
         return False
-    if axis.axis_name == "x" and any(re.search(r"[^\W\d_]", text.get_text()) for text in texts):
+    if isinstance(axis, XAxis) and any(re.search(r"[^\W\d_]", text.get_text()) for text in texts):
         axis.set_tick_params(rotation=90)
     step = next(n for n in range(1, len(texts) + 1) if not _touch(texts[::n]))
-    places, texts = zip(*shown[::step], strict=True)
-    axis.set_ticks(places, [text.get_text() for text in texts])
+    axis.set_ticks(
+        [place for place, _ in shown[::step]], [text.get_text() for _, text in shown[::step]]
+    )
     return True
 
 

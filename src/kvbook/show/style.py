@@ -8,9 +8,8 @@ from IPython import get_ipython
 from matplotlib.figure import Figure
 
 from kvbook.catalogue import method_names
+from kvbook.show.drawing import INK, drawings
 
-INK = "#30373f"
-"""Text and axes on white; in a page of the book they have the colour of its own text."""
 WIDE = 7.1
 """Inches: a figure fits the column of a page on a laptop (688 pixels) as it is, and nothing is scaled."""
 SMALLEST = 9
@@ -38,8 +37,6 @@ MARKERS = dict(zip(COLOURS, cycle("os^vDPXhp*"), strict=False))
 
 def style() -> None:
     """Set the book's look for this notebook; call it once, after the imports."""
-    from kvbook.show.drawing import drawings  # which needs the colours
-
     plt.style.use(
         {
             "figure.figsize": (WIDE, 3.4),

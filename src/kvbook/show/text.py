@@ -24,7 +24,7 @@ def source(thing) -> Markdown:
 
 def _apart(source: str) -> tuple[str, str]:
     """Code without its docstrings, and these, each under the name of what it says."""
-    lines, said = source.split("\n"), []
+    lines, said = source.split("\n"), list[str]()
     nodes = [one for one in ast.walk(ast.parse(source)) if isinstance(one, DOCUMENTED)]
     for node in sorted(nodes, key=lambda one: one.lineno, reverse=True):
         text = ast.get_docstring(node)
