@@ -57,7 +57,7 @@ def test_there_is_a_drawing_for_a_page_and_one_for_a_phone():
     wide, narrow = drawn(panels())
     assert [one.get("class") for one in (wide, narrow)] == ["kv-wide", "kv-narrow"]
     assert [float(one.get("width")[:-2]) for one in (wide, narrow)] == pytest.approx(
-        [7.1 * 72, 3.4 * 72]
+        [6.95 * 72, 3.4 * 72]
     )
     assert wide.get("display") is None and narrow.get("display") == "none"
 

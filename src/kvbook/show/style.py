@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from kvbook.catalogue import method_names
 from kvbook.show.drawing import INK, drawings
 
-WIDE = 7.1
-"""Inches: a figure fits the column of a page on a laptop (688 pixels) as it is, and nothing is scaled."""
+WIDE = 6.95
+"""Inches, 667 pixels: a figure fits the column of a page in a window of 1280 pixels (672) as it is, and nothing is
+scaled."""
 SMALLEST = 9
 """Points of the smallest letters: 12 pixels."""
 KEPT = "#0072B2"
