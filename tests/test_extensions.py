@@ -35,17 +35,19 @@ def test_a_cell_is_called_by_what_it_shows(code, name):
 
 @pytest.fixture
 def figures():
-    """A picture and a table of one cell, as myst-nb gives them: each with the cell's caption."""
+    """A picture, one to move through and a table, as myst-nb gives them: each with its cell's caption."""
     document = new_document("")
-    for shown in ('<div class="kv-drawing"></div>', '<table class="kv-table"></table>'):
-        document += nodes.figure(
-            "", nodes.raw("", shown, format="html"), nodes.caption("", "what it shows")
-        )
+    moving, table = '<div class="kv-explorer"></div>', '<table class="kv-table"></table>'
+    for shown in (
+        nodes.image(uri="a.svg"),
+        nodes.raw("", moving, format="html"),
+        nodes.raw("", table, format="html"),
+    ):
+        document += nodes.figure("", shown, nodes.caption("", "what it shows"))
     return document
 
 
 def test_a_caption_is_the_pictures_and_no_tables(figures):
-    extension("pictures")._leave_captions(None, figures, "")
-    picture, table = figures
-    assert isinstance(picture, nodes.figure) and "what it shows" in picture.astext()
-    assert isinstance(table, nodes.raw)
+    extension("pictures")._leave_captions(None, figures)
+    assert [type(one) for one in figures] == [nodes.figure, nodes.figure, nodes.raw]
+    assert figures.astext().count("what it shows") == 2

@@ -12,10 +12,17 @@ MOVING = "kv-explorer"
 
 
 def setup(app):
-    """Take both over when a page is about to be written."""
+    app.connect("doctree-read", _leave_captions)  # before figures are numbered
     app.connect("doctree-resolved", _put_in)
-    app.connect("doctree-resolved", _leave_captions, priority=600)  # when pictures are known
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _leave_captions(app, doctree):
+    """A caption is of a cell's picture: myst-nb puts it under all that the cell shows."""
+    for figure in [*doctree.findall(nodes.figure)]:
+        moving = any(MOVING in one.astext() for one in figure.findall(nodes.raw))
+        if not moving and not figure.next_node(nodes.image):
+            figure.replace_self([one for one in figure if not isinstance(one, nodes.caption)])
 
 
 def _put_in(app, doctree, docname):
@@ -25,14 +32,3 @@ def _put_in(app, doctree, docname):
             drawn = in_page(file.read_text(encoding="utf-8"), image.get("alt", ""))
             if drawn:
                 image.replace_self(nodes.raw("", drawn, format="html"))
-
-
-def _leave_captions(app, doctree, docname):
-    """A caption is of a cell's picture: myst-nb puts it under all that the cell shows."""
-    for figure in [*doctree.findall(nodes.figure)]:
-        shown = [one.astext() for one in figure.findall(nodes.raw)]
-        pictures = ("kv-drawing", MOVING)
-        if not figure.next_node(nodes.image) and not any(
-            name in text for text in shown for name in pictures
-        ):
-            figure.replace_self([one for one in figure if not isinstance(one, nodes.caption)])

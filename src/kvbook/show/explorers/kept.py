@@ -48,7 +48,8 @@ def kept_explorer(run: Run, tokens: Sequence[str], name: str = "kept") -> HTML:
         LOOK,
         height=280,
         margin={"l": 80, "r": 10, "t": 10, "b": 40},
-        xaxis_title="position in the prompt",
+        xaxis={"title": "position in the prompt", "showgrid": False},
+        yaxis_showgrid=False,
         sliders=[{"steps": steps, "currentvalue_prefix": "layer ", "pad_t": 45}],
     )
     return explorer(
