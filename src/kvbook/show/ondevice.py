@@ -38,7 +38,8 @@ def slots(stages: Mapping[str, Sequence[tuple[str, int]]]) -> Figure:
             box = Rectangle((position, -row), 0.9, 0.7, facecolor=PARTS[part], edgecolor=INK)
             axes.add_patch(box)
             ink = ink_on(to_rgb(PARTS[part]))
-            axes.text(position + 0.45, -row + 0.35, position, ha="center", va="center", color=ink)
+            place = position + 0.45, -row + 0.35
+            axes.text(*place, str(position), ha="center", va="center", color=ink)
     for part, colour in PARTS.items():
         if any(part == one for stage in stages.values() for one, _ in stage):
             axes.scatter([], [], marker="s", s=60, color=colour, label=part)
