@@ -25,7 +25,8 @@ def test_the_examples_of_named_code_hold():
     "code, name",
     [
         ("show.kept_map(run, n)\nshow.kept_text(tokens)", "kept map, kept text"),
-        ("a = 1\nshow.table([show.linked('x', 'y')])", "table, linked"),
+        ("a = 1\nshow.table([show.linked('x', 'y')])", "table"),
+        ("from kvbook import show\nshow.style()", "what this page needs"),
         ("%pip install kvbook", "what this page needs"),
     ],
 )

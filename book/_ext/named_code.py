@@ -1,6 +1,7 @@
 """What is folded has a name: the code of a cell is called by its first comment, or else by what it shows."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from docutils import nodes
@@ -8,6 +9,8 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 NOTHING = "what this page needs"
 """The name of cells that show nothing of ours."""
+PARTS = ("code", "linked", "style", "tag")
+"""Functions of `kvbook.show` that show nothing by themselves."""
 
 
 def name_of(code: str) -> str:
@@ -34,7 +37,7 @@ def _shown(code: str) -> Iterator[str]:
     named = {
         ast.unparse(call.func).removeprefix("show."): call
         for call in calls
-        if ast.unparse(call.func).startswith("show.")
+        if re.match(rf"show\.(?!({'|'.join(PARTS)})$)", ast.unparse(call.func))
     }
     sources = [
         ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func) == "show.source"

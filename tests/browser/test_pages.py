@@ -74,11 +74,10 @@ def test_text_is_readable(opened, scheme):
     assert not faint
 
 
-INKS = """() => [...document.querySelectorAll(".kv-drawing [style*='--kv-ink']")]
-    .map(one => getComputedStyle(one)).flatMap(({fill, stroke}) => [fill, stroke])
-    .filter((one, i, all) => one.startsWith("rgb(") && all.indexOf(one) == i)
+INKS = """() => [...document.querySelectorAll(".kv-drawing text[style*='--kv-ink']")]
+    .map(one => getComputedStyle(one).fill).filter((one, i, all) => all.indexOf(one) == i)
     .concat(getComputedStyle(document.body).backgroundColor)"""
-"""The colours of text and axes in drawings, and at last that of the page's ground."""
+"""The colours of words in drawings, and at last that of the page's ground."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

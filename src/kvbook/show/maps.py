@@ -139,7 +139,7 @@ def needle_maps(
         axes.imshow(grid, aspect="auto", cmap=colours, vmin=0, vmax=1)
         for (depth, length), share in np.ndenumerate(grid):
             mark = "✓" if share == 1 else "·" if share == 0 else f"{share:.1f}"
-            ink = _ink_on(colours(share))
+            ink = ink_on(colours(share))
             axes.text(length, depth, mark, ha="center", va="center", color=ink)
         axes.set_title(title)
         axes.set_xticks(range(len(lengths)), [str(length) for length in lengths])
@@ -202,7 +202,7 @@ def ratio_maps(
         colours = LinearSegmentedColormap.from_list("ratio", [KEPT, "#9aa0a6", "#d55e00"])
         axes.imshow(grid, aspect="auto", cmap=colours, vmin=-1.5, vmax=1.5)
         for (row, column), power in np.ndenumerate(grid):
-            ink = _ink_on(colours((power + 1.5) / 3))
+            ink = ink_on(colours((power + 1.5) / 3))
             label = f"{2**power:.2f}"
             axes.text(column, row, label, ha="center", va="center", color=ink)
         axes.set_title(name)
@@ -233,7 +233,7 @@ def ratios_sentence(maps: Mapping[str, Sequence[Sequence[float]]]) -> Said:
     return bullets(told)
 
 
-def _ink_on(ground: tuple[float, ...]) -> str:
+def ink_on(ground: tuple[float, ...]) -> str:
     """White or black, whichever is easier to read on a colour (relative luminance, WCAG 2)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in ground[:3]]
     light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

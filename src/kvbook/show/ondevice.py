@@ -5,11 +5,13 @@ from statistics import fmean, median
 
 import matplotlib.pyplot as plt
 from IPython.display import HTML
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import ScalarFormatter
 
 from kvbook.show.drawing import key
+from kvbook.show.maps import ink_on
 from kvbook.show.said import Said, bullets, compare, say
 from kvbook.show.style import COLOURS, INK, WIDE
 from kvbook.show.tables import Cell, table
@@ -33,14 +35,14 @@ def slots(stages: Mapping[str, Sequence[tuple[str, int]]]) -> Figure:
     for row, (title, entries) in enumerate(stages.items()):
         axes.text(-0.3, -row + 0.35, title, ha="right", va="center")
         for part, position in entries:
-            box = Rectangle(
-                (position, -row), 0.9, 0.7, facecolor=PARTS[part], alpha=0.75, edgecolor=INK
-            )
+            box = Rectangle((position, -row), 0.9, 0.7, facecolor=PARTS[part], edgecolor=INK)
             axes.add_patch(box)
-            axes.text(position + 0.45, -row + 0.35, str(position), ha="center", va="center")
+            ink = ink_on(to_rgb(PARTS[part]))
+            place = position + 0.45, -row + 0.35
+            axes.text(*place, str(position), ha="center", va="center", color=ink)
     for part, colour in PARTS.items():
         if any(part == one for stage in stages.values() for one, _ in stage):
-            axes.scatter([], [], marker="s", s=60, color=colour, alpha=0.75, label=part)
+            axes.scatter([], [], marker="s", s=60, color=colour, label=part)
     most = max(position for stage in stages.values() for _, position in stage)
     axes.set(xlim=(-6, most + 1.2), ylim=(-len(stages) + 0.6, 1.4))
     axes.axis("off")
