@@ -46,10 +46,10 @@ def test_nothing_overflows(deck):
     assert not each_slide(deck.page, OVER)
 
 
-SQUEEZED = """slide => [...slide.querySelectorAll("img, pre, .jp-RenderedHTML")]
+SQUEEZED = """slide => [...slide.querySelectorAll("img, pre, .kv-drawing, .jp-RenderedHTML")]
     .filter(one => one.checkVisibility() && !one.closest("aside"))
     .filter(one => one.scrollHeight > one.clientHeight + 2
-        || one.tagName == "IMG" && one.clientHeight < 200)
+        || one.matches("img, .kv-drawing") && one.clientHeight < 200)
     .map(one => `${one.tagName} ${one.clientHeight} of ${one.scrollHeight}: ${one.textContent.slice(0, 60)}`)"""
 """Pictures without room, and boxes that hold more than they show."""
 
@@ -62,7 +62,7 @@ SMALL = """slide => {
     const walk = document.createTreeWalker(slide, NodeFilter.SHOW_TEXT), found = [];
     while (walk.nextNode()) {
         const one = walk.currentNode.parentElement;
-        if (!walk.currentNode.data.trim() || one.closest("aside, mjx-container, style, script")) continue;
+        if (!walk.currentNode.data.trim() || one.closest("aside, mjx-container, svg, style, script")) continue;
         const size = parseFloat(getComputedStyle(one).fontSize);
         if (size < (one.closest("pre") ? 18 : 24)) found.push(`${size} px: ${one.textContent.slice(0, 40)}`);
     }

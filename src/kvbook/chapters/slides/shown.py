@@ -105,6 +105,8 @@ def _page(shown: str) -> str:
 
 def _table(table: Tag) -> str:
     """As many rows as there is room for, and words on those that are left to the chapter."""
+    for one in table.select("wbr"):  # where a page may break a cell; here lines are counted
+        one.decompose()
     heads, rows = table.select("thead th"), table.select("tbody tr")
     if len(heads) > COLUMNS:
         return ""
