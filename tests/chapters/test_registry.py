@@ -171,7 +171,7 @@ def test_contexts_given_twice_are_refused():
         resolve_parameters(CHAPTERS["profiling"], "laptop", {"contexts": "[128, 128]"})
 
 
-@pytest.mark.parametrize("name", ["fullkv", "profiling", "lora", "bertscore"])
+@pytest.mark.parametrize("name", ["fullkv", "profiling", "ondevice"])
 def test_where_times_are_the_subject_nothing_runs_beside(name):
     assert CHAPTERS[name].cores == 2
 

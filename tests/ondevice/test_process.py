@@ -90,7 +90,7 @@ def test_a_file_that_is_not_there_is_refused_before_anything_starts(tmp_path):
 
 
 def test_without_the_environment_it_says_what_to_do(gguf, monkeypatch):
-    monkeypatch.setattr(process, "REPOSITORY", gguf.parent)
+    monkeypatch.setattr("kvbook.places.REPOSITORY", gguf.parent)
     monkeypatch.delenv("KVBOOK_LLAMACPP", raising=False)
     with pytest.raises(ExecutionError, match="make llamacpp"):
         with LlamaCpp(gguf):

@@ -222,7 +222,7 @@ def test_a_given_python_of_kvpress_must_exist(monkeypatch, tmp_path):
 
 def test_kvpress_is_left_out_when_it_is_not_set_up(monkeypatch, tmp_path):
     monkeypatch.delenv("KVBOOK_KVPRESS", raising=False)
-    monkeypatch.setattr(beside_kvpress, "REPOSITORY", tmp_path)
+    monkeypatch.setattr("kvbook.places.REPOSITORY", tmp_path)
     assert beside_kvpress.find_kvpress() is None
 
 

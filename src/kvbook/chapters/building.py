@@ -12,13 +12,11 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from kvbook.chapters.registry import CHAPTERS, CONTENT
+from kvbook.chapters.registry import CHAPTERS
 from kvbook.errors import ExecutionError, ParameterError
 from kvbook.places import clone
 from kvbook.results import cpu_seconds, save
 
-WAITED_FOR = sorted({name for chapter in CONTENT for name in CHAPTERS[chapter].after})
-"""Chapters that another one goes on with are executed first, so that none is left for the end."""
 PROGRAM = """
 import os, threading
 from kvbook.chapters.building import end_with_children
@@ -92,8 +90,6 @@ def _run_snakemake(home: Path, profile: str, cores: int, targets: list[str], bui
     command += ["--snakefile", str(home / "notebooks" / "Snakefile")]
     command += ["--cores", str(cores), "--config", f"profile={profile}"]
     command += ["--rerun-incomplete", "--keep-going", "--quiet", "rules", "--nolock"]
-    runs = built.relative_to(home) / "runs"  # as the rules name them
-    command += ["--prioritize", *(str(runs / f"{name}.ipynb") for name in WAITED_FOR)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
         failed = process.wait()
