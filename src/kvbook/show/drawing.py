@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
+from matplotlib.ticker import NullFormatter
 
 INK = "#30373f"
 """Text and axes on white; in a page of the book they have the colour of its own text."""
@@ -147,6 +148,9 @@ def _lay_out(figure: Figure) -> None:
 
 def _part(axis: Axis) -> bool:
     """Whether labels of an axis touched, which they do no longer."""
+    if _touch([text for text in axis.get_minorticklabels() if text.get_text()]):
+        axis.set_minor_formatter(NullFormatter())
+        return True
     shown = [
         (place, text)
         for place, text in zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=False)

@@ -11,7 +11,7 @@ from kvbook.catalogue import method_names
 from kvbook.show.drawing import INK, drawings
 
 WIDE = 6.95
-"""Inches, 667 pixels: a figure fits the column of a page in a window of 1280 pixels (672) as it is, and nothing is
+"""Inches, 667 pixels: a figure fits the column of a page in a window of 1280 pixels (688) as it is, and nothing is
 scaled."""
 SMALLEST = 9
 """Points of the smallest letters: 12 pixels."""
