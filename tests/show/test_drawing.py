@@ -129,3 +129,12 @@ def test_in_a_page_both_stand_beside_each_other_and_have_words():
     )
     assert re.findall(r'<svg class="(.*?)"', shown) == ["kv-wide", "kv-narrow"]
     assert not show.in_page("<svg><path/></svg>", "another")
+
+
+def test_small_numbers_of_a_logarithmic_axis_go_where_they_touch():
+    figure, axes = plt.subplots(figsize=(3, 0.8))
+    axes.plot([1, 2], [0.25, 0.7])
+    axes.set_yscale("log")
+    for drawing in drawn(figure):
+        numbers = {"".join(text.split()) for text in words(drawing)}
+        assert "1.2" in numbers and not {"0.3", "0.4"} & numbers
