@@ -5,11 +5,15 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page
 
+from kvbook.catalogue import method_names
+
 HTML = Path(
     os.environ.get("KVBOOK_HTML") or Path(__file__).parents[2] / "book/_build/html"
 ).resolve()
 PAGES = sorted(path.stem for path in HTML.glob("*.html"))
 CONTENT = [name for name in PAGES if name not in ("genindex", "search")]
+MOVING = [name for name in method_names() if name != "fullkv"]
+"""The chapters whose method is in a moving picture of its own."""
 SIZES = {
     "phone": (390, 844),
     "zoomed": (853, 533),  # a laptop at 150 %

@@ -1,24 +1,14 @@
 """The moving picture under a reader's hands: keys, buttons and fingers step it, and paper has its last step."""
 
 import pytest
+from browser.book import MOVING
 from playwright.sync_api import expect
 
 PAGES = {
     "index": "stepper-index",
     "teaching": "stepper-teaching",
     "families": "side-by-side",
-    **{
-        name: f"stepper-{name}"
-        for name in (
-            "streamingllm",
-            "snapkv",
-            "h2o",
-            "pyramidinfer",
-            "gemfilter",
-            "fastkv",
-            "summarykv",
-        )
-    },
+    **{name: f"stepper-{name}" for name in MOVING},
 }
 """Where it stands, and its name there."""
 
