@@ -5,6 +5,7 @@ import html
 import math
 import re
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 from bs4 import BeautifulSoup
 from bs4.element import Tag
@@ -22,10 +23,11 @@ TAG = "slide"
 CAPTION = 140
 """Most letters over a picture: two lines."""
 COLUMNS, HEIGHT = 8, 460
-"""Most columns of a table, and its room in pixels; a line takes `LINE`, and a row `PADDING` more."""
-LINE, PADDING = 30, 9
-SHORT, NUMBER = 26, 16
-"""Letters of a line in a cell of words, and of numbers."""
+"""Most columns of a table, and its room in pixels; a line takes `LINE`, and a row `PADDING` more. `CUT` letters say that
+rows are left out."""
+LINE, PADDING, CUT = 30, 9, 46
+SHORT, NUMBER, ACROSS = 26, 16, 74
+"""Letters of a line in a cell of words, and of numbers; and of a row, in all of its columns."""
 LINES = 21
 """Most lines of code."""
 AROUND = 700
@@ -125,11 +127,13 @@ def _table(table: Tag) -> str:
     if not table.caption:
         table.insert(0, BeautifulSoup().new_tag("caption"))
     caption = table.caption
-    left = HEIGHT - LINE * math.ceil(len(caption.get_text()) / 80) - 2 * PADDING
+    left = HEIGHT - LINE * math.ceil((len(caption.get_text()) + CUT) / 80) - 2 * PADDING
     left -= LINE * max(min(3, len(head.get_text().split())) for head in heads)
+    letters = _letters(heads, rows)
     for shown, row in enumerate(rows):
-        longest = max((len(cell.get_text()) for cell in row.select(".kv-long")), default=0)
-        left -= LINE * max(1, math.ceil(longest / SHORT)) + PADDING
+        cells = zip(row.select("td"), letters, strict=True)
+        lines = max(len(wrap(cell.get_text(), most)) for cell, most in cells)
+        left -= LINE * max(1, lines) + PADDING
         if left < 0:
             between = "; " if caption.contents else ""
             caption.append(f"{between}{shown} of {len(rows)} rows, the others are in the chapter")
@@ -137,6 +141,32 @@ def _table(table: Tag) -> str:
                 other.decompose()
             break
     return str(table)
+
+
+def _letters(heads: Sequence[Tag], rows: Sequence[Tag]) -> list[int]:
+    """Letters of a line in each column: numbers stay in one line, words have `SHORT` at most, and what is
+    long but not in the first column shares the rest."""
+    columns = list(zip(*(row.select("td") for row in rows), strict=True))
+    letters = [
+        max(len(text) for one in (*column, head) for text in _pieces(one))
+        for head, column in zip(heads, columns, strict=True)
+    ]
+    long = [i for i, column in enumerate(columns) if i and any(map(_goes_on, column))]
+    letters[0] = min(SHORT, letters[0])
+    rest = ACROSS - sum(most for i, most in enumerate(letters) if i not in long)
+    for i in long:
+        letters[i] = min(SHORT, max(NUMBER // 2, rest // len(long)))
+    return letters
+
+
+def _goes_on(cell: Tag) -> bool:
+    """Whether its text may have several lines."""
+    return bool({"kv-long", "kv-word"} & set(cell.get("class", [])))
+
+
+def _pieces(cell: Tag) -> list[str]:
+    """What stays in one line: the words of a heading, the whole of another cell."""
+    return cell.get_text().split() if cell.name == "th" else [cell.get_text()]
 
 
 def _short(text: str) -> str:
