@@ -10,6 +10,7 @@ from kvbook.stats import (
     paired_interval,
     rank_correlation,
     ranks,
+    seen_difference,
     show_interval,
 )
 
@@ -117,3 +118,11 @@ def test_a_correlation_lies_in_its_interval_which_few_items_make_wide():
 def test_methods_that_all_score_the_same_have_no_order():
     flat = {name: [1, 1] for name in METHODS}
     assert all(one != one for one in rank_correlation(METHODS, flat))
+
+
+@pytest.mark.parametrize(
+    "first, second, sign",
+    [([1.0] * 9, [0.0] * 9, 1), ([0.0] * 9, [1.0] * 9, -1), ([1, 0, 1, 0], [0, 1, 0, 1], 0)],
+)
+def test_a_difference_is_seen_where_its_interval_leaves_0_out(first, second, sign):
+    assert seen_difference(first, second) == sign

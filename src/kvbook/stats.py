@@ -51,6 +51,13 @@ def paired_interval(
     return float(difference.mean()), float(low), float(high)
 
 
+def seen_difference(first: Iterable[float], second: Iterable[float], seed: int = 0) -> int:
+    """1 where `paired_interval` lies above 0, -1 where it lies below, and 0 where no difference can be
+    seen."""
+    _, low, high = paired_interval(first, second, seed)
+    return (low > 0) - (high < 0)
+
+
 def show_interval(value: float, low: float, high: float, form: str) -> str:
     """``value (low to high)``, each in this format."""
     return f"{value:{form}} ({low:{form}} to {high:{form}})"

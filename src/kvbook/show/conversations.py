@@ -14,10 +14,18 @@ from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, say
 from kvbook.show.style import COLOURS, INK, KEPT, WIDE
 from kvbook.show.tables import table
-from kvbook.stats import Rate, paired_interval
+from kvbook.stats import Rate, seen_difference
 from kvbook.tasks.conversations import Fact
 from kvbook.tasks.document import Document
 from kvbook.tasks.recall import by_age, early
+
+RECALLED = "**{label}** recalls {ours:.0f} of {all} early facts, streamingllm {window:.0f}, fullkv {full:.0f}: "
+BESIDE_WINDOW = {
+    1: "more than the window alone.",
+    -1: "less than the window alone.",
+    0: "no difference from the window alone can be seen.",
+}
+"""By the sign of the difference that can be seen."""
 
 PARTS = {
     "sinks": "#80889088",
@@ -175,18 +183,9 @@ def recall_sentence(measured: Mapping[str, Mapping], least: int, seed: int) -> S
         )
         if not ours:
             continue
-        _, low, high = paired_interval(ours, window, seed)
-        words = "**{label}** recalls {ours:.0f} of {all} early facts, streamingllm {window:.0f}, fullkv {full:.0f}: "
-        words += (
-            "more than the window alone."
-            if low > 0
-            else "less than the window alone."
-            if high < 0
-            else "no difference from the window alone can be seen."
-        )
         told.append(
             say(
-                words,
+                RECALLED + BESIDE_WINDOW[seen_difference(ours, window, seed)],
                 label=label,
                 ours=sum(ours),
                 all=len(ours),

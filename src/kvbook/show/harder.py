@@ -14,6 +14,7 @@ from kvbook.show.said import Said, bullets, compare, say
 from kvbook.show.style import COLOURS, INK, WIDE
 from kvbook.show.tables import table
 from kvbook.stats import Rate, mean_and_interval, paired_interval, show_interval
+from kvbook.tasks.scores import tell_apart
 
 Found = Mapping[str, Sequence[bool]]
 """By method, one truth value an item."""
@@ -253,18 +254,12 @@ def rules_sentence(
         name: [float(hit) for one in of for hit in one.values()] for name, of in followed.items()
     }
     smaller = [name for name in hits if name != full]
-    intervals = {name: paired_interval(hits[name], hits[full], seed)[1:] for name in smaller}
-    groups = {
-        "Fewer rules than {full} ({base:.0%}) follow: {names}.": [
-            name for name, (_, high) in intervals.items() if high < 0
-        ],
-        "As far as can be seen, as many rules as {full} ({base:.0%}) follow: {names}.": [
-            name for name, (low, high) in intervals.items() if low <= 0 <= high
-        ],
-        "More rules than {full} ({base:.0%}) follow: {names}.": [
-            name for name, (low, _) in intervals.items() if low > 0
-        ],
-    }
+    points = {name: paired_interval(hits[name], hits[full], seed) for name in smaller}
+    templates = (
+        "Fewer rules than {full} ({base:.0%}) follow: {names}.",
+        "As far as can be seen, as many rules as {full} ({base:.0%}) follow: {names}.",
+        "More rules than {full} ({base:.0%}) follow: {names}.",
+    )
     told = [
         say(
             template,
@@ -272,7 +267,7 @@ def rules_sentence(
             base=fmean(hits[full]),
             names=", ".join(f"{name} ({fmean(hits[name]):.0%})" for name in names),
         )
-        for template, names in groups.items()
+        for template, names in zip(templates, tell_apart(points), strict=True)
         if names
     ]
     if smaller:

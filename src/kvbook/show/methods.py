@@ -12,7 +12,7 @@ from torch import Tensor
 from kvbook.results import report_tasks
 from kvbook.show.said import Said, bullets, say
 from kvbook.show.tables import rate_table, table
-from kvbook.stats import Rate, paired_interval
+from kvbook.stats import Rate, seen_difference
 from kvbook.tasks.budgets import Found
 from kvbook.tasks.needle import Needle, found
 from kvbook.tasks.trial import Example, Trial
@@ -155,7 +155,7 @@ def found_sentence(asked: Found, seed: int = 0) -> Said:
     first, *rest = dict.fromkeys(name for name, budget in others if budget is not None)
     for second in rest:
         signs = {
-            budget: _sign(hits, others[second, budget], seed)
+            budget: seen_difference(hits, others[second, budget], seed)
             for (name, budget), hits in others.items()
             if name == first and (second, budget) in others
         }
@@ -188,12 +188,6 @@ def against(asked: Mapping[str, Sequence[float]], base: str, seed: int = 0) -> S
     return bullets(_compared(others, asked[base], base, seed, "; ".join))
 
 
-def _sign(first: Sequence[float], second: Sequence[float], seed: int) -> int:
-    """Of the difference, where all of its 95 % interval has it; else 0."""
-    _, low, high = paired_interval(first, second, seed)
-    return (low > 0) - (high < 0)
-
-
 def _compared(
     others: Mapping[Label, Sequence[float]],
     base: Sequence[float],
@@ -202,7 +196,7 @@ def _compared(
     join: Callable[[list[Label]], str],
 ) -> list[Said]:
     """A sentence each for those above, those below, and those that cannot be told from ``base``."""
-    signs = {label: _sign(hits, base, seed) for label, hits in others.items()}
+    signs = {label: seen_difference(hits, base, seed) for label, hits in others.items()}
     groups = {sign: [one for one in signs if signs[one] == sign] for sign in COMPARED}
     return [
         say(COMPARED[sign], base=name, items=len(base), labels=join(labels))

@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from kvbook.stats import paired_interval
+from kvbook.stats import seen_difference
+
+COMPARED = {
+    1: "{first} beside {second}, larger",
+    -1: "{first} beside {second}, smaller",
+    0: "{first} beside {second}: with {items} items no difference can be seen",
+}
+"""What is said of two means, by the sign of the difference that can be seen."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +80,5 @@ def compare(first: Sequence[float], second: Sequence[float], seed: int, form: st
     values = {"first": f"{fmean(first):{form}}", "second": f"{fmean(second):{form}}"}
     if len(first) < 2:
         return say("{first} beside {second} (one item: no interval)", **values)
-    _, low, high = paired_interval(first, second, seed)
-    if low <= 0 <= high:
-        same = "{first} beside {second}: with {items} items no difference can be seen"
-        return say(same, items=len(first), **values)
-    if low > 0:
-        return say("{first} beside {second}, larger", **values)
-    return say("{first} beside {second}, smaller", **values)
+    template = COMPARED[seen_difference(first, second, seed)]
+    return say(template, items=len(first), **values)
