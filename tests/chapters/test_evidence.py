@@ -71,7 +71,7 @@ DATA = {
         },
         "rules_budget": 0.5,
     },
-    "ondevice": {
+    "ondevice_costs": {
         "same": {"full cache": {"kl": 1e-10}, "SummaryKV": {"kl": 2e-9}},
         "costs": [
             {"engine": engine, "context": context, "peak": [peak * 2**20]}
@@ -126,7 +126,7 @@ def test_a_chapter_without_results_or_without_such_numbers_says_nothing():
     young = [{"ago": 10, "found": True}]
     alone = {"measurements": [prefill("fullkv", 1)]}
     data = {"summarykv": {"recall": {"fullkv": {"facts": young}}}, "profiling": alone}
-    data |= {"ondevice": {"same": None, "costs": []}}
+    data |= {"ondevice_costs": {"same": None, "costs": []}}
     assert evidence.find_evidence(data) == {}
 
 

@@ -172,13 +172,13 @@ EVIDENCE: dict[str, tuple[str, Callable[[Data], str]]] = {
     "The question comes later": ("evaluation", later),
     "Fewer bits first": ("quantization", fewer_bits),
     "Instructions go first": ("harder", rules),
-    "By position it runs anywhere": ("ondevice", on_the_device),
+    "By position it runs anywhere": ("ondevice_costs", on_the_device),
     "Ask a small model": ("evaluation", nearest),
     "Prefill is bound by operations": ("profiling", prefill),
     "Form first": ("bertscore", form),
     "A floor and a blind side": ("bertscore", floor),
 }
-"""By sentence: the chapter whose results stand behind it, and what they say."""
+"""By sentence: the results that stand behind it, and what they say."""
 
 
 def find_evidence(data: Mapping[str, Data]) -> dict[str, str]:

@@ -13,12 +13,12 @@ from kvbook.show.tables import linked
 from kvbook.tasks.scores import most_items
 
 FILES = {
-    "evaluation": "evaluation",
-    "profiling": "profiling-bench",
-    "bertscore": "bertscore",
-    "ondevice": "ondevice",
+    "evaluation": ("evaluation", "evaluation"),
+    "profiling": ("profiling", "profiling-bench"),
+    "bertscore": ("bertscore", "bertscore"),
+    "ondevice": ("ondevice_costs", "ondevice_costs"),
 }
-"""The chapters whose numbers figure 1 has, and the names of their kept runs."""
+"""The chapters whose numbers figure 1 has, and the names of their results: of this build, and kept."""
 CALLED = {"here": "this build", "kept": "the kept run", "gpu": "a GPU"}
 REPORT = {
     "letter": "a",
@@ -94,9 +94,9 @@ def find_sources() -> list[Source]:
     """The files that there are, chapter by chapter, this build's before the kept one; a GPU's last."""
     found = [
         (chapter, run, file)
-        for chapter, kept in FILES.items()
+        for chapter, (here, kept) in FILES.items()
         for run, file in (
-            ("here", results.find(chapter)),
+            ("here", results.find(here)),
             ("kept", results.find(kept, results.kept_dir())),
         )
         if file
