@@ -1,5 +1,5 @@
 """The command line: ``kvbook list | run | check | compare | chat | evaluate | finetune | profile |
-gpu-report | bench | book | slides | assignment | laws | doctor``.
+gpu-report | bench | book | slides | translation | assignment | laws | doctor``.
 
 A command is a file of this room, with its options. What takes time to import is imported when it
 is needed, so that help comes at once.
@@ -31,6 +31,7 @@ from kvbook.commands.run import run
 from kvbook.commands.slides import slides
 from kvbook.commands.streams import flush, make_steady
 from kvbook.commands.terminal import err, interruptible, out
+from kvbook.commands.translation import translation
 from kvbook.errors import KvbookError, ParameterError
 from kvbook.threads import waiting
 
@@ -69,6 +70,7 @@ for command in (
     book,
     slides,
     check,
+    translation,
     assignment,
     laws,
     doctor,

@@ -1,0 +1,116 @@
+"""What the cells of an executed notebook wrote, in Chinese: sentences, tables, and the words of pictures.
+
+What a model said, code and the names of methods stay; numbers are those of the run.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from bs4 import BeautifulSoup, NavigableString, Tag
+from lxml import etree
+from nbformat import NotebookNode
+
+from kvbook.chapters.edition.words import Words
+
+STAYS = ("script", "style", "code", "pre")
+"""Elements whose text is not prose."""
+SAID_BY_OTHERS = ("kv-text", "kv-said", "kv-over", "kv-back", "kv-says")
+"""Classes of elements with a prompt, or with what a model wrote."""
+SPOKEN = ("title", "aria-label")
+"""Attributes that a reader sees or hears."""
+SVG = "{http://www.w3.org/2000/svg}"
+BESIDE = re.compile(r'((?:src|href)=")(plotly/|results/)')
+"""Files that lie beside the English pages only."""
+
+
+def translate_outputs(notebook: NotebookNode, words: Words, name: str) -> None:
+    """Put all that its cells show into Chinese, in place.
+
+    Parameters
+    ----------
+    name : str
+        The chapter, for the list of what has no entry.
+    """
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            where, data = f"{name}, cell {cell.id}", output.get("data", {})
+            said = output.get("metadata", {}).get("kvbook", {}).get("said")
+            if said:
+                data["text/markdown"] = data["text/plain"] = words.say(said, where)
+            if html := data.get("text/html"):
+                data["text/html"] = translate_html(html, words, where)
+            if drawn := data.get("image/svg+xml"):
+                data["image/svg+xml"] = translate_svg(drawn, words, where)
+
+
+def translate_html(text: str, words: Words, where: str) -> str:
+    """A table, or a picture to move through."""
+    page = BeautifulSoup(text, "html.parser")
+    for node in [*page.find_all(string=True)]:
+        if type(node) is not NavigableString or _stays(node):
+            continue
+        new = words.translate(str(node), where, must=not _is_text(node))
+        if new != node:
+            node.replace_with(new)
+    for tag in page.find_all(True):
+        for name in SPOKEN:
+            if tag.get(name):
+                tag[name] = words.translate(str(tag[name]), where)
+    return BESIDE.sub(r"\1../\2", str(page))
+
+
+def _stays(node: NavigableString) -> bool:
+    return any(
+        parent.name in STAYS or set(SAID_BY_OTHERS) & set(parent.get("class") or ())
+        for parent in node.parents
+        if isinstance(parent, Tag)
+    )
+
+
+def _is_text(node: NavigableString) -> bool:
+    """Whether it is a cell of a table of texts, such as answers."""
+    return bool(node.find_parent("td") and node.find_parent(class_="kv-texts"))
+
+
+def translate_svg(text: str, words: Words, where: str) -> str:
+    """A picture of matplotlib's. A text that was broken into lines is one group of elements."""
+    root = etree.fromstring(text.encode())
+    for group in root.iter(f"{SVG}g"):
+        lines = [one for one in group.findall(f"{SVG}text") if len(one) == 0 and one.text]
+        if not lines:
+            continue
+        whole = " ".join(line.text for line in lines)
+        new = words.translate(whole, where)
+        if new != whole:
+            for line, part in zip(lines, split_evenly(new, len(lines)), strict=True):
+                line.text = part
+    return etree.tostring(root, encoding="unicode")
+
+
+def split_evenly(text: str, count: int) -> Sequence[str]:
+    """A text in so many parts of about the same width; between letters of one word or number it is not
+    broken.
+
+    >>> split_evenly("预算 256，每个头", 2), split_evenly("abc", 2)
+    (['预算 256，', '每个头'], ['abc', ''])
+    """
+    pieces = re.findall(r"[!-~]+[，。；：、）]*|.[，。；：、）]*", text)
+    width = sum(map(_width, pieces)) / count
+    parts, used = [""] * count, 0.0
+    for piece in pieces:
+        size = _width(piece)
+        place = min(count - 1, int((used + size / 2) / width)) if width else 0
+        parts[place] += piece
+        used += size
+    return [part.strip() for part in _filled(parts)]
+
+
+def _filled(parts: Sequence[str]) -> Iterator[str]:
+    """The parts with text first."""
+    yield from (part for part in parts if part.strip())
+    yield from (part for part in parts if not part.strip())
+
+
+def _width(text: str) -> float:
+    """In letters: a Chinese character is as wide as two."""
+    return sum(1 + (ord(one) > 0x2E7F) for one in text)

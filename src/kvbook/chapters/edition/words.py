@@ -1,0 +1,121 @@
+"""The words that cells write, in Chinese: one catalogue for tables, pictures and sentences.
+
+An entry is a text, or a template. In a template of ours, as `kvbook.show.say` has them, fields have names;
+in any other text ``{}`` stands for what differs, such as a number, and is looked up itself.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kvbook.chapters.edition.due import translations
+from kvbook.errors import ResultError
+from kvbook.texts import read_json
+
+WORD = re.compile(r"[A-Za-z]{2,}")
+"""What makes a text one to translate."""
+
+
+def catalogue_file() -> Path:
+    """Where the catalogue is: ``words``, English and Chinese, and ``stay``, patterns of what is not
+    translated, such as names of methods and models."""
+    return translations() / "words.json"
+
+
+def read_words() -> "Words":
+    """The catalogue of the book.
+
+    Raises
+    ------
+    ResultError
+        It is damaged.
+    """
+    held = read_json(catalogue_file(), ResultError)
+    return Words(held["words"], held["stay"])
+
+
+class Words:
+    """A catalogue, which remembers what it was asked.
+
+    Parameters
+    ----------
+    known : mapping of str to str
+        Chinese by English.
+    stay : sequence of str
+        Regular expressions; a text that one of them matches whole stays as it is.
+
+    Attributes
+    ----------
+    used : set of str
+        The entries that were needed so far.
+    missed : dict of str to str
+        Texts without an entry, and where each was first met.
+    """
+
+    def __init__(self, known: Mapping[str, str], stay: Sequence[str] = ()):
+        self.known = dict(known)
+        self._stay = re.compile("|".join(f"(?:{one})" for one in stay) or r"(?!)")
+        self.used: set[str] = set()
+        self.missed: dict[str, str] = {}
+
+    def translate(self, text: str, where: str = "", must: bool = True) -> str:
+        """A text in Chinese, the space around it as it was; itself, where nothing is known.
+
+        Parameters
+        ----------
+        where : str
+            For the list of what is missed.
+        must : bool
+            Whether a text without an entry is missed.
+        """
+        core = " ".join(text.split())
+        if not WORD.search(core) or self._stay.fullmatch(core):
+            return text
+        found = self._find(core)
+        if found is None:
+            if must:
+                self.missed.setdefault(core, where)
+            return text
+        before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+        return before + found + after
+
+    def say(self, parts: Mapping[str, Any], where: str = "") -> str:
+        """A sentence of `kvbook.show.say` in Chinese, from its template and its values."""
+        template = parts["template"]
+        values = {
+            name: self.say(one, where)
+            if isinstance(one, Mapping) and "template" in one
+            else self.translate(one, where, must=False)
+            if isinstance(one, str)
+            else one
+            for name, one in parts["values"].items()
+        }
+        chinese = self.known.get(template)
+        if chinese is not None:
+            self.used.add(template)
+        elif WORD.search(re.sub(r"\{[^}]*\}", "", template)):
+            self.missed.setdefault(template, where)
+        return (chinese or template).format(**values)
+
+    def _find(self, core: str) -> str | None:
+        if core in self.known:
+            self.used.add(core)
+            return self.known[core]
+        for pattern, template in self._templates:
+            if match := pattern.fullmatch(core):
+                self.used.add(template)
+                inside = [self.translate(one, must=False) for one in match.groups()]
+                return self.known[template].format(*inside)
+        return None
+
+    @cached_property
+    def _templates(self) -> list[tuple[re.Pattern[str], str]]:
+        """Templates with ``{}``, those first that say most."""
+        templates = [one for one in self.known if re.search(r"\{\d?\}", one)]
+        templates.sort(key=lambda one: -len(re.sub(r"\{\d?\}", "", one)))
+        return [
+            (re.compile("(.+?)".join(map(re.escape, re.split(r"\{\d?\}", one))), re.S), one)
+            for one in templates
+        ]

@@ -1,0 +1,82 @@
+"""What a translation must have in common with its English text."""
+
+import pytest
+
+from kvbook.chapters.edition.same import differences, stray
+
+ENGLISH = """## Heading
+See [the page](page.md) and {cite:p}`key2024`, with $a$ and `code`.
+
+$$
+x = y
+$$ (label)
+
+| a | b |
+|---|---|
+| 1 | **two** |
+
+1. First.
+
+```{admonition} Objectives
+:class: tip
+Words.
+```
+
+```python
+x = 1  # code
+```
+"""
+CHINESE = """## 标题
+见[此页](page.md)和 {cite:p}`key2024`，有 $a$ 和 `code`。
+
+$$
+x = y
+$$ (label)
+
+| 甲 | 乙 |
+|---|---|
+| 1 | **二** |
+
+1. 第一。
+
+```{admonition} 目标
+:class: tip
+文字。
+```
+
+```python
+x = 1  # code
+```
+"""
+
+
+def test_a_translation_of_all_has_no_differences():
+    assert differences(ENGLISH, CHINESE) == []
+
+
+@pytest.mark.parametrize(
+    "right, wrong, told",
+    [
+        ("## 标题", "### 标题", "heading '###' only in Chinese"),
+        ("page.md", "other.md", "link 'page.md' only in English"),
+        ("key2024", "key2025", "role '{cite:p}`key2025`' only in Chinese"),
+        ("$a$", "$b$", "inline formula 'b' only in Chinese"),
+        ("`code`", "code", "literal 'code' only in English"),
+        ("x = y", "x = z", "formula 'x = y (label)' only in English"),
+        ("| 1 |", "| 2 |", "number '2' only in Chinese"),
+        ("| 1 | **二** |\n", "", "columns of a row '3' (1 more) only in English"),
+        ("**二**", "二", "bold '**' only in English"),
+        ("1. 第一。", "第一。", "item '1.' only in English"),
+        (":class: tip", ":class: note", "option ':class: note' only in Chinese"),
+        ("{admonition}", "{note}", "directive '{note}' only in Chinese"),
+        ("x = 1  # code", "x = 1  # 代码", "code 'python\\nx = 1  # code' only in English"),
+    ],
+)
+def test_what_differs_is_named(right, wrong, told):
+    assert right in CHINESE
+    assert told in differences(ENGLISH, CHINESE.replace(right, wrong))
+
+
+def test_half_width_punctuation_beside_a_chinese_character_is_found():
+    assert list(stray("窗口,和预算")) == ["窗口,和预算"]
+    assert not list(stray("窗口，和预算 (`a, b`)，$a, b$"))
