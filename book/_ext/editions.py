@@ -58,6 +58,8 @@ def _name_other(app, pagename, templatename, context, doctree):
     url = "../" * pagename.count("/") + f"{folder}{pagename}.html"
     context["other_edition"] = {"url": url, "tag": TAGS[other], "name": name, "title": title}
     pages = {TAGS[own]: f"{pagename.rpartition('/')[2]}.html", TAGS[other]: url}
-    links = (f'<link rel="alternate" hreflang="{tag}" href="{page}">' for tag, page in pages.items())
+    links = (
+        f'<link rel="alternate" hreflang="{tag}" href="{page}">' for tag, page in pages.items()
+    )
     context["metatags"] = "\n".join([context.get("metatags", ""), *links])
     context["language"] = TAGS[own]
