@@ -111,7 +111,10 @@ def test_every_item_is_a_mark_over_its_score_before():
 def test_answers_that_reach_those_to_other_questions_are_counted(other, above, says):
     text = str(show.gain_sentence(GAINED, [0.7, 0.6], other))
     assert f"scores {other[0]:.3f} on average. The trained model scores 0.650" in text
-    assert says in text and f"Of the 2 answers of the trained model, {above} score above {other[0]:.3f}." in text
+    assert (
+        says in text
+        and f"Of the 2 answers of the trained model, {above} score above {other[0]:.3f}." in text
+    )
 
 
 @pytest.mark.parametrize(

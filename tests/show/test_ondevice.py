@@ -154,7 +154,9 @@ def test_sentences_of_the_costs_are_of_the_longest_prompt():
     )
     assert "cache q4_0* beside *llama.cpp, q4_1, cache f16*" in told[1] and "3.00 times" in told[1]
     assert "threads: 2" in told[2]
-    assert "10.0 ms if nothing leaves; shifting the recent entries changes that by +2.0 ms" in told[3]
+    assert (
+        "10.0 ms if nothing leaves; shifting the recent entries changes that by +2.0 ms" in told[3]
+    )
     assert "the sinks again by +20.0 ms." in told[3]
     assert len(told) == 4
 
