@@ -1,6 +1,7 @@
 """What a text and its translation must have in common: code, labels, roles, links, formulas, numbers,
 headings, rows of tables, items of lists, and what stands bold."""
 
+import calendar
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -24,6 +25,8 @@ COUNTED = {
 }
 """By kind: what comes equally often in both."""
 OPTION = re.compile(r"^(:[\w-]+:.*)$", re.M)
+MONTHS = {month: str(number) for number, month in enumerate(calendar.month_name) if month}
+"""A month is a word in English and a number in Chinese."""
 TRANSLATED = (":alt:",)
 """Options of directives whose words are prose."""
 
@@ -49,7 +52,7 @@ def signature(text: str) -> Counter[tuple[str, str]]:
     prose, found = _without_code(text)
     options = [one for one in OPTION.findall(prose) if not one.startswith(TRANSLATED)]
     found += Counter(("option", one) for one in options)
-    prose = re.sub(r"\]\[", "] [", prose)
+    prose = re.sub("|".join(MONTHS), lambda month: MONTHS[month[0]], prose)
     for kind, pattern in PATTERNS.items():
         matches = re.findall(pattern, prose, re.M | re.S if kind == "formula" else re.M)
         found += Counter((kind, _plain(one)) for one in matches)
