@@ -52,7 +52,7 @@ def signature(text: str) -> Counter[tuple[str, str]]:
     prose, found = _without_code(text)
     options = [one for one in OPTION.findall(prose) if not one.startswith(TRANSLATED)]
     found += Counter(("option", one) for one in options)
-    prose = re.sub("|".join(MONTHS), lambda month: MONTHS[month[0]], prose)
+    prose = re.sub(rf"\b({'|'.join(MONTHS)})(?= \d)", lambda month: MONTHS[month[1]], prose)
     for kind, pattern in PATTERNS.items():
         matches = re.findall(pattern, prose, re.M | re.S if kind == "formula" else re.M)
         found += Counter((kind, _plain(one)) for one in matches)
