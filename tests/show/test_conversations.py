@@ -178,12 +178,16 @@ def test_summarizers_are_compared_by_their_seconds():
     )
 
 
-def test_reading_again_is_compared_with_summaries():
+def test_summaries_are_compared_with_reading_again_and_with_keeping():
     work = {"again": [1.0, 4.0, 100.0], "summarised": [2.0, 3.0, 10.0], "kept": [1.0, 2.0, 5.0]}
     told = str(show.reading_sentence(work, [60, 120, 180]))
-    assert "At 180 tokens SummaryKV does 10.0% of" in told and "2.0 times the work" in told
-    assert told.endswith("from 120 tokens on.")
-    never = {**work, "again": [1.0, 1.0, 1.0]}
-    assert str(show.reading_sentence(never, [60, 120, 180])).endswith(
-        "never less work than reading again."
-    )
+    assert "At 180 tokens SummaryKV does 10.0% of" in told and "2.00 times the work" in told
+    assert "From 120 tokens on it is less work than reading again." in told
+    assert told.endswith("At the end it is not less work than keeping the whole cache.")
+
+
+def test_less_work_counts_from_where_it_stays_less():
+    work = {"again": [3.0, 4.0, 9.0], "summarised": [2.0, 3.0, 4.0], "kept": [3.0, 2.0, 5.0]}
+    told = str(show.reading_sentence(work, [60, 120, 180]))
+    assert "From 60 tokens on it is less work than reading again." in told
+    assert told.endswith("From 180 tokens on it is less work than keeping the whole cache.")

@@ -37,7 +37,7 @@ PARTS = {
 STAGES: dict[str, list[tuple[str, float, float]]] = {  # parts as (name, left, width)
     "the cache is full": [("sinks", 0, 1), ("recent", 1, 9)],
     "every token evicts one": [("sinks", 0, 1), ("recent", 1, 9), ("evicted, waiting", 11, 3)],
-    "a segment has collected": [("sinks", 0, 1), ("summary", 1, 2.5), ("recent", 3.5, 6.5)],
+    "a segment is complete": [("sinks", 0, 1), ("summary", 1, 2.5), ("recent", 3.5, 6.5)],
 }
 
 
@@ -346,24 +346,27 @@ def summary_sentence(measured: Mapping[str, Mapping]) -> Said:
 
 
 def reading_sentence(work: Mapping[str, Sequence[float]], lengths: Sequence[int]) -> Said:
-    """What `reading_curves` shows: from where on summaries are less work than reading again, and what they
-    cost beside both at the end."""
-    cheaper = [
-        length
-        for length, ours, again in zip(lengths, work["summarised"], work["again"], strict=True)
-        if ours < again
-    ]
-    end = say(
+    """What `reading_curves` shows: what summaries cost beside both other ways at the end, and from where on
+    they are less work."""
+    ours, *others = (work[which] for which in ("summarised", "again", "kept"))
+    told = say(
         "At {length:,} tokens SummaryKV does {again:.1%} of the work of reading all again at every turn, and "
-        "{kept:.1f} times the work of keeping the whole cache.",
+        "{kept:.2f} times the work of keeping the whole cache.",
         length=lengths[-1],
-        again=work["summarised"][-1] / work["again"][-1],
-        kept=work["summarised"][-1] / work["kept"][-1],
+        again=ours[-1] / others[0][-1],
+        kept=ours[-1] / others[1][-1],
     )
-    if not cheaper:
-        return say("{end} It is never less work than reading again.", end=end)
-    words = "{end} It is less work than reading again from {first:,} tokens on."
-    return say(words, end=end, first=cheaper[0])
+    for other, theirs in zip(("reading again", "keeping the whole cache"), others, strict=True):
+        more = [one >= of for one, of in zip(ours, theirs, strict=True)]
+        if more[-1]:
+            told = say(
+                "{told} At the end it is not less work than {other}.", told=told, other=other
+            )
+            continue
+        first = lengths[len(more) - more[::-1].index(True)] if any(more) else lengths[0]
+        words = "{told} From {first:,} tokens on it is less work than {other}."
+        told = say(words, told=told, first=first, other=other)
+    return told
 
 
 def reading_curves(

@@ -260,7 +260,7 @@ def correlation_sentence(correlations: Mapping[str, float]) -> Said:
     ranked = sorted(correlations, key=lambda name: correlations[name])
     return say(
         "Rank correlation of the length and the share of FullKV over the tasks, computed by us from the "
-        "report's table: {all}. A fixed budget would push it to −1; {lowest} is nearest to that.",
+        "report's table: {all}. A fixed budget would pull it towards −1; {lowest} is nearest to that.",
         all=", ".join(f"{name} {correlations[name]:+.2f}" for name in ranked),
         lowest=ranked[0],
     )

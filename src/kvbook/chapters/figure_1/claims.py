@@ -209,7 +209,8 @@ CLAIMS = (
         "ahead",
         "SnapKV and FastKV stand out.",
         two_ahead,
-        "In both methods the last queries, which hold the question, choose what stays.",
+        "In both methods the last queries, in the question or after it, choose what stays, and each layer "
+        "chooses for itself, at least up to the middle of the model.",
         "With few items the order of the methods is partly chance.",
         "snapkv.html",
     ),
@@ -228,8 +229,8 @@ CLAIMS = (
         "H2O loses more than half of its score on narrativeqa.",
         h2o_loses_stories,
         "A story tells a fact once, and only the question looks at it. H2O evicts by the attention of "
-        "all queries, so it evicts the fact. This needs no bug, but a harness that such numbers come "
-        "from had faults, too.",
+        "all queries, so it can evict the fact. This needs no fault in a program. But KVCache-Factory, a "
+        "harness that the report may have used, had two faults, as of January 2025.",
         "H2O loses what only the question looks at. How much of a task that is depends on the items.",
         "evaluation.html#the-h2o-row",
     ),
@@ -254,9 +255,10 @@ CLAIMS = (
         "pyramidinfer",
         "PyramidInfer's prefill is no faster than FullKV's.",
         pyramid_is_no_faster,
-        "Writing out whole score matrices costs as much as the shorter layers save.",
+        "Making the scores can cost as much as the shorter layers save.",
         "Its deeper layers read fewer tokens, so it can be faster. The authors' code, read in November "
-        "2026, writes out the whole score matrix. Ours writes out a few rows of it.",
+        "2026, writes out the whole score matrix. Ours computes only the rows of the recent part, block by "
+        "block.",
         "pyramidinfer.html",
     ),
     Claim(
@@ -294,9 +296,9 @@ CLAIMS = (
         "FastKV's memory, end to end, is a multiple of FullKV's.",
         fastkv_is_heavy,
         "The same is seen here.",
-        "The report's numbers for FastKV end to end lie on a line. Slope and start of this line are those "
-        "of Llama-3.1-8B with its full cache: probably a run of another model. That is our inference; "
-        "the report does not say it.",
+        "The report's numbers for FastKV end to end lie on a line. Slope and start of this line are near "
+        "those of Llama-3.1-8B with its full cache: probably a run of another model. That is our "
+        "inference; the report does not say it.",
         "profiling.html#report-memory",
     ),
     Claim(
