@@ -14,7 +14,7 @@ from kvbook.texts import read_json, read_text
 FIELD = re.compile(r"\{[a-z_]\w*(?:[:!][^{}]*)?\}")
 """A field of a template that has a name."""
 WORDS = re.compile(r"[A-Za-z]{2,}")
-ROOMS = ("show", "chapters/figure_1", "chapters/evidence.py", "tasks", "profiling", "finetune")
+ROOMS = ("show", "chapters/figure_1", "chapters/evidence.py")
 """Of the package: where sentences are made."""
 
 

@@ -16,6 +16,9 @@ from kvbook.texts import read_json
 
 WORD = re.compile(r"[A-Za-z]{2,}")
 """What makes a text one to translate."""
+FIELDS = re.compile(r"\{[^}]*\}")
+FULL_WIDTH = str.maketrans({".": "。", ",": "，", ";": "；", ":": "："})
+"""Signs between sentences that have no words of their own."""
 
 
 def catalogue_file() -> Path:
@@ -92,12 +95,23 @@ class Words:
             else one
             for name, one in parts["values"].items()
         }
-        chinese = self.known.get(template)
-        if chinese is not None:
-            self.used.add(template)
-        elif WORD.search(re.sub(r"\{[^}]*\}", "", template)):
+        chinese = self._joined(template)
+        if chinese is None:
             self.missed.setdefault(template, where)
         return (chinese or template).format(**values)
+
+    def _joined(self, template: str) -> str | None:
+        """A template in Chinese, or one that was joined from several."""
+        if template in self.known:
+            self.used.add(template)
+            return self.known[template]
+        for first in sorted(self.known, key=len, reverse=True):
+            if first and template.startswith(first):
+                rest = self._joined(template.removeprefix(first))
+                if rest is not None:
+                    self.used.add(first)
+                    return self.known[first] + rest
+        return None if WORD.search(FIELDS.sub("", template)) else template.translate(FULL_WIDTH)
 
     def _find(self, core: str) -> str | None:
         if core in self.known:
