@@ -98,6 +98,19 @@ def test_space_plays_and_pauses(stepper):
     assert one.step == stopped
 
 
+def test_every_step_says_what_happens(stepper):
+    one, said = stepper("index"), []
+    one.press("Home")
+    for _ in range(one.last + 1):
+        said.append(one.find("now").inner_text())
+        one.press("ArrowRight")
+    cut = next(i for i, words in enumerate(said) if words.startswith("The prompt is read. "))
+    assert said[0].startswith(f"Token 1 of {cut} is read: ")
+    assert said[cut - 1].startswith(f"Token {cut} of {cut} is read: ")
+    assert said[cut].endswith(" cut.") and said[cut + 1] == "Token 1 of the answer is written."
+    assert said[-1] == "The answer is written." and "undefined" not in "".join(said)
+
+
 def test_buttons_step(stepper):
     one = stepper("index")
     one.find("first").click()

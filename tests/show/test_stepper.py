@@ -1,6 +1,5 @@
 """The moving picture: it shows the frames that it is given, whole in itself, and is still without a script."""
 
-import json
 import re
 from dataclasses import replace
 from importlib import util
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from scripts import data_of, words_of
 
 from kvbook import results, show
 from kvbook.places import place
@@ -41,11 +41,6 @@ SUMMARY = replace(
 )
 
 
-def data_of(page):
-    """What the page's script is given."""
-    return json.loads(re.search(r"DATA = (\{.*?\});\(", page, re.S).group(1))
-
-
 def soup(*frames, **options):
     return BeautifulSoup(show.stepper(frames, **options).data, "lxml")
 
@@ -67,21 +62,31 @@ def test_a_summary_stands_between_the_sinks_and_what_is_recent():
 
 
 def test_the_script_has_all_steps():
-    data = data_of(show.stepper([SNAPKV, SUMMARY]).data)
-    assert data["steps"] == len(data["words"]) == 6
+    data = data_of(show.stepper([SNAPKV, SUMMARY]))
+    assert data["steps"] == 6 and data["tokens"] == ["a", " b", " c"]
     assert [row["scored"] for row in data["rows"]] == [True, False]
     assert data["rows"][0]["heights"] == [None, None, [6, 100, None], None, None, None]
     assert data["rows"][1]["summaries"] == [None, None, None, None, "b is", None]
 
 
 def test_every_step_is_a_sentence():
-    words = module.step_words([SNAPKV, SUMMARY], 6)
-    assert words[1] == "Token 2 of 3 is read: b"
-    assert words[3:] == [
-        "The prompt is read. SnapKV cuts.",
-        "Token 1 of the answer is written.",
-        "The answer is written.",
-    ]
+    words = words_of(show.stepper([SNAPKV, SUMMARY]))
+    assert words["read"].format(number=2, all=3, token="b") == "Token 2 of 3 is read: b"
+    assert words["written"].format(number=1) == "Token 1 of the answer is written."
+    assert words["done"] == soup(SNAPKV).select_one(".kv-now").text == "The answer is written."
+
+
+def test_the_step_behind_the_prompt_says_who_cuts():
+    h2o = replace(SNAPKV, name="h2o", method="H2O(budget=2)")
+    assert module.cut_words([SNAPKV, SUMMARY]) == "The prompt is read. SnapKV cuts."
+    assert module.cut_words([SNAPKV, h2o]) == "The prompt is read. SnapKV and H2O cut."
+    assert module.cut_words([SUMMARY]) == "The prompt is read."
+
+
+def test_what_a_model_and_a_prompt_say_is_told_apart_from_our_words():
+    page = soup(SNAPKV, SUMMARY)
+    said = [one.text for one in page.select(".kv-said")]
+    assert said == ["a", "b", "c", "“b.”", "", "“d.”", "b is"]
 
 
 def test_scores_below_zero_are_drawn_linearly():

@@ -11,11 +11,12 @@ from lxml import etree
 from nbformat import NotebookNode
 
 from kvbook.chapters.edition.words import Words
+from kvbook.show.explorers.frame import change_words
 
 STAYS = ("script", "style", "code", "pre")
 """Elements whose text is not prose."""
-SAID_BY_OTHERS = ("kv-text", "kv-said", "kv-over", "kv-back", "kv-says")
-"""Classes of elements with a prompt, or with what a model wrote."""
+SAID_BY_OTHERS = ("kv-text", "kv-said")
+"""Classes of elements with a prompt, or with what a model wrote: as a block, and within a picture."""
 SPOKEN = ("title", "aria-label")
 """Attributes that a reader sees or hears."""
 SVG = "{http://www.w3.org/2000/svg}"
@@ -44,7 +45,8 @@ def translate_outputs(notebook: NotebookNode, words: Words, name: str) -> None:
 
 
 def translate_html(text: str, words: Words, where: str) -> str:
-    """A table, or a picture to move through."""
+    """A table, or a picture to move through: its text, what stands in attributes, line by line, and the
+    words of its script."""
     page = BeautifulSoup(text, "html.parser")
     for node in [*page.find_all(string=True)]:
         if type(node) is not NavigableString or _stays(node):
@@ -55,7 +57,10 @@ def translate_html(text: str, words: Words, where: str) -> str:
     for tag in page.find_all(True):
         for name in SPOKEN:
             if tag.get(name):
-                tag[name] = words.translate(str(tag[name]), where)
+                lines = str(tag[name]).split("\n")
+                tag[name] = "\n".join(words.translate(line, where) for line in lines)
+    for script in page.find_all("script", string=True):
+        script.string = change_words(script.string, lambda text: words.translate(text, where))
     return BESIDE.sub(r"\1../\2", str(page))
 
 

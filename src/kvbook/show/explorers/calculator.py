@@ -6,6 +6,12 @@ from IPython.display import HTML
 
 from kvbook.show.explorers.frame import explorer, slider
 
+WORDS = {
+    "tokens": "{count} tokens",
+    "budget": "{share} %: {entries} entries",
+    "too_large": "{bytes} (does not fit)",
+}
+
 
 def calculator(
     table: Mapping,
@@ -57,6 +63,7 @@ def calculator(
         f'<span class="kv-computed">computed on paper</span></caption><thead><tr>{head}</tr></thead>'
         '<tbody class="kv-rows"></tbody></table>',
         "calculator",
-        {**table, "start": start},
+        {**{name: held for name, held in table.items() if name != "machines"}, "start": start},
+        {**WORDS, "machines": table["machines"]},
         "The calculator needs JavaScript; kvbook.profiling.predict gives the same.",
     )

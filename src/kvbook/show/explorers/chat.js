@@ -5,8 +5,8 @@
     const turn = DATA.turns[slider.value];
     find("label").textContent = slider.value;
     for (const part of ["user", "assistant", "sinks", "summary", "recent"])
-      find("part-" + part).textContent = turn[part] || "(nothing)";
-    find("count").textContent = turn.count;
+      find("part-" + part).textContent = turn[part] || WORDS.nothing;
+    find("count").textContent = fill(WORDS.count, turn);
   };
   slider.addEventListener("input", update);
   slider.value = 0;

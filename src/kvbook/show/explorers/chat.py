@@ -7,6 +7,11 @@ from IPython.display import HTML
 from kvbook.chat.saved import Turn
 from kvbook.show.explorers.frame import explorer, slider
 
+WORDS = {
+    "count": "{entries} entries; {waiting} evicted tokens wait for the next summary",
+    "nothing": "(nothing)",
+}
+
 
 def chat_explorer(turns: Sequence[Turn], name: str = "chat") -> HTML:
     """A chat to move through: what was said in a turn, and what the cache held after it.
@@ -25,7 +30,8 @@ def chat_explorer(turns: Sequence[Turn], name: str = "chat") -> HTML:
             "sinks": turn.contents.sinks,
             "summary": turn.contents.summary,
             "recent": turn.contents.recent,
-            "count": f"{turn.contents.entries} entries; {turn.contents.waiting} evicted tokens wait for the next summary",
+            "entries": turn.contents.entries,
+            "waiting": turn.contents.waiting,
         }
         for turn in turns
     ]
@@ -38,5 +44,6 @@ def chat_explorer(turns: Sequence[Turn], name: str = "chat") -> HTML:
         f'{slider("turn", len(turns) - 1)}{rows}<p class="kv-count"></p>',
         "chat",
         {"turns": data},
+        WORDS,
         "This picture needs JavaScript; the figure above shows how full the cache was.",
     )

@@ -17,6 +17,10 @@ SCALE = [
     [1, KEPT],
 ]
 """Share of a layer's KV heads that keep a token: none, some, all."""
+WORDS = {
+    "layer": "layer {layer}: {kept} of {heads} heads",
+    "kept_by": "position {position}, kept by {share} % of the heads",
+}
 
 
 def families_explorer(
@@ -72,6 +76,7 @@ def families_explorer(
         '<div class="kv-text kv-words"></div>',
         "families",
         data,
+        WORDS,
         "This figure needs JavaScript; the picture above shows one budget of it.",
         plotly=True,
     )
@@ -86,7 +91,6 @@ def _panels(columns: Sequence[Sequence[str]], heads: int) -> go.Figure:
     places = [(m, c, r) for c, methods in enumerate(columns) for r, m in enumerate(methods)]
     for number, (method, column, row) in enumerate(places, 1):
         figure.add_heatmap(
-            hovertemplate=f"%{{text}}<br>layer %{{y}}: %{{z}} of {heads} heads<extra>{method}</extra>",
             colorscale=SCALE,
             zmin=0,
             zmax=heads,

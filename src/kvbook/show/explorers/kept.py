@@ -11,6 +11,12 @@ from kvbook.engine.run import Run
 from kvbook.show.explorers.frame import LOOK, explorer
 from kvbook.show.style import KEPT
 
+WORDS = {
+    "head": "KV head {head}",
+    "layer": "layer {layer}",
+    "position": "position in the prompt",
+}
+
 
 def kept_explorer(run: Run, tokens: Sequence[str], name: str = "kept") -> HTML:
     """`kept_map` to move through: a slider over the layers, and the token under the pointer.
@@ -33,7 +39,7 @@ def kept_explorer(run: Run, tokens: Sequence[str], name: str = "kept") -> HTML:
     heatmap = go.Heatmap(
         z=grids[0].tolist(),
         text=[label] * heads,
-        y=[f"KV head {head}" for head in range(heads)],
+        y=list(range(heads)),
         hovertemplate="%{text}<br>%{y}<extra></extra>",
         colorscale=[[0, "rgba(128,136,144,0.15)"], [1, KEPT]],
         zmin=0,
@@ -48,9 +54,9 @@ def kept_explorer(run: Run, tokens: Sequence[str], name: str = "kept") -> HTML:
         LOOK,
         height=280,
         margin={"l": 80, "r": 10, "t": 10, "b": 40},
-        xaxis={"title": "position in the prompt", "showgrid": False},
+        xaxis_showgrid=False,
         yaxis_showgrid=False,
-        sliders=[{"steps": steps, "currentvalue_prefix": "layer ", "pad_t": 45}],
+        sliders=[{"steps": steps, "pad_t": 45}],
     )
     return explorer(
         name,
@@ -58,6 +64,7 @@ def kept_explorer(run: Run, tokens: Sequence[str], name: str = "kept") -> HTML:
         'the layers; the picture above shows all layers at once"></div>',
         "kept",
         figure.to_plotly_json(),
+        WORDS,
         "This figure needs JavaScript; the picture above shows the same.",
         plotly=True,
     )

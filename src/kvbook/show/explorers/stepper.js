@@ -8,7 +8,8 @@
     const line = picture.querySelectorAll(".kv-cells")[i];
     const head = line.previousElementSibling;
     return {...row, cells: line.querySelectorAll("i"), back: line.querySelector(".kv-back"),
-            holds: head.querySelector(".kv-holds"), says: head.querySelector(".kv-says")};
+            holds: head.querySelector(".kv-holds"), said: head.querySelector(".kv-said"),
+            end: head.querySelector(".kv-verdict")};
   });
   const latest = (row, name) => {  // what stands since the last step that changed it
     for (let at = step; at >= 0; at--) if (row[name][at] != null) return row[name][at];
@@ -32,25 +33,29 @@
       row.back.textContent = summary;
     }
     const said = row.written.slice(0, Math.max(0, step - cut)).join("").trim();
-    row.holds.textContent = "holds " + held + (summary ? " and a summary" : "");
-    row.says.textContent = step <= cut ? "" : "“" + said + "”" + (step == last ? row.verdict : " …");
+    row.holds.textContent = fill(summary ? WORDS.holds_summary : WORDS.holds, {count: held});
+    row.said.textContent = step <= cut ? "" : "“" + said + "”";
+    row.end.textContent = step <= cut ? "" : step < last ? " …" : row.verdict && " " + WORDS[row.verdict];
   };
+  const happens = () => step == last ? WORDS.done : step == cut ? WORDS.cut
+    : step > cut ? fill(WORDS.written, {number: step - cut})
+    : fill(WORDS.read, {number: step + 1, all: cut, token: DATA.tokens[step].trim() || WORDS.space});
   const go = to => {
     step = Math.min(last, Math.max(0, to));
     slider.value = step;
-    now.textContent = DATA.words[step];
+    now.textContent = happens();
     rows.forEach(draw);
   };
   const stop = () => {
     clearInterval(timer);
     timer = null;
     play.textContent = "▶";
-    play.setAttribute("aria-label", "play");
+    play.setAttribute("aria-label", WORDS.play);
   };
   const start = () => {
     if (step == last) go(0);
     play.textContent = "❚❚";
-    play.setAttribute("aria-label", "pause");
+    play.setAttribute("aria-label", WORDS.pause);
     timer = setInterval(() => { go(step + 1); if (step == last) stop(); }, 600);
   };
   const toggle = () => timer ? stop() : start();

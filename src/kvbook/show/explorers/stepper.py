@@ -13,6 +13,19 @@ from kvbook.tasks.frames import Frames
 
 LEAST = 6
 """Per cent of a cell that the bar of the lowest score fills."""
+WORDS = {
+    "read": "Token {number} of {all} is read: {token}",
+    "space": "a space",
+    "written": "Token {number} of the answer is written.",
+    "done": "The answer is written.",
+    "holds": "holds {count}",
+    "holds_summary": "holds {count} and a summary",
+    "right": "✓ right",
+    "wrong": "✗ wrong",
+    "play": "play",
+    "pause": "pause",
+}
+"""What the script says; of a picture also `cut_words`."""
 
 
 def stepper(
@@ -44,11 +57,10 @@ def stepper(
         for part, label, sign in (
             ("first", "to the start", "↺"),
             ("prior", "a step back", "◀"),
-            ("play", "play", "▶"),
+            ("play", WORDS["play"], "▶"),
             ("next", "a step on", "▶❘"),
         )
     )
-    words = step_words(shown, steps)
     inside = Markup(
         '<style>{}</style><figure class="kv-stepper" role="group" tabindex="0" data-prevent-swipe aria-label="{}" style="--n: {}{}">'
         '<div class="kv-steps" hidden>{}<input class="kv-slide" type="range" min="0" max="{}" value="{}" aria-label="step"></div>'
@@ -62,7 +74,7 @@ def stepper(
         Markup(buttons),
         steps - 1,
         steps - 1,
-        words[-1],
+        WORDS["done"],
         _over(shown, columns),
         Markup("").join(_row(one, steps) for one in shown),
         caption(shown),
@@ -70,7 +82,6 @@ def stepper(
     data = {
         "steps": steps,
         "tokens": first.tokens,
-        "words": words,
         "rows": [
             {
                 "came": one.came,
@@ -85,7 +96,8 @@ def stepper(
             for one in shown
         ],
     }
-    return explorer(name, inside, "stepper", data, "With JavaScript this picture moves.")
+    words = {**WORDS, "cut": cut_words(shown)}
+    return explorer(name, inside, "stepper", data, words, "With JavaScript this picture moves.")
 
 
 def heights(frames: Frames) -> list[list[int | None] | None]:
@@ -113,41 +125,38 @@ def title(frames: Frames) -> str:
     return frames.method.partition("(")[0]
 
 
-def verdict(frames: Frames, signs: tuple[str, str] = (" ✓", " ✗")) -> str:
-    """Whether the answer is right, behind a sign; for a prompt that asks for nothing, nothing."""
+def verdict(frames: Frames) -> str:
+    """Whether the answer is ``right`` or ``wrong``; for a prompt that asks for nothing, nothing."""
     if not frames.answer:
         return ""
-    return f"{signs[0]} right" if frames.right else f"{signs[1]} wrong"
+    return "right" if frames.right else "wrong"
 
 
-def step_words(shown: Sequence[Frames], steps: int) -> list[str]:
-    """What happens in each step, as a sentence."""
-    tokens = shown[0].tokens
-    words = [
-        f"Token {i} of {len(tokens)} is read: {token.strip() or 'a space'}"
-        for i, token in enumerate(tokens, 1)
-    ]
-    cutting = [one for one in shown if len(tokens) in one.gone]
-    verb = "cut" if len(cutting) > 1 else "cuts"
-    words.append("The prompt is read." + f" {listed(cutting or shown)} {verb}." * bool(cutting))
-    words += [f"Token {i} of the answer is written." for i in range(1, steps - len(words) + 1)]
-    words[-1] = "The answer is written."
-    return words
+def cut_words(shown: Sequence[Frames]) -> str:
+    """What happens in the step behind the prompt, as a sentence."""
+    cutting = [one for one in shown if len(one.tokens) in one.gone]
+    if not cutting:
+        return "The prompt is read."
+    return f"The prompt is read. {listed(cutting)} {'cut' if len(cutting) > 1 else 'cuts'}."
 
 
 def describe(shown: Sequence[Frames]) -> str:
-    """The picture in words, for those who do not see it."""
-    ends = "; ".join(
-        f"{title(one)} holds {len(one.held(len(one.scores)))} entries"
-        f"{' and a summary' if one.summaries else ''} and writes {one.text.strip()!r}{verdict(one, (',', ','))}"
-        for one in shown
-    )
+    """The picture in words, a sentence a line, for those who do not see it."""
     prompt = "".join(shown[0].tokens)
-    return f"Caches step by step, for the prompt {prompt!r}. In the end {ends}. Space plays, arrows step."
+    begin = (f"Caches step by step, for the prompt {prompt!r}.", "In the end:")
+    return "\n".join((*begin, *map(_outcome, shown), "Space plays, arrows step."))
 
 
-def caption(shown: Sequence[Frames]) -> str:
-    """What to see, and what is shown of the model."""
+def _outcome(frames: Frames) -> str:
+    """What came of one method, as a sentence."""
+    entries = len(frames.held(len(frames.scores)))
+    summary = " and a summary" if frames.summaries else ""
+    right = f", {verdict(frames)}" if frames.answer else ""
+    return f"{title(frames)} holds {entries} entries{summary} and writes {frames.text.strip()!r}{right}."
+
+
+def caption(shown: Sequence[Frames]) -> Markup:
+    """What to see, and what is shown of the model, sentence by sentence."""
     first = shown[0]
     asked = ", the one of all that looks at the answer most" if first.gold else ""
     parts = [
@@ -177,7 +186,7 @@ def caption(shown: Sequence[Frames]) -> str:
             holding, heads = first.holding
             parts.append(f"{holding} of {heads} heads hold the answer when the prompt is read.")
         parts.append(first.method)
-    return " ".join(parts)
+    return Markup(" ").join(Markup("<span>{}</span>").format(part) for part in parts)
 
 
 def listed(frames: Sequence[Frames]) -> str:
@@ -192,8 +201,8 @@ def _over(shown: Sequence[Frames], columns: int) -> Markup:
     if len(shown) == 1:
         tokens += shown[0].written[: columns - len(tokens)]
     words = [
-        Markup("<span{}>{}</span>").format(
-            Markup(' class="kv-gold"') if i in shown[0].gold else "", token.strip() or "␣"
+        Markup('<span class="kv-said{}">{}</span>').format(
+            " kv-gold" if i in shown[0].gold else "", token.strip() or "␣"
         )
         for i, token in enumerate(tokens)
     ]
@@ -222,20 +231,20 @@ def _row(frames: Frames, steps: int) -> Markup:
         )
     summary = next(reversed(frames.summaries.values()), "")
     recent = min((i for i in held if i >= frames.sinks), default=frames.sinks + 1)
-    back = Markup('<span class="kv-back" style="grid-column: {} / {}"{}>{}</span>').format(
+    back = Markup('<span class="kv-back kv-said" style="grid-column: {} / {}"{}>{}</span>').format(
         frames.sinks + 1, recent + 1, "" if summary else Markup(" hidden"), summary
     )
+    holds, right = WORDS["holds_summary" if summary else "holds"], verdict(frames)
     return Markup(
-        '<div class="kv-head" style="--c: {0}"><b>{1}</b><span class="kv-holds">holds {2}{3}</span>'
-        '<span class="kv-says">“{4}”{5}</span></div>'
-        '<div class="kv-line kv-cells" style="--c: {0}" aria-hidden="true">{6}{7}</div>'
+        '<div class="kv-head" style="--c: {0}"><b>{1}</b><span class="kv-holds">{2}</span>'
+        '<span class="kv-says"><span class="kv-said">“{3}”</span><span class="kv-verdict">{4}</span></span></div>'
+        '<div class="kv-line kv-cells" style="--c: {0}" aria-hidden="true">{5}{6}</div>'
     ).format(
         COLOURS.get(frames.name, INK),
         title(frames),
-        len(held),
-        " and a summary" if summary else "",
+        holds.format(count=len(held)),
         frames.text.strip(),
-        verdict(frames),
+        f" {WORDS[right]}" if right else "",
         Markup("").join(cells),
         back,
     )
