@@ -119,6 +119,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "token_sentence",
             "token_times",
         ],
+        "answer_time": ["answer_times", "answer_times_sentence", "saved_by_length"],
+        "phones": ["phone_sentence", "phone_table"],
         "gpu": ["beside_gpu", "gpu_machine", "gpu_sentences"],
         "reported": [
             "full_memory",

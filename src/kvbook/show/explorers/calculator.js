@@ -7,7 +7,7 @@
   options(model, DATA.models);
   options(machine, DATA.machines);
   const bytes = x => x < 2**30 ? (x / 2**20).toPrecision(3) + " MiB" : (x / 2**30).toPrecision(3) + " GiB";
-  const seconds = x => x < 0.1 ? (1000 * x).toPrecision(2) + " ms" : x.toPrecision(3) + " s";
+  const seconds = x => x === null ? "–" : x < 0.1 ? (1000 * x).toPrecision(2) + " ms" : x.toPrecision(3) + " s";
   const update = () => {
     const tokens = DATA.contexts[context.value], share = DATA.budgets[budget.value];
     find("context-label").textContent = tokens.toLocaleString("en") + " tokens";
@@ -21,7 +21,7 @@
       const fits = cell[1] <= DATA.memory[machine.value];
       const row = document.createElement("tr");
       [method, bytes(cell[0]), bytes(cell[1]) + (fits ? "" : " (does not fit)"), seconds(prefill),
-       seconds(decode), seconds(prefill + decode * (length - 1))].forEach(text => {
+       seconds(decode), seconds(prefill === null ? null : prefill + decode * (length - 1))].forEach(text => {
         const column = document.createElement("td");
         column.textContent = text;
         row.append(column);
