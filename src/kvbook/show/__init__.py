@@ -157,6 +157,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "standing_sentence",
             "views_sentence",
         ],
+        "leads": ["leads_sentence", "leads_table"],
         "equal_bytes": [
             "bytes_sentences",
             "bytes_table",
