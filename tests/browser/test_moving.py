@@ -111,6 +111,15 @@ def test_the_calculator_changes_bytes_with_the_model_and_seconds_with_the_machin
         first = then
 
 
+def test_the_calculator_has_a_dash_for_the_prefill_of_a_phone(open_page):
+    opened = open_page("profiling")
+    choice = opened.page.locator("#calculator select.kv-machine")
+    choice.select_option(label="OnePlus 12 (Snapdragon 8 Gen 3)")
+    *_, prefill, step, total = calculated(opened.page)["fullkv"]
+    assert prefill == total == "–" and number(step) > 0
+    assert not opened.troubles
+
+
 def test_the_layers_of_a_kept_map_can_be_walked_through(open_page):
     opened = open_page("snapkv")
     plot = opened.page.locator(".js-plotly-plot").first

@@ -5,7 +5,7 @@ from conftest import make_model
 
 from kvbook import create_method
 from kvbook.profiling.calculator import shares_on_paper, tabulate
-from kvbook.profiling.hardware import TABLE
+from kvbook.profiling.hardware import PHONES, TABLE
 from kvbook.profiling.prediction import predict
 
 MACHINES = [TABLE["L4"], TABLE["RTX 4090"]]
@@ -41,6 +41,15 @@ def test_full_kv_has_one_budget_and_an_answer_of_one_token_decodes_none(config):
     assert (len(full), len(h2o)) == (1, 2)
     assert full[0][0][0] == predict(config, "fullkv", 100, 1).kv_bytes
     assert [full[0][0][at] for at in (3, 5)] == [0, 0]
+
+
+def test_a_phone_has_a_decoded_token_and_no_prefill(config):
+    phone = next(iter(PHONES.values()))
+    made = tabulate({"tiny": config}, ["fullkv"], [100], [0.1], [phone, MACHINES[0]], new_tokens=9)
+    [[[[[_, _, prefill, token, gpu_prefill, _]]]]] = made["cells"]
+    paper = predict(config, "fullkv", 100, 9)
+    assert prefill is None and gpu_prefill > 0
+    assert token == pytest.approx(paper.decode.bytes / phone.bandwidth / 8, rel=0.005)
 
 
 def test_a_share_is_of_full_kv_on_the_same_machine(config):

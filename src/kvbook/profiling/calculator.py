@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from kvbook.methods import Method, create_method, with_budget
 from kvbook.methods.base import as_method
-from kvbook.profiling.hardware import Hardware
-from kvbook.profiling.prediction import predict
+from kvbook.profiling.hardware import UNKNOWN, Hardware
+from kvbook.profiling.prediction import Phase, predict
 
 
 def tabulate(
@@ -38,20 +38,23 @@ def tabulate(
     dict
         The names of all axes, and ``cells[model][method][budget][context]``: bytes of the cache,
         least bytes of the whole, then seconds of the prefill and of a decoded token on every
-        machine. FullKV has one budget only.
+        machine. FullKV has one budget only. A prefill is None on a machine whose operations a
+        second are `UNKNOWN`, for they take its time.
     """
 
-    def cell(config, name: str, budget: float, context: int) -> list[float]:
+    def digits(seconds: float) -> float:
+        return float(f"{seconds:.3g}")
+
+    def prefill(phase: Phase, machine: Hardware) -> float | None:
+        return None if machine.flops == UNKNOWN else digits(phase.seconds(machine))
+
+    def cell(config, name: str, budget: float, context: int) -> list[float | None]:
         paper = predict(config, with_budget(name, budget), context, new_tokens)
-        seconds = [
-            float(f"{value:.3g}")
-            for machine in machines
-            for value in (
-                paper.prefill.seconds(machine),
-                paper.decode.seconds(machine) / max(1, new_tokens - 1),
-            )
-        ]
-        return [paper.kv_bytes, paper.peak_bytes, *seconds]
+        made: list[float | None] = [paper.kv_bytes, paper.peak_bytes]
+        for machine in machines:
+            token = paper.decode.seconds(machine) / max(1, new_tokens - 1)
+            made += [prefill(paper.prefill, machine), digits(token)]
+        return made
 
     return {
         "models": list(configs),

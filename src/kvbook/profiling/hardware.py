@@ -20,7 +20,8 @@ class Hardware:
     name : str
         What it is called.
     flops : float
-        Floating-point operations a second of large matrix products in the model's dtype.
+        Floating-point operations a second of large matrix products in the model's dtype;
+        `UNKNOWN` where no source has it: then only what is read and written takes time.
     bandwidth : float
         Bytes a second between memory and processor.
     memory : float
@@ -70,6 +71,52 @@ TABLE = {
     )
 }
 """Common GPUs: dense bfloat16 on tensor cores, with the bandwidth and memory of the datasheets."""
+
+UNKNOWN = float("inf")
+"""Operations a second of a machine whose makers do not say what its matrix products reach."""
+
+
+def channel_bandwidth(transfers: float, channels: int = 4) -> float:
+    """Bytes a second of a phone's memory (LPDDR): its channels are 16 bits wide.
+
+    Parameters
+    ----------
+    transfers : float
+        A second; two in every cycle of the clock.
+    channels : int
+        Of the memory controller.
+    """
+    return transfers * channels * 16 / 8
+
+
+PHONES = {
+    one.name: one
+    for one in (
+        Hardware(
+            "OnePlus 7 Pro (Snapdragon 855)",
+            UNKNOWN,
+            channel_bandwidth(4266e6),
+            6e9,
+            source="LPDDR4X-4266, four channels: WikiChip; 6, 8 or 12 GB: LineageOS",
+        ),
+        Hardware(
+            "OnePlus 12 (Snapdragon 8 Gen 3)",
+            UNKNOWN,
+            channel_bandwidth(2 * 4800e6),
+            12e9,
+            source="LPDDR5X at 4800 MHz: Qualcomm; four channels: EwoutH; 12, 16 or 24 GB: LineageOS",
+        ),
+        Hardware(
+            "OnePlus 13 (Snapdragon 8 Elite)",
+            UNKNOWN,
+            channel_bandwidth(2 * 5300e6),
+            12e9,
+            source="LPDDR5X at 5300 MHz, 84.8 GB/s: Geektopia; 12, 16 or 24 GB: LineageOS",
+        ),
+    )
+}
+"""Phones of three generations, each with the least memory it is sold with: what the memory can do at
+most. ``book/references.bib`` has the sources, which were read in November 2026."""
 
 
 class Sizes(NamedTuple):

@@ -119,6 +119,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "token_sentence",
             "token_times",
         ],
+        "answer_time": ["answer_times", "answer_times_sentence", "saved_by_length"],
+        "phones": ["phone_sentence", "phone_table"],
         "gpu": ["beside_gpu", "gpu_machine", "gpu_sentences"],
         "reported": [
             "full_memory",
@@ -155,6 +157,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "standing_sentence",
             "views_sentence",
         ],
+        "leads": ["leads_sentence", "leads_table"],
         "equal_bytes": [
             "bytes_sentences",
             "bytes_table",

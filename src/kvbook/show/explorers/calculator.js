@@ -8,7 +8,7 @@
   options(machine, WORDS.machines);
   const whole = x => x.toLocaleString("en");
   const bytes = x => x < 2**30 ? (x / 2**20).toPrecision(3) + " MiB" : (x / 2**30).toPrecision(3) + " GiB";
-  const seconds = x => x < 0.1 ? (1000 * x).toPrecision(2) + " ms" : x.toPrecision(3) + " s";
+  const seconds = x => x === null ? "–" : x < 0.1 ? (1000 * x).toPrecision(2) + " ms" : x.toPrecision(3) + " s";
   const update = () => {
     const tokens = DATA.contexts[context.value], share = DATA.budgets[budget.value];
     find("context-label").textContent = fill(WORDS.tokens, {count: whole(tokens)});
@@ -24,7 +24,7 @@
       const row = document.createElement("tr");
       const least = fits ? bytes(cell[1]) : fill(WORDS.too_large, {bytes: bytes(cell[1])});
       [method, bytes(cell[0]), least, seconds(prefill), seconds(decode),
-       seconds(prefill + decode * (length - 1))].forEach(text => {
+       seconds(prefill === null ? null : prefill + decode * (length - 1))].forEach(text => {
         const column = document.createElement("td");
         column.textContent = text;
         row.append(column);
