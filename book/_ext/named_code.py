@@ -69,7 +69,7 @@ def _shown(code: str, words: Mapping[str, str]) -> Iterator[str]:
         ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func) == "show.source"
     ]
     for name in named:
-        listing = words["listing"].format(", ".join(sources))
+        listing = words["listing"].format(words["comma"].join(sources))
         yield listing if name == "source" else name.replace("_", words["blank"])
 
 

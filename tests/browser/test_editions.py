@@ -10,8 +10,9 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 from playwright.sync_api import expect
 
 from kvbook.chapters.edition.outputs import SAID_BY_OTHERS
+from kvbook.chapters.edition.same import MONTHS
 
-CHINESE = "[\u4e00-\u9fff]"
+HAN = "[\u4e00-\u9fff]"
 
 
 @cache
@@ -54,80 +55,32 @@ def test_both_editions_have_the_same_sections_figures_and_rows(name):
 
 
 NOT_PROSE = ", ".join(
-    ["pre", "code", "kbd", "script", "style", "noscript", ".math", ".headerlink", "summary"]
+    ["pre", "code", "kbd", "script", "style", "noscript", ".math", ".headerlink"]
     + [".citation", "a[href*='#cite-']", "[lang=en]", ".kv-texts td"]
     + [f".{one}" for one in SAID_BY_OTHERS]
 )
-"""Elements without words of ours: code (the summary of what is folded names functions), formulas, papers,
-prompts, and what a model wrote."""
-BLOCKS = [
-    "p",
-    "li",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "td",
-    "th",
-    "dt",
-    "dd",
-    "text",
-    "figcaption",
-    "caption",
-    "label",
-    "option",
-    "button",
-    "div",
-    "title",
-]
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
-CHINESE_MONTHS = [
-    "一月",
-    "二月",
-    "三月",
-    "四月",
-    "五月",
-    "六月",
-    "七月",
-    "八月",
-    "九月",
-    "十月",
-    "十一月",
-    "十二月",
-]
+"""Elements without words of ours: code, formulas, papers, prompts, and what a model wrote."""
+BLOCKS = re.compile(
+    "p|li|h[1-4]|t[dh]|d[td]|text|figcaption|caption|label|option|output|button|summary|div|title"
+)
 
 
 def blocks(page: Tag) -> list[str]:
     """What is said in each paragraph, heading, cell of a table and word of a picture; something that is
     not said by us is a ¶."""
+    others = {id(one) for one in page.select(NOT_PROSE)}
     texts: dict[int, list[str]] = {}
     for node in page.find_all(string=True):
-        if type(node) is not NavigableString or not isinstance(node.parent, Tag):
-            continue
-        block = node.find_parent(BLOCKS)
-        words = "¶" if node.find_parent(lambda one: one.css.match(NOT_PROSE)) else str(node)
-        texts.setdefault(id(block), []).append(words)
+        if type(node) is NavigableString:
+            ours = others.isdisjoint(map(id, node.parents))
+            texts.setdefault(id(node.find_parent(BLOCKS)), []).append(str(node) if ours else "¶")
     return [" ".join("".join(one).split()) for one in texts.values()]
 
 
 def numbers(page: Tag) -> Counter[str]:
     """The groups of digits in tables, pictures and sentences, a month as its number."""
     text = "\n".join(blocks(page))
-    for i, (english, chinese) in enumerate(zip(MONTHS, CHINESE_MONTHS, strict=True), 1):
-        text = re.sub(rf"\b{english}\b|(?<![十一]){chinese}", str(i), text)
+    text = re.sub(rf"\b({'|'.join(MONTHS)})(?= \d)", lambda month: MONTHS[month[1]], text)
     return Counter(re.findall(r"\d+(?:[.,]\d+)*", text))
 
 
@@ -142,7 +95,7 @@ def test_a_page_says_its_language(name):
     assert soup(name).html["lang"] == "en" and soup(f"zh/{name}").html["lang"] == "zh-CN"
 
 
-RUN = re.compile(r"[A-Za-z][A-Za-z'’-]*(?:[ ,:;.]+[A-Za-z][A-Za-z'’-]*){2,}")
+RUN = re.compile(r"[A-Za-z][A-Za-z'’-]*(?:(?:[ ,:;]+|\. )[A-Za-z][A-Za-z'’-]*){2,}")
 """Three or more words in a row."""
 GLOSS = re.compile(r"（[^（）]{,60}）")
 """Behind a Chinese term: the English one."""
@@ -150,7 +103,7 @@ GLOSS = re.compile(r"（[^（）]{,60}）")
 
 def stray_english(text: str) -> list[str]:
     """Runs of three or more English words, of which two at least are no names: they begin small."""
-    found = RUN.findall(GLOSS.sub("", text)) if re.search(CHINESE, text) else RUN.findall(text)
+    found = RUN.findall(GLOSS.sub("", text)) if re.search(HAN, text) else RUN.findall(text)
     return [one for one in found if len(re.findall(r"\b[a-z][a-z'’-]+", one)) > 1]
 
 
@@ -182,14 +135,14 @@ def test_around_a_chinese_page_all_is_chinese(name):
     ]
     page.find("article").decompose() if page.find("article") else None
     said += blocks(page)
-    assert not [one for one in said if WORD.search(one) and not re.search(CHINESE, one)]
+    assert not [one for one in said if WORD.search(one) and not re.search(HAN, one)]
 
 
 @pytest.mark.parametrize("name", CONTENT)
 def test_chinese_is_set_as_chinese(name):
     text = "\n".join(blocks(article(f"zh/{name}")))
     assert "**" not in text
-    assert not re.findall(rf"\S*{CHINESE}[,;:!?] ?{CHINESE}\S*", text)
+    assert not re.findall(rf"\S*{HAN}[,;:!?] ?{HAN}\S*", text)
 
 
 def shown_section(page) -> str:
