@@ -163,6 +163,11 @@ def test_the_command_of_a_run_has_what_differs_from_its_profile():
     )
 
 
+def test_the_command_of_a_second_file_of_a_chapter_is_the_chapters():
+    second = run().model_copy(update={"name": "snapkv_costs"})
+    assert rerun.command(second) == "kvbook run snapkv"
+
+
 def test_every_expected_value_is_of_a_chapter_and_has_a_name_of_its_own():
     assert {one.chapter for one in EXPECTED} <= set(CHAPTERS)
     assert len({(one.chapter, one.label) for one in EXPECTED}) == len(EXPECTED)

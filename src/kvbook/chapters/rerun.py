@@ -161,10 +161,11 @@ def within(one: Expected) -> str:
 
 def command(run: ResultFile) -> str:
     """The words of a command line that run the same chapter with the same parameters."""
-    words = ["kvbook", "run", run.name]
+    chapter = run.provenance.chapter
+    words = ["kvbook", "run", chapter]
     profile = run.provenance.profile if run.provenance.profile in PROFILES else "laptop"
     words += ["--profile", profile] if profile != "laptop" else []
-    defaults = resolve_parameters(CHAPTERS[run.name], profile)
+    defaults = resolve_parameters(CHAPTERS[chapter], profile)
     for name, value in run.provenance.parameters.items():
         if name in defaults and defaults[name] != value:
             text = value if isinstance(value, str) else json.dumps(value)
