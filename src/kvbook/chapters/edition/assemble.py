@@ -49,20 +49,38 @@ def assemble(english: Path, built: Path, folder: Path) -> Words:
     shutil.copytree(english, folder)
     words = read_words()
     for name, page in pages().items():
-        translated = translations() / f"{name}.md"
-        blocks = read_blocks(translated) if translated.is_file() else {}
         if page.suffix == ".md":
-            parts = english_blocks(page)
+            blocks, parts = _translation(name), english_blocks(page)
             text = "\n\n".join(_chosen(blocks, part, one) for part, one in parts.items())
             write_whole(folder / page.name, text + "\n")
             continue
         executed = folder / page.name
         notebook = nbformat.read(executed, as_version=4)
-        put_in(notebook, blocks)
-        translate_outputs(notebook, words, name)
+        translate_notebook(notebook, name, words)
         write_whole(executed, nbformat.writes(notebook))
     _translate_settings(folder, words, section_names(built))
     return words
+
+
+def translate_notebook(notebook: NotebookNode, name: str, words: Words) -> None:
+    """Put a chapter into Chinese, in place: its prose, and what its cells show.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        The chapter, executed.
+    name : str
+        Its name.
+    words : Words
+        The catalogue.
+    """
+    put_in(notebook, _translation(name))
+    translate_outputs(notebook, words, name)
+
+
+def _translation(name: str) -> dict[str, Block]:
+    path = translations() / f"{name}.md"
+    return read_blocks(path) if path.is_file() else {}
 
 
 def put_in(notebook: NotebookNode, blocks: Mapping[str, Block]) -> None:
