@@ -10,13 +10,8 @@ import yaml
 from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
-from kvbook.chapters.edition.blocks import (
-    Block,
-    english_blocks,
-    read_blocks,
-    words_of_picture,
-)
-from kvbook.chapters.edition.due import pages, translations
+from kvbook.chapters.edition.blocks import Block, english_blocks, words_of_picture
+from kvbook.chapters.edition.due import pages, translation_of, translations
 from kvbook.chapters.edition.outputs import translate_outputs
 from kvbook.chapters.edition.words import Words, read_words
 from kvbook.files import write_whole
@@ -49,8 +44,7 @@ def assemble(english: Path, built: Path, folder: Path) -> Words:
     shutil.copytree(english, folder)
     words = read_words()
     for name, page in pages().items():
-        translated = translations() / f"{name}.md"
-        blocks = read_blocks(translated) if translated.is_file() else {}
+        blocks = translation_of(name)
         if page.suffix == ".md":
             parts = english_blocks(page)
             text = "\n\n".join(_chosen(blocks, part, one) for part, one in parts.items())
