@@ -1,24 +1,15 @@
 """What the book's extensions make of a cell's code and of its pictures."""
 
 import doctest
-import importlib.util
 
 import pytest
 from docutils import nodes
 from docutils.utils import new_document
-
-from kvbook.places import place
-
-
-def extension(name):
-    spec = importlib.util.spec_from_file_location(name, place("book") / "_ext" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from extensions import extension
 
 
 def test_the_examples_of_named_code_hold():
-    assert doctest.testmod(extension("named_code")) == (0, 2)
+    assert doctest.testmod(extension("named_code")) == (0, 3)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def without_a_line(html: Path) -> list[str]:
 def html(tmp_path_factory):
     """One page, with the book's own settings and extensions, and so all that a page loads."""
     source = tmp_path_factory.mktemp("book")
-    for folder in ("_ext", "_static"):
+    for folder in ("_ext", "_static", "_templates"):
         shutil.copytree(place("book") / folder, source / folder)
     for name in ("_config.yml", "references.bib"):
         shutil.copy(place("book") / name, source)

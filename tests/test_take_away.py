@@ -1,42 +1,47 @@
 """Notebooks that leave the book: clean, and able to begin where there is no kvbook."""
 
 import builtins
-import importlib.util
 
 import nbformat
 import pytest
 import yaml
+from extensions import extension
 from IPython.core.inputtransformer2 import TransformerManager
 
+from kvbook.chapters.edition.blocks import Block, write_blocks
 from kvbook.chapters.registry import CHAPTERS, get_chapter
 from kvbook.places import REPOSITORY, place
 
 CONFIG = yaml.safe_load((place("book") / "_config.yml").read_text(encoding="utf-8"))
 OPTIONS = CONFIG["sphinx"]["config"]["html_theme_options"]
 URL = OPTIONS["repository_url"]
-
-
-@pytest.fixture(scope="module")
-def extension():
-    path = place("book") / "_ext" / "take_away.py"
-    spec = importlib.util.spec_from_file_location("take_away", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+take_away = extension("take_away").take_away
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_a_notebook_to_take_away_is_the_kept_one_behind_a_first_cell(name, extension):
-    taken = nbformat.reads(extension.take_away(name, URL), as_version=4)
+def test_a_notebook_to_take_away_is_the_kept_one_behind_a_first_cell(name):
+    taken = nbformat.reads(take_away(name, URL), as_version=4)
     nbformat.validate(taken)
     kept = nbformat.read(get_chapter(name).notebook, as_version=4)
     assert taken.cells[1:] == kept.cells
     assert not any(cell.get("outputs") for cell in taken.cells)
 
 
+def test_a_notebook_of_the_chinese_edition_has_its_prose_and_the_same_code(tmp_path, monkeypatch):
+    kept = nbformat.read(get_chapter("snapkv").notebook, as_version=4)
+    first = next(cell.id for cell in kept.cells if cell.cell_type == "markdown")
+    (tmp_path / "zh").mkdir()
+    write_blocks(tmp_path / "zh/snapkv.md", {first: Block("", "# 由问题来投票")})
+    monkeypatch.setenv("KVBOOK_BOOK", str(tmp_path))
+    taken = nbformat.reads(take_away("snapkv", URL, "zh_CN"), as_version=4)
+    sources = {cell.id: cell.source for cell in taken.cells[1:]}
+    assert sources == {cell.id: cell.source for cell in kept.cells} | {first: "# 由问题来投票"}
+    assert not any(cell.get("outputs") for cell in taken.cells)
+
+
 @pytest.mark.parametrize("there", [True, False])
-def test_the_first_cell_installs_only_where_kvbook_is_not(there, extension, monkeypatch):
-    cell = nbformat.reads(extension.take_away("snapkv", URL), as_version=4).cells[0]
+def test_the_first_cell_installs_only_where_kvbook_is_not(there, monkeypatch):
+    cell = nbformat.reads(take_away("snapkv", URL), as_version=4).cells[0]
     code, ran = TransformerManager().transform_cell(cell.source), []
 
     class Shell:

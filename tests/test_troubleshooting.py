@@ -8,7 +8,9 @@ import pytest
 from kvbook.places import REPOSITORY, place
 
 TEXT = (place("book") / "troubleshooting.md").read_text(encoding="utf-8")
-MESSAGES = re.findall(r"^### `(.+)`$", TEXT, re.M) + re.findall(r"^### .*\(`(.+)`\)$", TEXT, re.M)
+MESSAGES = re.findall(r"^### `+(.+?)`+$", TEXT, re.M) + re.findall(
+    r"^### .*\(`(.+)`\)$", TEXT, re.M
+)
 
 
 def texts(source):

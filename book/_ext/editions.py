@@ -1,9 +1,13 @@
 """Two editions of one book: the English one, and in its folder ``zh`` the Chinese one. Every page leads to
-its other edition, at the same section, and says what language it is in."""
+its other edition, at the same section, and says what language it is in. In the Chinese one, the words of
+Sphinx and of the theme that have no translation there have one here, and emphasis is marked by dots."""
+
+import re
 
 from docutils import nodes
 from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 TAGS = {"en": "en", "zh_CN": "zh-CN"}
 OTHER = {
@@ -11,6 +15,31 @@ OTHER = {
     "zh_CN": ("en", "English", "This page in English", "../"),
 }
 """By language: the other one, its name, what a reader of it is told, and where its pages are."""
+
+THEIRS = {
+    "Color mode": "明暗模式",
+    "System Settings": "跟随系统",
+    "Light": "浅色",
+    "Dark": "深色",
+    "Toggle primary sidebar": "显示或隐藏目录",
+    "Toggle secondary sidebar": "显示或隐藏本页目录",
+    "Main": "全书目录",
+    "Page": "本页目录",
+    "Link to this heading": "本节的链接",
+    "Link to this image": "本图的链接",
+    "Link to this equation": "本公式的链接",
+    "Link to this table": "本表的链接",
+    "Link to this term": "本术语的链接",
+    "Link to this code": "本段代码的链接",
+    "Launch interactive content": "在云端运行",
+    "Launch on Binder": "在 Binder 上运行",
+    "Launch on Colab": "在 Colab 上运行",
+    "Print to PDF": "打印成 PDF",
+}
+"""What Sphinx and the theme say beside the text, in Chinese."""
+SPOKEN = re.compile(r'\b(title|aria-label|alt|placeholder|data-bs-title)="([^"]+)"')
+TOGGLE = "addEventListener('load', () => document.querySelectorAll('.toggle-button').forEach(one => one.ariaLabel = '展开或收起'))"
+"""The one word that a script of theirs writes."""
 
 
 class EnglishNames(SphinxTransform):
@@ -44,20 +73,56 @@ class EnglishNames(SphinxTransform):
         document.ids[name] = section
 
 
+class MarkEmphasis(SphinxPostTransform):
+    """Chinese letters are not slanted: the stylesheet sets dots below them, but for words in Latin letters
+    and for whole paragraphs."""
+
+    default_priority = 200
+    formats = ("html",)
+
+    def run(self, **kwargs):
+        if self.config.language != "zh_CN":
+            return
+        for one in self.document.findall(nodes.emphasis):
+            if not re.search(r"[\u3400-\u9fff]", one.astext()):
+                one["classes"].append("kv-latin")
+            elif len(one.parent) == 1:
+                one["classes"].append("kv-aside")
+
+
+def in_chinese(html: str) -> str:
+    """A page with the words of `THEIRS` in Chinese.
+
+    >>> in_chinese('<a title="Link to this heading" class="Light">Dark</a>')
+    '<a title="本节的链接" class="Light">Dark</a>'
+    """
+    return SPOKEN.sub(lambda one: f'{one[1]}="{THEIRS.get(one[2], one[2])}"', html)
+
+
 def setup(app):
     app.add_config_value("section_names", {}, "env")
     app.add_transform(EnglishNames)
+    app.add_post_transform(MarkEmphasis)
+    app.connect("config-inited", _say_toggle)
     app.connect("html-page-context", _name_other, priority=200)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
+def _say_toggle(app, config):
+    if config.language == "zh_CN":
+        app.add_js_file(None, body=TOGGLE)
+
+
 def _name_other(app, pagename, templatename, context, doctree):
-    """What the page's button needs, and what search engines read."""
+    """What the page's button needs, what search engines read, and the page's own words."""
     own = app.config.language
+    context["in_own_words"] = in_chinese if own == "zh_CN" else str
     other, name, title, folder = OTHER[own]
     url = "../" * pagename.count("/") + f"{folder}{pagename}.html"
     context["other_edition"] = {"url": url, "tag": TAGS[other], "name": name, "title": title}
     pages = {TAGS[own]: f"{pagename.rpartition('/')[2]}.html", TAGS[other]: url}
-    links = (f'<link rel="alternate" hreflang="{tag}" href="{page}">' for tag, page in pages.items())
+    links = (
+        f'<link rel="alternate" hreflang="{tag}" href="{page}">' for tag, page in pages.items()
+    )
     context["metatags"] = "\n".join([context.get("metatags", ""), *links])
     context["language"] = TAGS[own]

@@ -1,6 +1,7 @@
 """The book's moving picture on a page that is no notebook: ``{stepper}``.
 
-It shows what the families chapter has recorded of all methods, from the results beside the sources.
+It shows what the families chapter has recorded of all methods, from the results beside the sources. In the
+Chinese edition its words are those of the catalogue.
 """
 
 from pathlib import Path
@@ -9,6 +10,8 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from kvbook import results, show
+from kvbook.chapters.edition.outputs import translate_html
+from kvbook.chapters.edition.words import read_words
 from kvbook.tasks.frames import Frames
 
 RESULTS = "_vendor/results"
@@ -27,7 +30,10 @@ class Stepper(SphinxDirective):
     def run(self):
         folder = Path(self.env.srcdir, RESULTS)
         self.env.note_dependency(str(folder / "families.json"))
-        return [nodes.raw("", picture(folder, f"stepper-{self.env.docname}"), format="html")]
+        shown = picture(folder, f"stepper-{self.env.docname}")
+        if self.config.language == "zh_CN":
+            shown = translate_html(shown, read_words(), self.env.docname)
+        return [nodes.raw("", shown, format="html")]
 
 
 def setup(app):

@@ -1,33 +1,59 @@
-"""What is folded has a name: the code of a cell is called by its first comment, or else by what it shows."""
+"""What is folded has a name: the code of a cell is called by its first comment, or else by what it shows.
+
+In the Chinese edition, by the functions that show it: code is not translated.
+"""
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from docutils import nodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-NOTHING = "what this page needs"
-"""The name of cells that show nothing of ours."""
+WORDS = {
+    "en": {
+        "show": "Show {kind}: {name}",
+        "hide": "Hide {kind}: {name}",
+        "nothing": "what this page needs",
+        "listing": "listing of {}",
+        "comma": ", ",
+        "blank": " ",
+    },
+    "zh_CN": {
+        "show": "显示{kind}：{name}",
+        "hide": "隐藏{kind}：{name}",
+        "nothing": "本页的准备工作",
+        "listing": "{} 的源代码",
+        "comma": "、",
+        "blank": "_",
+    },
+}
+"""By language; ``nothing`` is the name of cells that show nothing of ours, ``blank`` what functions have
+between their words."""
+KINDS = {"input": "代码", "output": "输出", "input+output": "内容", "all": "内容"}
+"""What is folded, in Chinese; myst-nb has English words for it."""
 PARTS = ("code", "linked", "style", "tag")
 """Functions of `kvbook.show` that show nothing by themselves."""
 
 
-def name_of(code: str) -> str:
+def name_of(code: str, language: str = "en") -> str:
     """A cell's name.
 
     >>> name_of("# How it was asked\\nask()"), name_of("show.kept_map(run, n)"), name_of("x = 1")
     ('How it was asked', 'kept map', 'what this page needs')
     >>> name_of("display(show.source(H2O.keep), show.source(H2O.select))")
     'listing of H2O.keep, H2O.select'
+    >>> name_of("show.source(H2O.keep)\\nshow.kept_map(run, n)", "zh_CN")
+    'H2O.keep 的源代码、kept_map'
     """
     first = code.strip().partition("\n")[0]
-    if first.startswith("# "):
+    if language == "en" and first.startswith("# "):
         return first.removeprefix("# ").rstrip(".")
-    return ", ".join(dict.fromkeys(_shown(code))) or NOTHING
+    words = WORDS[language]
+    return words["comma"].join(dict.fromkeys(_shown(code, words))) or words["nothing"]
 
 
-def _shown(code: str) -> Iterator[str]:
+def _shown(code: str, words: Mapping[str, str]) -> Iterator[str]:
     try:
         tree = ast.parse(code)
     except SyntaxError:  # a magic
@@ -43,7 +69,8 @@ def _shown(code: str) -> Iterator[str]:
         ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func) == "show.source"
     ]
     for name in named:
-        yield f"listing of {', '.join(sources)}" if name == "source" else name.replace("_", " ")
+        listing = words["listing"].format(", ".join(sources))
+        yield listing if name == "source" else name.replace("_", words["blank"])
 
 
 class NameFolded(SphinxPostTransform):
@@ -55,9 +82,11 @@ class NameFolded(SphinxPostTransform):
     def run(self, **kwargs):
         for cell in self.document.findall(nodes.container):
             if cell.get("nb_element") == "cell_code" and cell.get("hide_mode") and cell.children:
-                name = name_of(cell.children[0].astext())
-                cell["prompt_show"] = f"Show {{type}}: {name}"
-                cell["prompt_hide"] = f"Hide {{type}}: {name}"
+                language = self.config.language
+                name = name_of(cell.children[0].astext(), language)
+                kind = "{type}" if language == "en" else KINDS[cell["hide_mode"]]
+                for one in ("show", "hide"):
+                    cell[f"prompt_{one}"] = WORDS[language][one].format(kind=kind, name=name)
 
 
 def setup(app):

@@ -12,6 +12,8 @@ HTML = Path(
 ).resolve()
 PAGES = sorted(path.stem for path in HTML.glob("*.html"))
 CONTENT = [name for name in PAGES if name not in ("genindex", "search")]
+CHINESE = [f"zh/{name}" for name in PAGES]
+"""The pages of the Chinese edition."""
 MOVING = [name for name in method_names() if name != "fullkv"]
 """The chapters whose method is in a moving picture of its own."""
 SIZES = {
@@ -31,7 +33,7 @@ class Opened:
     ----------
     page : playwright.sync_api.Page
     name : str
-        The file without ``.html``.
+        The file without ``.html``; in the folder ``zh`` of the Chinese edition.
     troubles : list of str
         Errors of the console and of scripts, requests that failed or left the disk.
     """

@@ -37,9 +37,9 @@ def contexts():
         browser.close()
 
 
-@pytest.fixture(scope="module", params=CONTENT)
+@pytest.fixture(scope="module", params=[*CONTENT, *(f"zh/{name}" for name in CONTENT)])
 def opened(request, contexts):
-    """Every page in turn, on a laptop."""
+    """Every page of both editions in turn, on a laptop."""
     opened = Opened(contexts["laptop"], request.param)
     yield opened
     opened.page.close()

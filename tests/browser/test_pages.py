@@ -7,7 +7,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import numpy as np
 import pytest
-from browser.book import CONTENT, HTML, PAGES
+from browser.book import CHINESE, CONTENT, HTML, PAGES
 from bs4 import BeautifulSoup
 from playwright.sync_api import expect
 
@@ -32,7 +32,7 @@ def test_a_page_is_no_wider_than_its_window(sized):
     assert not sized.page.evaluate(WIDER) and not sized.troubles
 
 
-@pytest.mark.parametrize("name", sorted({*PAGES} - {*CONTENT}))
+@pytest.mark.parametrize("name", [*sorted({*PAGES} - {*CONTENT}), "zh/search"])
 def test_a_page_to_search_is_no_wider_than_a_phone(open_page, name):
     opened = open_page(name, size="phone")
     assert not opened.page.evaluate(WIDER) and not opened.troubles
@@ -98,7 +98,7 @@ def luminance(rgb: np.ndarray) -> np.ndarray:
 
 
 def test_formulas_are_set(opened):
-    written = len(soup(opened.name).select(".math"))
+    written = len(soup(HTML / f"{opened.name}.html").select(".math"))
     assert opened.page.locator(".math mjx-container svg").count() >= written
     assert not opened.page.locator("[data-mjx-error], mjx-merror").count()
     raw = opened.page.evaluate(
@@ -117,26 +117,27 @@ def test_formulas_are_set(opened):
 
 
 @cache
-def soup(name: str) -> BeautifulSoup:
-    return BeautifulSoup((HTML / f"{name}.html").read_text(encoding="utf-8"), "lxml")
+def soup(page: Path) -> BeautifulSoup:
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "lxml")
 
 
 @cache
-def anchors(name: str) -> set[str]:
-    return {tag.get(key) for tag in soup(name).find_all(True) for key in ("id", "name")} - {None}
+def anchors(page: Path) -> set[str]:
+    return {tag.get(key) for tag in soup(page).find_all(True) for key in ("id", "name")} - {None}
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, *CHINESE])
 def test_links_lead_somewhere(name):
     broken = []
-    for tag in soup(name).find_all(["a", "link", "img", "script"]):
+    for tag in soup(HTML / f"{name}.html").find_all(["a", "link", "img", "script"]):
         address = tag.get("href") or tag.get("src") or ""
         target, fragment = urldefrag(address)
         if urlsplit(address).scheme or not (target or fragment):
             continue
-        file = HTML / unquote(urlsplit(target).path) if target else HTML / f"{name}.html"
+        page = HTML / f"{name}.html"
+        file = (page.parent / unquote(urlsplit(target).path)).resolve() if target else page
         if not file.is_file() or (
-            fragment and file.suffix == ".html" and unquote(fragment) not in anchors(file.stem)
+            fragment and file.suffix == ".html" and unquote(fragment) not in anchors(file)
         ):
             broken.append(address)
     assert not broken

@@ -89,25 +89,25 @@ DATA = {
     "bertscore": TUNED,
 }
 TOLD = {
-    "Keeping the ends": "1 of 2 needles with budget 128, 2 with the full cache.",
+    "Keeping both ends": "1 of 2 needles with budget 128, 2 with the full cache.",
     "The question knows": "a second question in the next turn was answered 2 of 2 times (fullkv), "
     "1 of 2 times (snapkv).",
     "What is cut from the reading": "FastKV, cut after layer 9: 1 of 2, 14: 2 of 2.",
-    "Evicted need not mean lost": "facts told more than 256 tokens ago: fullkv 1 of 2.",
-    "The question comes later": "scores with the question known before the compression, and after "
+    "An evicted fact need not be lost": "facts told more than 256 tokens ago: fullkv 1 of 2.",
+    "The question can come later": "scores with the question known before the compression, and after "
     "it: fullkv 100 before, 100 after; snapkv 75 before, 25 after.",
     "Fewer bits first": "4 bits: 30% of the bytes, 0.020 nats from full KV; the nearest that evicts and "
     "holds at least as much is snapkv, budget 0.5: 50%, 0.500.",
-    "Instructions go first": "rules of a system prompt still followed, budget 0.5: fullkv 2 of 2; "
+    "Instructions are lost before needles": "rules of a system prompt still followed, budget 0.5: fullkv 2 of 2; "
     "snapkv 1 of 2.",
-    "By position it runs anywhere": "in float32 llama.cpp is at most 2e-09 nats from this package; at "
-    "1,024 tokens its process peaks at 200 MiB, this package's at 1024.",
-    "Ask a small model": "at 64 entries, the divergence from full KV is least for snapkv (0.25 nats) "
+    "Methods that choose by position": "in float32 llama.cpp is at most 2e-09 nats from this package; at "
+    "1,024 tokens its process with quantised weights peaks at 200 MiB, this package's in float32 at 1024.",
+    "With a small model": "at 64 entries, the divergence from full KV is least for snapkv (0.25 nats) "
     "and most for h2o (1.00).",
     "Prefill is bound by operations": "fastkv 0.50 times FullKV's prefill at 1,024 tokens.",
-    "Form first": "held-out loss 3.00 to 2.00 nats a token in 40 steps; general answers essays "
+    "Fine-tuning teaches form first": "held-out loss 3.00 to 2.00 nats a token in 40 steps; general answers essays "
     "-0.10 nats (positive is better).",
-    "A floor and a blind side": "F1 0.800 to 0.850 (+0.050, interval +0.010 to +0.090), while answers "
+    "Unrelated texts already have a high BERTScore": "F1 0.800 to 0.850 (+0.050, interval +0.010 to +0.090), while answers "
     "to other questions score 0.750; ten times the dose scores 0.990, the right answer in other "
     "words 0.900.",
 }

@@ -37,12 +37,12 @@ def test_each_engine_has_a_line_of_medians_over_the_context(pairs):
     ]  # fmt: skip
 
 
-def test_sooner_is_said_only_where_every_repeat_is(pairs):
+def test_faster_is_said_only_where_every_repeat_is(pairs):
     told = str(show.stock_sentence(pairs)).splitlines()
     assert told == [
-        "- Decoding is sooner than in transformers alone, in every repeat, at 100, 200 tokens of context.",
-        "- The prefill is sooner in some repeats and later in others at 100, 200 tokens.",
+        "- Decoding is faster than in transformers alone, in every repeat, at 100, 200 tokens of context.",
+        "- The prefill is faster in some repeats and slower in others at 100, 200 tokens.",
         "- At 1 of 2 contexts all 3 tokens are the same.",
     ]
     turned = str(show.stock_sentence([(ours, stock) for stock, ours in pairs]))
-    assert "Decoding is later than in transformers alone, in every repeat, at 100, 200" in turned
+    assert "Decoding is slower than in transformers alone, in every repeat, at 100, 200" in turned

@@ -106,7 +106,7 @@ def test_two_engines_say_the_same_token_every_time_or_a_share_of_it():
         (
             "It is blue.",
             "bicycles",
-            ["**Wrong:** the last answer should have 293", "not even in a note"],
+            ["**Wrong:** the last answer should have 293", "not even in the summary"],
         ),
     ],
 )
@@ -150,11 +150,14 @@ def test_sentences_of_the_costs_are_of_the_longest_prompt():
     told = str(show.cost_sentences([*COSTS, other, *two], MOVING, 256)).splitlines()
     assert told[0] == (
         "- *llama.cpp, q4_1, cache f16* beside *kvbook, FullKV, float32*, 1,024 tokens, threads: 1: 2.00 times "
-        "the time to read, 2.00 times the time to write a token, 0.20 times the peak memory."
+        "the time to read, 2.00 times the time to write a token, 0.20 times the peak of the process."
     )
     assert "cache q4_0* beside *llama.cpp, q4_1, cache f16*" in told[1] and "3.00 times" in told[1]
     assert "threads: 2" in told[2]
-    assert "10.0 ms if nothing leaves, +2.0 ms if" in told[3] and "+20.0 ms if" in told[3]
+    assert (
+        "10.0 ms if nothing leaves; shifting the recent entries changes that by +2.0 ms" in told[3]
+    )
+    assert "the sinks again by +20.0 ms." in told[3]
     assert len(told) == 4
 
 

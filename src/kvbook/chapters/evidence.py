@@ -1,4 +1,4 @@
-"""The numbers behind the sentences of the last page: a sentence of each chapter's results."""
+"""The numbers that the sentences of the last page rest on: a sentence of each chapter's results."""
 
 from collections.abc import Callable, Mapping
 from statistics import fmean
@@ -130,7 +130,8 @@ def on_the_device(data: Data) -> str:
     }
     return (
         f"in float32 llama.cpp is at most {farthest:.0e} nats from this package; at {longest:,} tokens "
-        f"its process peaks at {peaks['llama.cpp']:.0f} MiB, this package's at {peaks['kvbook']:.0f}."
+        f"its process with quantised weights peaks at {peaks['llama.cpp']:.0f} MiB, this package's in "
+        f"float32 at {peaks['kvbook']:.0f}."
     )
 
 
@@ -165,24 +166,24 @@ def floor(data: Data) -> str:
 
 
 EVIDENCE: dict[str, tuple[str, Callable[[Data], str]]] = {
-    "Keeping the ends": ("streamingllm", ends),
+    "Keeping both ends": ("streamingllm", ends),
     "The question knows": ("snapkv", second_question),
     "What is cut from the reading": ("fastkv", cut),
-    "Evicted need not mean lost": ("summarykv", evicted),
-    "The question comes later": ("evaluation", later),
+    "An evicted fact need not be lost": ("summarykv", evicted),
+    "The question can come later": ("evaluation", later),
     "Fewer bits first": ("quantization", fewer_bits),
-    "Instructions go first": ("harder", rules),
-    "By position it runs anywhere": ("ondevice_costs", on_the_device),
-    "Ask a small model": ("evaluation", nearest),
+    "Instructions are lost before needles": ("harder", rules),
+    "Methods that choose by position": ("ondevice_costs", on_the_device),
+    "With a small model": ("evaluation", nearest),
     "Prefill is bound by operations": ("profiling", prefill),
-    "Form first": ("bertscore", form),
-    "A floor and a blind side": ("bertscore", floor),
+    "Fine-tuning teaches form first": ("bertscore", form),
+    "Unrelated texts already have a high BERTScore": ("bertscore", floor),
 }
-"""By sentence: the results that stand behind it, and what they say."""
+"""By sentence: the results that it rests on, and what they say."""
 
 
 def find_evidence(data: Mapping[str, Data]) -> dict[str, str]:
-    """By sentence: the numbers behind it, where there are any.
+    """By sentence: the numbers that it rests on, where there are any.
 
     Parameters
     ----------

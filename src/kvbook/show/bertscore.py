@@ -98,7 +98,7 @@ def rescaled_sentence(report: Mapping, baseline: float) -> Said:
     before, after = report["bertscore_f1"].values()
     first, second = rescale(before, baseline), rescale(after, baseline)
     return say(
-        'Now read the report\'s line again. The report does not name its encoder. For Chinese, `bert-score` takes bert-base-chinese, with a baseline of {baseline:.3f}. If that was the encoder, then {before:.2f} → {after:.2f} is **{first:.2f} → {second:.2f}** rescaled. On this scale, 0 means "about something else" and 1 means "the same words": the model went up by {gain:.2f}, and {left:.2f} are still missing. It is the same gain. "Eleven per cent" depends on where the scale begins.',
+        'Now read the report\'s line again. The report does not name its encoder. For Chinese, `bert-score` takes bert-base-chinese, with a baseline of {baseline:.3f}. If that was the encoder, then {before:.2f} → {after:.2f} is **{first:.2f} → {second:.2f}** rescaled. On this scale, 0 is the score of unrelated sentences and 1 that of the same words: the model went up by {gain:.2f}, and stays {left:.2f} below 1. A right answer in other words stays below 1, too. It is the same gain. "Eleven per cent" depends on where the scale begins.',
         baseline=baseline,
         before=before,
         after=after,
@@ -143,9 +143,12 @@ def measures_sentence(gained: Mapping[str, Comparison]) -> Said:
     better = [name for name, one in gained.items() if one.low > 0]
     worse = [name for name, one in gained.items() if one.high < 0]
     if len(better) == len(gained):
-        return say("All {all} measures got better: no interval includes 0.", all=len(gained))
+        return say(
+            "All {all} rows got better: no interval includes 0. (F1 raw and rescaled always change together.)",
+            all=len(gained),
+        )
     return say(
-        "Of {all} measures, {better} got better and {worse} worse with an interval without 0; for the others no change can be seen.",
+        "Of {all} rows, {better} got better and {worse} worse with an interval without 0; for the others no change can be seen. (F1 raw and rescaled always change together.)",
         all=len(gained),
         better=len(better),
         worse=len(worse),
@@ -172,7 +175,7 @@ def gain_sentence(
         verdict = say("the training lowered the score")
     return say(
         "F1 changed by **{gain:+.3f}** ({low:+.3f} to {high:+.3f}): {verdict}. Rescaled, the change is {beyond:+.3f} ({beyond_low:+.3f} to {beyond_high:+.3f}).\n\n"
-        "An answer that was written for *another patient* scores {other:.3f} on average. {reached} Of the {items} answers of the trained model, {above} score as high.",
+        "An answer that was written for *another patient* scores {other:.3f} on average. {reached} Of the {items} answers of the trained model, {above} score above {other:.3f}.",
         gain=raw.gain,
         low=raw.low,
         high=raw.high,
@@ -325,7 +328,7 @@ def damaged_sentence(
     if not above:
         return say("No wrong answer scores above the right one ({right:.3f}).", right=of_right)
     return say(
-        "**Of {wrong} wrong answers, {above} score above the right one**, up to {highest:.3f} against {right:.3f}: {names}. Rescaling keeps this order, because it is a straight line. A changed digit is one token of many, and all the others match.",
+        "**Of {wrong} wrong answers, {above} score above the right one**, up to {highest:.3f} against {right:.3f}: {names}. Rescaling keeps this order, because it is a straight line. A changed digit is one token of many, and all the others still match almost fully.",
         wrong=len(texts) - 1,
         above=len(above),
         highest=max(scores[name]["raw"] for name in above),

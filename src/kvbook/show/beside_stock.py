@@ -1,4 +1,4 @@
-"""FullKV on the book's engine beside transformers alone: the same tokens, sooner or not."""
+"""FullKV on the book's engine beside transformers alone: the same tokens, faster or not."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,16 @@ from kvbook.show.tables import table
 Pairs = Sequence[tuple]
 """Of every context: the `kvbook.profiling.Measurement` of transformers alone, and of FullKV."""
 
-SOONER = {
+FASTER = {
     "decode": {
-        -1: "Decoding is sooner than in transformers alone, in every repeat, at {contexts} tokens of context.",
-        0: "Decoding is sooner in some repeats and later in others at {contexts} tokens of context.",
-        1: "Decoding is later than in transformers alone, in every repeat, at {contexts} tokens of context.",
+        -1: "Decoding is faster than in transformers alone, in every repeat, at {contexts} tokens of context.",
+        0: "Decoding is faster in some repeats and slower in others at {contexts} tokens of context.",
+        1: "Decoding is slower than in transformers alone, in every repeat, at {contexts} tokens of context.",
     },
     "prefill": {
-        -1: "The prefill is sooner than in transformers alone, in every repeat, at {contexts} tokens.",
-        0: "The prefill is sooner in some repeats and later in others at {contexts} tokens.",
-        1: "The prefill is later than in transformers alone, in every repeat, at {contexts} tokens.",
+        -1: "The prefill is faster than in transformers alone, in every repeat, at {contexts} tokens.",
+        0: "The prefill is faster in some repeats and slower in others at {contexts} tokens.",
+        1: "The prefill is slower than in transformers alone, in every repeat, at {contexts} tokens.",
     },
 }
 """By part of a run: what is said where all of its ratios lie below 1, on both sides, or above."""
@@ -47,9 +47,9 @@ def stock_table(pairs: Pairs, caption: str) -> HTML:
 
 
 def stock_sentence(pairs: Pairs) -> Said:
-    """What `stock_table` shows: at which contexts FullKV is sooner, and whether the tokens are the same."""
+    """What `stock_table` shows: at which contexts FullKV is faster, and whether the tokens are the same."""
     told = []
-    for part, templates in SOONER.items():
+    for part, templates in FASTER.items():
         ratios = {ours.context_length: ours.ratio_to(stock, part) for stock, ours in pairs}
         sides = {context: (one.low > 1) - (one.high < 1) for context, one in ratios.items()}
         for side, template in templates.items():

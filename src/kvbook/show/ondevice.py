@@ -120,7 +120,7 @@ def device_table(measured: Mapping[str, Mapping], seed: int, caption: str) -> HT
         rows.append(
             {
                 "weights, cache": label,
-                "cache, MiB": f"{one['needle_bytes'] / 2**20:.2f}",
+                "cache of a needle's prompt, MiB": f"{one['needle_bytes'] / 2**20:.2f}",
                 "KL, nats": f"{kl:.4f} ({low:.4f} to {high:.4f})",
                 "needles": _rate(one["needles"], seed),
                 "facts": _rate([fact["found"] for fact in one["facts"]], seed),
@@ -330,8 +330,8 @@ def drift_sentence(curves: Mapping[str, Mapping]) -> Said:
         if len(ends) == 2:
             told.append(
                 say(
-                    "{kind}: {shift:.4f} nats where keys are shifted, {reread:.4f} where the first entries are read "
-                    "again, a ratio of {ratio:.1f}.",
+                    "{kind}: {shift:.4f} nats where keys are shifted, {reread:.4f} where the sinks are read again, a "
+                    "ratio of {ratio:.1f}.",
                     kind=kind,
                     ratio=ends["shift"] / ends["reread"],
                     **ends,
@@ -386,7 +386,7 @@ def recalled_sentence(answer: str, held: str, right: str) -> Said:
     there = (
         say("{right} is still in the cache.", right=right)
         if right in held
-        else say("{right} is no longer in the cache, not even in a note.", right=right)
+        else say("{right} is no longer in the cache, not even in the summary.", right=right)
     )
     return say("{told} {there}", told=told, there=there)
 
@@ -413,9 +413,9 @@ def cost_sentences(
         base = median(times["nothing"])
         told.append(
             say(
-                "One entry leaves a cache of {budget} entries in {cache}: a token takes {base:.1f} ms if "
-                "nothing leaves, {shift:+.1f} ms if the recent entries are shifted and {reread:+.1f} ms if the first ones "
-                "are read again.",
+                "One entry leaves a cache of {budget} entries in {cache}: a token takes {base:.1f} ms if nothing "
+                "leaves; shifting the recent entries changes that by {shift:+.1f} ms, and reading the sinks again by "
+                "{reread:+.1f} ms.",
                 budget=budget,
                 cache=cache,
                 base=1000 * base,
@@ -433,7 +433,7 @@ def _beside(one: Mapping, base: Mapping, threads: int) -> Said:
     }
     return say(
         "*{name}* beside *{base}*, {tokens:,} tokens, threads: {threads}: {prefill:.2f} times the time to read, "
-        "{decode:.2f} times the time to write a token, {peak:.2f} times the peak memory.",
+        "{decode:.2f} times the time to write a token, {peak:.2f} times the peak of the process.",
         name=one["engine"],
         base=base["engine"],
         tokens=one["context"],

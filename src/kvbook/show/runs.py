@@ -52,10 +52,10 @@ def runs_summary(
         for what in ("profile", "model", "seed")
     )
     told = say(
-        "**{count} of {all} chapters** of this copy were executed. Together they took {minutes:.0f} minutes by the "
-        "clock and {used:.0f} minutes of CPU time; the longest is *{slow}* with {longest}. In the profile laptop the "
-        "whole book, with its pages, may take {clock} minutes by the clock and {cpu} minutes of CPU time. Profile: "
-        "{profiles}; model: {models}; seed: {seeds}.",
+        "**{count} of {all} chapters** of this copy were executed. Their times add up to {minutes:.0f} minutes, "
+        "though chapters overlapped, and to {used:.0f} minutes of CPU time; the longest is *{slow}* with {longest}. In "
+        "the profile laptop the whole book, with its pages, may take {clock} minutes by the clock and {cpu} minutes of "
+        "CPU time. Profile: {profiles}; model: {models}; seed: {seeds}.",
         count=len(runs),
         all=len(titles),
         minutes=total / 60,

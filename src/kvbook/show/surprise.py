@@ -131,7 +131,7 @@ def prompt_sentence(found: Surprise) -> Said:
     end = found.means()["end of turn"]["nats"]
     text = say(
         "The answer's text makes {answer:.1%} of the loss. **If the prompt were trained too**, {prompt:.0%} of the loss would be about the prompt: {fixed:.0%} about the template, and {question:.0%} about how patients ask. "
-        "The template is the same in every row: the model learns it in a few steps, the loss falls, and the model has learned nothing about answers. "
+        "The template is the same in every row: if it is trained, the loss can fall although the model has learned nothing about answers. "
         "The end of a *question* costs this model {end_of_question:.1f} nats, the end of an answer {end:.1f}.",
         answer=found.nats["answer"] / (everything - template - question),
         prompt=(template + question) / everything,

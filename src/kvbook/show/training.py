@@ -199,7 +199,7 @@ def held_out_sentence(losses: Sequence[tuple[int, float]]) -> Said:
             text=text,
         )
     return say(
-        "{text} The lowest held-out loss is that of step {best}: after it, the model learned nothing more that holds for other rows.",
+        "{text} The lowest held-out loss is that of step {best}: after it, the loss of these rows fell no further.",
         text=text,
         best=best,
     )

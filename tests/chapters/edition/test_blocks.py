@@ -16,7 +16,10 @@ from kvbook.errors import ResultError
 
 
 def test_what_is_written_is_read_again(tmp_path):
-    blocks = {"a1": Block("0123abcd", "第一段。\n\n第二段。"), "a2 alt": Block("89ab4567", "一幅图")}
+    blocks = {
+        "a1": Block("0123abcd", "第一段。\n\n第二段。"),
+        "a2 alt": Block("89ab4567", "一幅图"),
+    }
     write_blocks(tmp_path / "page.md", blocks)
     assert read_blocks(tmp_path / "page.md") == blocks
     assert list(read_blocks(tmp_path / "page.md")) == list(blocks)

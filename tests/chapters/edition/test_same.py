@@ -77,6 +77,12 @@ def test_what_differs_is_named(right, wrong, told):
     assert told in differences(ENGLISH, CHINESE.replace(right, wrong))
 
 
-def test_half_width_punctuation_beside_a_chinese_character_is_found():
-    assert list(stray("窗口,和预算")) == ["窗口,和预算"]
-    assert not list(stray("窗口，和预算 (`a, b`)，$a, b$"))
+@pytest.mark.parametrize("text", ["窗口,和预算", "窗口; 预算", "KV缓存", "共8个", "第 3章"])
+def test_half_width_punctuation_and_a_missing_blank_are_found(text):
+    assert list(stray(text))
+
+
+def test_full_width_punctuation_and_blanks_are_not_found():
+    assert not list(
+        stray("KV 缓存，和预算 (`a, b`)，$a, b$；见 {eq}`窗口a`，3 次。\n```\n# 窗口,\n```")
+    )

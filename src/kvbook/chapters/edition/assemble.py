@@ -10,13 +10,8 @@ import yaml
 from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
-from kvbook.chapters.edition.blocks import (
-    Block,
-    english_blocks,
-    read_blocks,
-    words_of_picture,
-)
-from kvbook.chapters.edition.due import pages, translations
+from kvbook.chapters.edition.blocks import Block, english_blocks, words_of_picture
+from kvbook.chapters.edition.due import pages, translation_of, translations
 from kvbook.chapters.edition.outputs import translate_outputs
 from kvbook.chapters.edition.words import Words, read_words
 from kvbook.files import write_whole
@@ -50,7 +45,7 @@ def assemble(english: Path, built: Path, folder: Path) -> Words:
     words = read_words()
     for name, page in pages().items():
         if page.suffix == ".md":
-            blocks, parts = _translation(name), english_blocks(page)
+            blocks, parts = translation_of(name), english_blocks(page)
             text = "\n\n".join(_chosen(blocks, part, one) for part, one in parts.items())
             write_whole(folder / page.name, text + "\n")
             continue
@@ -74,13 +69,8 @@ def translate_notebook(notebook: NotebookNode, name: str, words: Words) -> None:
     words : Words
         The catalogue.
     """
-    put_in(notebook, _translation(name))
+    put_in(notebook, translation_of(name))
     translate_outputs(notebook, words, name)
-
-
-def _translation(name: str) -> dict[str, Block]:
-    path = translations() / f"{name}.md"
-    return read_blocks(path) if path.is_file() else {}
 
 
 def put_in(notebook: NotebookNode, blocks: Mapping[str, Block]) -> None:

@@ -44,6 +44,18 @@ def translations() -> Path:
     return place("book") / "zh"
 
 
+def translation_of(name: str) -> dict[str, Block]:
+    """The translated blocks of a page, by name; none while there is no translation.
+
+    Raises
+    ------
+    ResultError
+        The page cannot be read.
+    """
+    path = translations() / f"{name}.md"
+    return read_blocks(path) if path.is_file() else {}
+
+
 def find_due(names: Iterable[str] = ()) -> list[Due]:
     """What is due, page by page.
 
@@ -59,8 +71,7 @@ def find_due(names: Iterable[str] = ()) -> list[Due]:
     """
     found = []
     for name, page in _chosen(names).items():
-        english, path = english_blocks(page), translations() / f"{name}.md"
-        chinese = read_blocks(path) if path.is_file() else {}
+        english, chinese = english_blocks(page), translation_of(name)
         for block, text in english.items():
             if block not in chinese:
                 found.append(Due(name, block, MISSING))
@@ -80,8 +91,7 @@ def find_unlike(names: Iterable[str] = ()) -> list[Due]:
     """
     found = []
     for name, page in _chosen(names).items():
-        path = translations() / f"{name}.md"
-        chinese = read_blocks(path) if path.is_file() else {}
+        chinese = translation_of(name)
         for block, text in english_blocks(page).items():
             if block in chinese and chinese[block].english == digest(text):
                 found += [Due(name, block, what) for what in differences(text, chinese[block].text)]

@@ -1,6 +1,7 @@
 """What a text and its translation must have in common: code, labels, roles, links, formulas, numbers,
 headings, rows of tables, items of lists, and what stands bold."""
 
+import calendar
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -24,6 +25,11 @@ COUNTED = {
 }
 """By kind: what comes equally often in both."""
 OPTION = re.compile(r"^(:[\w-]+:.*)$", re.M)
+MONTHS = {month: str(number) for number, month in enumerate(calendar.month_name) if month}
+"""A month is a word in English and a number in Chinese."""
+STRAY = re.compile(
+    "{0}[,;:!?]|[,;:!?](?={0})|{0}(?=[A-Za-z0-9])|[A-Za-z0-9](?={0})".format("[\u4e00-\u9fff]")
+)
 TRANSLATED = (":alt:",)
 """Options of directives whose words are prose."""
 
@@ -49,7 +55,7 @@ def signature(text: str) -> Counter[tuple[str, str]]:
     prose, found = _without_code(text)
     options = [one for one in OPTION.findall(prose) if not one.startswith(TRANSLATED)]
     found += Counter(("option", one) for one in options)
-    prose = re.sub(r"\]\[", "] [", prose)
+    prose = re.sub(rf"\b({'|'.join(MONTHS)})(?= \d)", lambda month: MONTHS[month[1]], prose)
     for kind, pattern in PATTERNS.items():
         matches = re.findall(pattern, prose, re.M | re.S if kind == "formula" else re.M)
         found += Counter((kind, _plain(one)) for one in matches)
@@ -94,10 +100,22 @@ def _without_code(text: str) -> tuple[str, Counter[tuple[str, str]]]:
     return "\n".join(prose), found
 
 
-def stray(chinese: str) -> Iterable[str]:
-    """Half-width punctuation beside a Chinese character, each with what stands around it."""
-    prose, _ = _without_code(chinese)
+def words_of(text: str, instead: str = " ") -> str:
+    """The prose of a text, that of directives, too: code is left out; formulas, roles, literals and targets
+    of links are each a placeholder.
+
+    >>> words_of("The budget is `256`, see [a page](page.md).", "_")
+    'The budget is _, see [a page_.'
+    """
+    prose, _ = _without_code(text)
     for pattern in PATTERNS.values():
-        prose = re.sub(pattern, "`", prose, flags=re.M)
-    for match in re.finditer(r"[\u4e00-\u9fff][,;:!?]|[,;:!?](?=[\u4e00-\u9fff])", prose):
+        prose = re.sub(pattern, instead, prose, flags=re.M)
+    return prose
+
+
+def stray(chinese: str) -> Iterable[str]:
+    """Half-width punctuation beside a Chinese character, and Chinese that touches a Latin letter or a digit,
+    each with what stands around it."""
+    prose = words_of(chinese, "`")
+    for match in STRAY.finditer(prose):
         yield prose[max(0, match.start() - 8) : match.end() + 8].replace("\n", " ")

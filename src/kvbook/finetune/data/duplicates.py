@@ -54,8 +54,8 @@ def remove_duplicates(
     """Take the questions of the test data out of the training data.
 
     Questions are compared after Unicode's NFKC, in lower case, without white space and
-    punctuation. Equal ones are exact duplicates, whatever the answers; near ones share most
-    of their three-character pieces (Jaccard similarity of the two sets).
+    punctuation. Equal ones are exact duplicates, whatever the answers; near ones have a Jaccard
+    similarity of ``threshold`` or more: the three-character pieces of both, over those of either.
 
     Parameters
     ----------

@@ -1,0 +1,253 @@
+"""The two editions beside each other: the same pages with the same numbers, and each in its own language."""
+
+import re
+from collections import Counter
+from functools import cache
+
+import pytest
+from browser.book import CONTENT, HTML, SIZES
+from bs4 import BeautifulSoup, NavigableString, Tag
+from playwright.sync_api import expect
+
+from kvbook.chapters.edition.outputs import SAID_BY_OTHERS
+
+CHINESE = "[\u4e00-\u9fff]"
+
+
+@cache
+def soup(name: str) -> BeautifulSoup:
+    return BeautifulSoup((HTML / f"{name}.html").read_text(encoding="utf-8"), "lxml")
+
+
+def article(name: str) -> Tag:
+    return soup(name).find("article")
+
+
+def test_both_editions_have_the_same_pages():
+    assert (
+        sorted(path.stem for path in (HTML / "zh").glob("*.html") if path.stem in CONTENT)
+        == CONTENT
+    )
+
+
+COUNTED = (
+    "figure",
+    "img",
+    ".kv-drawing",
+    ".kv-explorer",
+    "table",
+    "tr",
+    "pre",
+    ".math",
+    ".admonition",
+    "details",
+)
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_both_editions_have_the_same_sections_figures_and_rows(name):
+    english, chinese = article(name), article(f"zh/{name}")
+    ids = [[one["id"] for one in page.select("section[id]")] for page in (english, chinese)]
+    assert ids[0] == ids[1]
+    for part in COUNTED:
+        assert len(english.select(part)) == len(chinese.select(part)), part
+
+
+NOT_PROSE = ", ".join(
+    ["pre", "code", "kbd", "script", "style", "noscript", ".math", ".headerlink", "summary"]
+    + [".citation", "a[href*='#cite-']", "[lang=en]", ".kv-texts td"]
+    + [f".{one}" for one in SAID_BY_OTHERS]
+)
+"""Elements without words of ours: code (the summary of what is folded names functions), formulas, papers,
+prompts, and what a model wrote."""
+BLOCKS = [
+    "p",
+    "li",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "td",
+    "th",
+    "dt",
+    "dd",
+    "text",
+    "figcaption",
+    "caption",
+    "label",
+    "option",
+    "button",
+    "div",
+    "title",
+]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+CHINESE_MONTHS = [
+    "一月",
+    "二月",
+    "三月",
+    "四月",
+    "五月",
+    "六月",
+    "七月",
+    "八月",
+    "九月",
+    "十月",
+    "十一月",
+    "十二月",
+]
+
+
+def blocks(page: Tag) -> list[str]:
+    """What is said in each paragraph, heading, cell of a table and word of a picture; something that is
+    not said by us is a ¶."""
+    texts: dict[int, list[str]] = {}
+    for node in page.find_all(string=True):
+        if type(node) is not NavigableString or not isinstance(node.parent, Tag):
+            continue
+        block = node.find_parent(BLOCKS)
+        words = "¶" if node.find_parent(lambda one: one.css.match(NOT_PROSE)) else str(node)
+        texts.setdefault(id(block), []).append(words)
+    return [" ".join("".join(one).split()) for one in texts.values()]
+
+
+def numbers(page: Tag) -> Counter[str]:
+    """The groups of digits in tables, pictures and sentences, a month as its number."""
+    text = "\n".join(blocks(page))
+    for i, (english, chinese) in enumerate(zip(MONTHS, CHINESE_MONTHS, strict=True), 1):
+        text = re.sub(rf"\b{english}\b|(?<![十一]){chinese}", str(i), text)
+    return Counter(re.findall(r"\d+(?:[.,]\d+)*", text))
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_both_editions_have_the_same_numbers(name):
+    english, chinese = numbers(article(name)), numbers(article(f"zh/{name}"))
+    assert not english - chinese and not chinese - english
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_a_page_says_its_language(name):
+    assert soup(name).html["lang"] == "en" and soup(f"zh/{name}").html["lang"] == "zh-CN"
+
+
+RUN = re.compile(r"[A-Za-z][A-Za-z'’-]*(?:[ ,:;.]+[A-Za-z][A-Za-z'’-]*){2,}")
+"""Three or more words in a row."""
+GLOSS = re.compile(r"（[^（）]{,60}）")
+"""Behind a Chinese term: the English one."""
+
+
+def stray_english(text: str) -> list[str]:
+    """Runs of three or more English words, of which two at least are no names: they begin small."""
+    found = RUN.findall(GLOSS.sub("", text)) if re.search(CHINESE, text) else RUN.findall(text)
+    return [one for one in found if len(re.findall(r"\b[a-z][a-z'’-]+", one)) > 1]
+
+
+def test_a_sentence_is_stray_and_names_are_not():
+    assert stray_english("窗口 keeps the last entries，等等")
+    assert stray_english("what this page needs")
+    assert not stray_english("SnapKV, FastKV and H2O")
+    assert not stray_english("注意力汇聚点（attention sinks in a cache）")
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_no_english_is_left_on_a_chinese_page(name):
+    told = blocks(article(f"zh/{name}"))
+    assert not [one for text in told for one in stray_english(text)]
+
+
+WORD = re.compile(r"(?<![\w./-])[a-z]{3,}(?![\w./-])")
+"""A word that is no name, file or number."""
+
+
+@pytest.mark.parametrize("name", [*CONTENT, "search", "genindex"])
+def test_around_a_chinese_page_all_is_chinese(name):
+    page = BeautifulSoup(str(soup(f"zh/{name}")), "lxml")
+    said = [
+        tag[key]
+        for tag in page.select(f"body *:not({NOT_PROSE}, :is({NOT_PROSE}) *)")
+        for key in ("title", "aria-label", "alt", "placeholder")
+        if tag.get(key)
+    ]
+    page.find("article").decompose() if page.find("article") else None
+    said += blocks(page)
+    assert not [one for one in said if WORD.search(one) and not re.search(CHINESE, one)]
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_chinese_is_set_as_chinese(name):
+    text = "\n".join(blocks(article(f"zh/{name}")))
+    assert "**" not in text
+    assert not re.findall(rf"\S*{CHINESE}[,;:!?] ?{CHINESE}\S*", text)
+
+
+def shown_section(page) -> str:
+    return page.url.partition("#")[2]
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_the_button_leads_to_the_same_section_and_back(open_page, name):
+    ids = [one["id"] for one in article(name).select("section[id]")]
+    section = ids[len(ids) // 2]
+    opened = open_page(name, f"#{section}")
+    for folder in ("zh/", ""):
+        opened.page.locator(".kv-language").first.click()
+        opened.page.wait_for_url(f"**/{folder}{name}.html#{section}")
+        expect(opened.page.locator(f"[id='{section}'] > :is(h1, h2, h3, h4)")).to_be_in_viewport()
+    assert not opened.troubles
+
+
+def test_the_button_knows_the_section_that_is_read(open_page):
+    page = open_page("index").page
+    section = article("index").select("section section[id]")[2]["id"]
+    page.locator(f"[id='{section}']").evaluate("one => one.scrollIntoView()")
+    page.locator(".kv-language").first.click()
+    page.wait_for_url(f"**/zh/index.html#{section}")
+
+
+@pytest.mark.parametrize("size", ["phone", "laptop"])
+@pytest.mark.parametrize("name", ["index", "zh/index", "snapkv", "zh/snapkv"])
+def test_the_button_is_whole(open_page, name, size):
+    button = open_page(name, size=size).page.locator(".kv-language").first
+    box = button.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= SIZES[size][0] and box["height"] < 50
+
+
+@pytest.mark.parametrize(
+    "page, words",
+    [
+        ("search", "needle"),
+        ("zh/search", "端侧部署"),
+        ("zh/search", "预填充"),
+        ("zh/search", "推理优化"),
+    ],
+)
+def test_words_are_found(open_page, page, words):
+    opened = open_page(page)
+    box = opened.page.locator("main input[name=q]").first
+    box.fill(words)
+    box.press("Enter")
+    opened.page.wait_for_selector("#search-results li a")
+    assert not opened.troubles
+
+
+def test_what_is_stressed_in_chinese_is_not_slanted(open_page):
+    page = open_page("zh/index").page
+    word = page.evaluate_handle(
+        "document.querySelector('article p').appendChild(Object.assign(document.createElement('em'), {innerText: '重点'}))"
+    )
+    style = word.evaluate(
+        "one => [getComputedStyle(one).fontStyle, getComputedStyle(one).textEmphasisStyle]"
+    )
+    assert style == ["normal", "dot"]
