@@ -17,11 +17,12 @@ set-up:  ## make .venv, or bring it to the lock; the others do it by themselves
 book:  ## execute the chapters and build book/_build/html/index.html
 	@$(MAKE_PY) book
 
-pdf:  ## the same, and book/_build/kvbook.pdf; needs Chromium or Chrome
+pdf:  ## the same, and book/_build/kvbook.pdf, in Chinese kvbook-zh.pdf; needs Chromium or Chrome
 	@$(MAKE_PY) book --pdf
 
-slides: set-up  ## a deck a chapter from the last book, in book/_build/slides
+slides: set-up  ## a deck a chapter from the last book, in book/_build/slides, and in Chinese in its folder zh
 	$(BIN)/kvbook slides --output book/_build/slides
+	$(BIN)/kvbook slides --output book/_build/slides --language zh
 
 test:  ## run the tests
 	@$(MAKE_PY) test

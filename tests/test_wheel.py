@@ -68,7 +68,8 @@ def kvbook(wheel, tmp_path_factory):
 
 def test_a_wheel_has_the_notebooks_and_data_of_the_clone(wheel):
     files = [*REPOSITORY.glob("notebooks/*.ipynb"), *REPOSITORY.glob("data/**/[!.]*")]
-    files += [REPOSITORY / "book/_static/custom.css"]
+    files += [REPOSITORY / "book/_static/custom.css", *REPOSITORY.glob("book/zh/*.md")]
+    files += [REPOSITORY / "book/zh/words.json"]
     wanted = {path.relative_to(REPOSITORY).as_posix() for path in files if path.is_file()}
     inside = zipfile.ZipFile(wheel).namelist()
     prefix = "kvbook/_book/"

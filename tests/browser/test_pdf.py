@@ -1,4 +1,5 @@
-"""The printed book, when there is one (`make pdf`): whole, in order, and to be searched and clicked through."""
+"""The printed book, when there is one (`make pdf`), in either edition: whole, in order, and to be searched and
+clicked through."""
 
 import os
 import re
@@ -10,15 +11,27 @@ from browser.book import HTML
 from bs4 import BeautifulSoup
 from pypdf import PdfReader
 
+from kvbook.chapters.building import CHINESE_PDF, ENGLISH_PDF
 from kvbook.places import place
 
-PDF = Path(os.environ.get("KVBOOK_PDF") or HTML.parent / "kvbook.pdf")
-pytestmark = pytest.mark.skipif(not PDF.is_file(), reason=f"no {PDF}: run `make pdf`")
+FOLDER = Path(os.environ.get("KVBOOK_PDF") or HTML.parent)
+EDITIONS = {
+    "en": {"file": ENGLISH_PDF, "html": HTML, "contents": "Contents 目录"},
+    "zh-CN": {"file": CHINESE_PDF, "html": HTML / "zh", "contents": "目录"},
+}
+PRINTED = [tag for tag, one in EDITIONS.items() if (FOLDER / one["file"]).is_file()]
+pytestmark = pytest.mark.skipif(not PRINTED, reason=f"no PDF in {FOLDER}: run `make pdf`")
+
+
+@pytest.fixture(scope="module", params=PRINTED)
+def tag(request):
+    """The editions that are printed, by their languages."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def pdf():
-    return PdfReader(PDF)
+def pdf(tag):
+    return PdfReader(FOLDER / EDITIONS[tag]["file"])
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +40,12 @@ def texts(pdf):
 
 
 @pytest.fixture(scope="module")
-def titles():
+def titles(tag):
     """Of all chapters, in order, as the pages in the browser have them."""
     toc = yaml.safe_load((place("book") / "_toc.yml").read_text(encoding="utf-8"))
     names = [one["file"] for part in toc["parts"] for one in part["chapters"]]
-    pages = [(HTML / f"{name}.html").read_text(encoding="utf-8") for name in [toc["root"], *names]]
+    html = EDITIONS[tag]["html"]
+    pages = [(html / f"{name}.html").read_text(encoding="utf-8") for name in [toc["root"], *names]]
     return [
         BeautifulSoup(page, "lxml").select_one("article h1").find(string=True) for page in pages
     ]
@@ -46,13 +60,14 @@ def chapters(pdf):
     }
 
 
-def test_it_is_a_book(pdf):
+def test_it_is_a_book_that_says_its_language(pdf, tag):
     assert len(pdf.pages) > 30
     assert pdf.metadata.title and pdf.metadata.author
+    assert pdf.trailer["/Root"]["/Lang"] == tag
 
 
-def test_the_outline_has_every_chapter_in_order(pdf, titles):
-    assert list(chapters(pdf)) == ["Contents 目录", *titles]
+def test_the_outline_has_every_chapter_in_order(pdf, titles, tag):
+    assert list(chapters(pdf)) == [EDITIONS[tag]["contents"], *titles]
 
 
 def test_the_contents_have_the_page_of_every_chapter(pdf, texts):
@@ -78,6 +93,7 @@ def test_chinese_can_be_searched(texts):
     text = "".join(texts)
     for term in ("缓存", "参考文献", "端侧部署"):
         assert term in text
+    assert not re.search("[\u2e80-\u2fdf]", text), "a radical in place of its character"
 
 
 def test_every_link_has_its_place_in_the_book_or_on_the_web(pdf):

@@ -1,8 +1,9 @@
-"""The decks, when there are some (`make slides`): every slide holds what stands on it, large enough for
+"""The decks, when there are some (`make slides`), in English and in Chinese: every slide holds what stands on it, large enough for
 the last row, and the keys go through."""
 
 import io
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,13 @@ from bs4 import BeautifulSoup
 from pypdf import PdfReader
 
 SLIDES = Path(os.environ.get("KVBOOK_SLIDES") or HTML.parent / "slides").resolve()
-DECKS = sorted(path.stem for path in SLIDES.glob("*.html") if path.stem != "index")
+DECKS = sorted(
+    path.relative_to(SLIDES).with_suffix("").as_posix()
+    for folder in (SLIDES, SLIDES / "zh")
+    for path in folder.glob("*.html")
+    if path.stem != "index"
+)
+"""Of both editions."""
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 pytestmark = pytest.mark.skipif(not DECKS, reason=f"no decks in {SLIDES}: run `make slides`")
 
@@ -81,6 +88,13 @@ def test_text_is_readable(deck, scheme):
     faint = each_slide(deck.page, f"() => {CONTRAST.strip().removesuffix(';')}")
     deck.page.emulate_media(color_scheme="light")
     assert not faint
+
+
+def test_a_deck_is_in_its_language(deck):
+    chinese = Path(deck.name).parent.name == "zh"
+    assert deck.page.evaluate("document.documentElement.lang") == ("zh-CN" if chinese else "en")
+    headings = deck.page.locator("h2").all_text_contents()
+    assert not chinese or all(re.search("[\u4e00-\u9fff]", one) for one in headings)
 
 
 def test_the_arrow_goes_on_to_the_end(deck):

@@ -5,7 +5,14 @@ import shlex
 import pytest
 
 from kvbook import results
-from kvbook.chapters.lessons import FACT, NAME, class_prompt, lesson_commands, time_commands, times_table
+from kvbook.chapters.lessons import (
+    FACT,
+    NAME,
+    class_prompt,
+    lesson_commands,
+    time_commands,
+    times_table,
+)
 from kvbook.errors import ExecutionError
 from kvbook.places import place
 

@@ -18,6 +18,12 @@ def test_a_page_of_its_own_has_no_directives_left():
     assert "{" not in plain and "(label)" not in plain and plain.rstrip().endswith("$$")
 
 
+def test_directives_and_equations_are_called_as_asked():
+    text = "```{exercise}\n为什么？\n```\n\n````{solution} ex-a\n见 {eq}`vote`。\n````\n"
+    plain = plain_markdown(text, {"exercise": "练习", "solution": "解答", "equation": "公式"})
+    assert "**练习**" in plain and "<summary>解答</summary>" in plain and "公式 *vote*" in plain
+
+
 def test_a_page_of_its_own_links_only_to_what_is_beside_it(tmp_path):
     (tmp_path / "there.json").touch()
     links = (
@@ -48,6 +54,11 @@ def test_a_sheet_has_the_books_style_and_one_plotly_and_loads_nothing():
     assert soup.title.get_text() == soup.h1.get_text() == "a < b" and soup.p.get_text() == "c < d"
     assert not soup.select("[src], link") and soup.select("body > table + script")
     assert len(soup.select("body script")) == 1 and "kv-table" in soup.style.get_text()
+
+
+def test_a_sheet_says_its_language():
+    page = make_sheet("幻灯片", "按键", language="zh-CN")
+    assert BeautifulSoup(page, "lxml").html["lang"] == "zh-CN"
 
 
 def test_a_sheet_without_a_picture_to_move_is_small():

@@ -1,15 +1,21 @@
 """The book on paper, before the printer: the page that is made of Sphinx's single one."""
 
+import io
 import json
 import re
 import subprocess
 import sys
+from datetime import date
 
 import pytest
 from bs4 import BeautifulSoup
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, StreamObject
+from typer.testing import CliRunner
 
-from kvbook.chapters import printing
+from kvbook.chapters import browser, building, fonts, printing
 from kvbook.chapters.browser import find_chromium
+from kvbook.commands import cli
 from kvbook.errors import BrowserError
 from kvbook.places import REPOSITORY, place
 
@@ -35,20 +41,25 @@ TOC = {
     ],
 }
 FACTS = {
+    "language": "en",
     "title": "The book",
-    "authors": ["Some & Other"],
+    "author": "Some & Other",
     "version": "9.9",
     "keywords": ["k"],
-    "executed": "1 May 2026",
+    "days": [date(2026, 5, 1), date(2026, 6, 12)],
     "profile": "laptop",
     "models": ["a-model"],
 }
 
 
+def print_page_of(**changes):
+    front = (place("book") / "front.html").read_text(encoding="utf-8")
+    return printing.make_print_page(SINGLE, TOC, front, FACTS | changes)
+
+
 @pytest.fixture(scope="module")
 def text():
-    front = (place("book") / "front.html").read_text(encoding="utf-8")
-    return printing.make_print_page(SINGLE, TOC, front, FACTS)
+    return print_page_of()
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +77,23 @@ def test_title_contents_and_chapters_come_in_order(page):
 
 def test_the_title_page_says_who_when_and_on_what(page):
     said = page.select_one(".kv-title-page").get_text()
-    for fact in ("The book", "Some & Other", "9.9", "1 May 2026", "laptop", "a-model", "缓存"):
+    days = "1 May 2026 to 12 June 2026"
+    for fact in ("The book", "Some & Other", "9.9", days, "laptop", "a-model", "缓存"):
         assert fact in said
+
+
+def test_the_front_pages_of_the_chinese_edition_are_chinese():
+    page = BeautifulSoup(print_page_of(language="zh-CN", profile="smoke"), "lxml")
+    said, contents = page.select_one(".kv-imprint").get_text(), page.select_one(".kv-contents")
+    assert page.html["lang"] == "zh-CN" and contents.h1.get_text() == "目录"
+    assert "9.9 版。2026 年 5 月 1 日至 2026 年 6 月 12 日执行" in said and "没有意义" in said
+    assert set(re.findall("[A-Za-z][A-Za-z-]+", said)) == {"smoke", "a-model", "CC", "BY", "MIT"}
+
+
+def test_both_front_pages_have_the_same_paragraphs_and_links(page):
+    chinese = BeautifulSoup(print_page_of(language="zh-CN"), "lxml")
+    for kind in ("p", "a", "em"):
+        assert len(chinese.select(f".kv-imprint {kind}")) == len(page.select(f".kv-imprint {kind}"))
 
 
 def test_the_contents_name_every_chapter_under_its_part(page):
@@ -122,17 +148,32 @@ def test_the_facts_are_of_the_citation_and_of_the_runs(tmp_path):
         result = {"name": name, "provenance": run, "data": {}}
         files.append(tmp_path / f"{name}.json")
         files[-1].write_text(json.dumps(result))
-    facts = printing.title_facts(REPOSITORY / "CITATION.cff", files)
-    assert facts["executed"] == "3 November 2026 to 25 November 2026"
+    edition = {"title": "书", "author": "我们", "sphinx": {"config": {"language": "zh_CN"}}}
+    facts = printing.title_facts(edition, REPOSITORY / "CITATION.cff", files)
+    assert facts["days"] == [date(2026, 11, 3), date(2026, 11, 25)]
     assert facts["profile"] == "smoke" and facts["models"] == ["m"]
-    assert facts["title"] in (REPOSITORY / "CITATION.cff").read_text()
+    assert (facts["title"], facts["author"], facts["language"]) == ("书", "我们", "zh-CN")
+    assert facts["version"] in (REPOSITORY / "CITATION.cff").read_text()
 
 
-def test_a_radical_is_written_down_as_its_character():
-    table = b"2 beginbfchar\n<0033> <2F42>\n<2F42> <0041>\nendbfchar"
-    assert printing.RADICAL.sub(printing._character, table) == table.replace(
-        b"<2F42>\n", b"<6587>\n", 1
+def test_the_pdf_says_its_language_and_its_characters():
+    """On a page with a font whose table of glyphs has a radical."""
+    writer = PdfWriter()
+    page = writer.add_blank_page(100, 100)
+    table = StreamObject()
+    table.set_data(b"1 beginbfchar\n<0033> <2F42>\nendbfchar")
+    font = DictionaryObject({NameObject("/ToUnicode"): writer._add_object(table)})
+    page[NameObject("/Resources")] = DictionaryObject(
+        {NameObject("/Font"): writer._add_object(font)}
     )
+    made = io.BytesIO()
+    writer.write(made)
+    pdf = PdfReader(
+        io.BytesIO(printing._finish_pdf(PdfReader(made), FACTS | {"language": "zh-CN"}))
+    )
+    assert pdf.trailer["/Root"]["/Lang"] == "zh-CN"
+    assert pdf.metadata.title == "The book" and pdf.metadata.author == "Some & Other"
+    assert b"<0033> <6587>" in pdf.pages[0]["/Resources"]["/Font"]["/ToUnicode"].get_data()
 
 
 @pytest.fixture
@@ -174,6 +215,36 @@ def test_nothing_is_executed_for_a_print_without_a_browser():
     asked = subprocess.run(command, capture_output=True, text=True, env={"PATH": ""})
     assert asked.returncode == 1 and not asked.stdout
     assert "install Chromium" in asked.stderr and "Traceback" not in asked.stderr
+
+
+@pytest.mark.parametrize(
+    "font, printed",
+    [("NotoSansCJK-Regular", ["kvbook.pdf", "kvbook-zh.pdf"]), ("", ["kvbook.pdf"])],
+)
+def test_without_a_chinese_font_only_the_english_edition_is_printed(
+    font, printed, monkeypatch, tmp_path
+):
+    asked = []
+
+    def build(profile, cores, pdfs):
+        asked.extend(pdfs)
+        return tmp_path
+
+    monkeypatch.setattr(browser, "find_chromium", lambda: "chromium")
+    monkeypatch.setattr(fonts, "find_chinese_font", lambda: font)
+    monkeypatch.setattr(building, "build_book", build)
+    done = CliRunner().invoke(cli.app, ["book", "--pdf"])
+    assert done.exit_code == 0 and asked == printed
+    assert ("no Chinese font here" in done.stderr) == (not font)
+    assert all(str(tmp_path / name) in done.stdout for name in printed)
+
+
+@pytest.mark.parametrize(
+    "files, found", [(["DejaVuSans.ttf"], ""), (["b/wqy-zenhei.ttc", "a.ttf"], "wqy-zenhei")]
+)
+def test_a_chinese_font_is_known_by_its_file(files, found, monkeypatch):
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: files)
+    assert fonts.find_chinese_font() == found
 
 
 def test_links_in_tables_lead_to_chapters_and_not_to_files(page):

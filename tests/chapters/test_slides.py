@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from kvbook.chapters.slides import rules, sections, shown, words
 from kvbook.chapters.slides.export import make_decks
+from kvbook.chapters.slides.language import ENGLISH
 from kvbook.commands import cli
 from kvbook.errors import ParameterError
 from kvbook.show import in_page
@@ -214,7 +215,7 @@ def test_a_long_table_is_cut_and_says_so(deck):
 def test_long_sentences_and_wide_tables_are_left_to_the_chapter(deck):
     assert texts(deck)[7] == "## What it costs\n\nTwo rows more."
     wide = TABLE.replace("<th>MiB</th>", "<th>MiB</th>" * shown.COLUMNS).format("")
-    assert shown._page(wide) == ""
+    assert shown._page(wide, ENGLISH) == ""
 
 
 def test_a_table_of_words_is_shown_too():

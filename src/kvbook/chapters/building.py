@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,8 +26,11 @@ main()
 """
 """Snakemake, which also ends when its standard input does, and all that it started with it."""
 
+ENGLISH_PDF, CHINESE_PDF = "kvbook.pdf", "kvbook-zh.pdf"
+"""The two editions on paper."""
 
-def build_book(profile: str, cores: int, pdf: bool = False) -> Path:
+
+def build_book(profile: str, cores: int, pdfs: Sequence[str] = ()) -> Path:
     """Execute what has changed, and build the book from it.
 
     Where all chapters were executed, how long it took is kept in ``book.json`` beside the pages.
@@ -36,13 +39,13 @@ def build_book(profile: str, cores: int, pdf: bool = False) -> Path:
 
     Parameters
     ----------
-    pdf : bool
-        Also print it.
+    pdfs : sequence of str
+        The files to print it to as well, `ENGLISH_PDF` or `CHINESE_PDF`.
 
     Returns
     -------
     Path
-        The folder with ``html/`` and, where asked for, ``kvbook.pdf``.
+        The folder with ``html/`` and the PDFs.
 
     Raises
     ------
@@ -56,10 +59,16 @@ def build_book(profile: str, cores: int, pdf: bool = False) -> Path:
     built = folder if profile == "laptop" else folder / profile
     with _alone(folder):
         started, used = time.time(), cpu_seconds()
-        _run_snakemake(home, profile, cores, ["all", "pdf"] if pdf else ["all"], built)
+        printed = [(built / name).relative_to(home).as_posix() for name in pdfs]
+        _run_snakemake(home, profile, cores, ["all", *printed], built)
         if _executed_since(started, built) == set(CHAPTERS):
             taken = {"seconds": time.time() - started, "cpu_seconds": cpu_seconds() - used}
-            save("book", taken | {"pdf": pdf}, parameters={"profile": profile}, directory=built)
+            save(
+                "book",
+                taken | {"pdf": bool(pdfs)},
+                parameters={"profile": profile},
+                directory=built,
+            )
     return built
 
 

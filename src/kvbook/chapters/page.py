@@ -1,9 +1,11 @@
 """Pages of their own, beside no book: a chapter, or tables and pictures under a title."""
 
 import re
+from collections.abc import Mapping
 from importlib.metadata import files
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 
 import nbformat
 from IPython.display import HTML
@@ -18,19 +20,27 @@ FENCE = re.compile(r"^(`{3,})\{(\w+)\} *(.*?)\n((?::\w+:[^\n]*\n)*)(.*?)^\1 *$",
 """A directive of the book: its fence, name, title, options and text."""
 
 
-def plain_markdown(text: str) -> str:
+def plain_markdown(text: str, called: Mapping[str, str] = MappingProxyType({})) -> str:
     """The book's markdown for a page of its own: directives as plain text and folded
-    solutions, no links to chapters that are not beside it."""
+    solutions, no links to chapters that are not beside it.
+
+    Parameters
+    ----------
+    called : mapping of str to str
+        What directives and equations are called, where not as in the source.
+    """
 
     def directive(match: re.Match) -> str:
         _, name, title, _, body = match.groups()
+        if name != "admonition":
+            title = called.get(name, name.capitalize())
         if name == "solution":
-            return f"<details><summary>Solution</summary>\n\n{body}\n</details>\n"
-        return f"**{title if name == 'admonition' else name.capitalize()}**\n\n{body}"
+            return f"<details><summary>{title}</summary>\n\n{body}\n</details>\n"
+        return f"**{title}**\n\n{body}"
 
     text = FENCE.sub(directive, text)
     text = re.sub(r"\{cite:\w+\}`([^`]+)`", r"(\1)", text)
-    text = re.sub(r"\{eq\}`([\w-]+)`", r"equation *\1*", text)
+    text = re.sub(r"\{eq\}`([\w-]+)`", rf"{called.get('equation', 'equation')} *\1*", text)
     text = re.sub(r"\$\$ \([\w-]+\)$", "$$", text, flags=re.M)
     text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.M)
     return re.sub(r"\[([^\]]+)\]\(\w+\.(?:ipynb|md)\)", r"\1", text)
@@ -84,7 +94,7 @@ def _put_in(output: NotebookNode, words: str) -> None:
 
 
 SHEET = Template("""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>$title</title>$style
+<html lang="$language"><head><meta charset="utf-8"><title>$title</title>$style
 <style>
   :root { color-scheme: light dark; }
   body { max-width: 75rem; margin: 2rem auto; padding: 0 1rem; font: large system-ui, sans-serif; }
@@ -101,16 +111,21 @@ $parts
 """)
 
 
-def make_sheet(title: str, *parts: HTML | str) -> str:
+def make_sheet(title: str, *parts: HTML | str, language: str = "en") -> str:
     """A page that is no chapter, and loads nothing from outside.
 
     Parameters
     ----------
     *parts : HTML or str
         Tables and pictures of `kvbook.show`, and plain texts, which become paragraphs.
+    language : str
+        That of its words, as HTML names it.
     """
     shown = (part.data if isinstance(part, HTML) else f"<p>{escape(part)}</p>" for part in parts)
-    page = SHEET.substitute(title=escape(title), style=stylesheet(), parts="\n".join(shown))
+    body = "\n".join(shown)
+    page = SHEET.substitute(
+        title=escape(title), style=stylesheet(), parts=body, language=escape(language)
+    )
     return with_plotly(page)
 
 

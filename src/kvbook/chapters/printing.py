@@ -4,7 +4,6 @@ Chromium."""
 import io
 import json
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -18,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 
 from kvbook import results
 from kvbook.chapters.browser import find_chromium
+from kvbook.chapters.radicals import without_radicals
 from kvbook.errors import BrowserError
 from kvbook.files import write_whole
 
@@ -25,11 +25,13 @@ PAGE = {"width": 658, "height": 963}
 """An A4 page without the margins of ``print.css``, in CSS pixels: pictures draw themselves for it."""
 
 
-def title_facts(citation: Path, files: Sequence[Path]) -> dict[str, Any]:
-    """What the title page says: of ``CITATION.cff``, and of the runs behind the numbers.
+def title_facts(settings: Mapping, citation: Path, files: Sequence[Path]) -> dict[str, Any]:
+    """What the title page says: of the edition, of ``CITATION.cff``, and of the runs behind the numbers.
 
     Parameters
     ----------
+    settings : mapping
+        The edition's ``_config.yml``.
     citation : Path
         ``CITATION.cff``.
     files : sequence of Path
@@ -38,13 +40,13 @@ def title_facts(citation: Path, files: Sequence[Path]) -> dict[str, Any]:
     cited = yaml.safe_load(citation.read_text(encoding="utf-8"))
     ran = [results.load(path.stem, path.parent).provenance for path in files]
     days = sorted({datetime.fromisoformat(one.started).date() for one in ran})
-    executed = [f"{day.day} {day:%B %Y}" for day in dict.fromkeys((days[0], days[-1]))]
     return {
-        "title": cited["title"],
-        "authors": [one["name"] for one in cited["authors"]],
+        "language": settings["sphinx"]["config"]["language"].replace("_", "-"),
+        "title": settings["title"],
+        "author": settings["author"],
         "version": cited["version"],
         "keywords": cited["keywords"],
-        "executed": " to ".join(executed),
+        "days": list(dict.fromkeys((days[0], days[-1]))),
         "profile": ran[0].profile,
         "models": sorted({one.model for one in ran}),
     }
@@ -105,7 +107,8 @@ def make_print_page(single: str, toc: Mapping, front: str, facts: Mapping) -> st
             above.string = part["caption"]
             chapters[name].insert(0, above)
     titles = {name: section.h1.get_text() for name, section in chapters.items()}
-    page = BeautifulSoup("<!DOCTYPE html><html lang='en' data-theme='light'></html>", "lxml")
+    page = BeautifulSoup("<!DOCTYPE html><html data-theme='light'></html>", "lxml")
+    page.html["lang"] = facts["language"]
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     words = environment.from_string(front).render(facts, parts=parts, titles=titles)
     page.html.append(_head(soup, facts, titles))
@@ -211,19 +214,16 @@ def _places(reader) -> dict[str, int]:
 
 
 def _finish_pdf(reader, facts: Mapping) -> bytes:
-    """Who wrote it, and Chinese that can be searched for.
-
-    A font that draws a character and a radical alike makes Chromium write down the radical, as
-    ⽂ for 文.
-    """
+    """Its language, who wrote it, and Chinese that can be searched for."""
     from pypdf import PdfWriter
-    from pypdf.generic import DictionaryObject, StreamObject
+    from pypdf.generic import DictionaryObject, NameObject, StreamObject, TextStringObject
 
     writer = PdfWriter(reader, full=True)
+    writer.root_object[NameObject("/Lang")] = TextStringObject(facts["language"])
     writer.add_metadata(
         {
             "/Title": facts["title"],
-            "/Author": ", ".join(facts["authors"]),
+            "/Author": facts["author"],
             "/Keywords": ", ".join(facts["keywords"]),
         }
     )
@@ -232,28 +232,19 @@ def _finish_pdf(reader, facts: Mapping) -> bytes:
         if isinstance(one, DictionaryObject) and "/ToUnicode" in one:
             table = one["/ToUnicode"]
             if isinstance(table, StreamObject):  # it may also be the name of a known table
-                table.set_data(RADICAL.sub(_character, table.get_data()))
+                table.set_data(without_radicals(table.get_data()))
     made = io.BytesIO()
     writer.write(made)
     return made.getvalue()
 
 
-RADICAL = re.compile(rb"^(<[0-9A-F]+>) <(2[EF][0-9A-F]{2})>$", re.MULTILINE)
-"""A glyph and its character in a font's table, where that is a radical (U+2E80-2FFF)."""
-
-
-def _character(match: re.Match) -> bytes:
-    meant = unicodedata.normalize("NFKC", chr(int(match[2], 16)))
-    return b"%s <%04X>" % (match[1], ord(meant))
-
-
 def print_book(source: Path, single: Path, files: Sequence[Path], citation: Path) -> bytes:
-    """The whole book as PDF.
+    """An edition of the book as PDF.
 
     Parameters
     ----------
     source : Path
-        The folder that Sphinx built from.
+        The edition's source, which Sphinx built from.
     single : Path
         The folder of its builder ``singlehtml``; the page for the printer is left in it.
     files : sequence of Path
@@ -266,7 +257,8 @@ def print_book(source: Path, single: Path, files: Sequence[Path], citation: Path
     BrowserError
         As `print_page`.
     """
-    facts = title_facts(citation, files)
+    settings = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))
+    facts = title_facts(settings, citation, files)
     page = make_print_page(
         (single / "index.html").read_text(encoding="utf-8"),
         yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8")),

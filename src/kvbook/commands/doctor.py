@@ -5,7 +5,6 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import typer
@@ -15,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from kvbook.chapters.browser import find_chromium
+from kvbook.chapters.building import CHINESE_PDF
+from kvbook.chapters.fonts import find_chinese_font
 from kvbook.commands.terminal import out
 from kvbook.errors import BrowserError
 from kvbook.places import REPOSITORY
@@ -131,18 +132,11 @@ def _disk() -> Check:
 
 
 def _font() -> Check:
-    from matplotlib import font_manager
-
-    names = sorted(
-        Path(path).stem for path in font_manager.findSystemFonts()
-    )  # not the cached list
-    wanted = ("cjk", "sourcehan", "wqy", "simhei", "simsun", "pingfang", "msyh", "songti", "heiti")
-    found = [name for name in names if any(one in name.lower() for one in wanted)]
-    if found:
-        return Check("Chinese font", "ok", found[0])
+    if found := find_chinese_font():
+        return Check("Chinese font", "ok", found)
     return Check(
         "Chinese font",
         "warn",
         "none found",
-        "only the look of Chinese terms: install a Noto CJK font",
+        f"only the look of Chinese, and {CHINESE_PDF}: install a Noto CJK font",
     )

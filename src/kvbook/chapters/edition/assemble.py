@@ -44,19 +44,33 @@ def assemble(english: Path, built: Path, folder: Path) -> Words:
     shutil.copytree(english, folder)
     words = read_words()
     for name, page in pages().items():
-        blocks = translation_of(name)
         if page.suffix == ".md":
-            parts = english_blocks(page)
+            blocks, parts = translation_of(name), english_blocks(page)
             text = "\n\n".join(_chosen(blocks, part, one) for part, one in parts.items())
             write_whole(folder / page.name, text + "\n")
             continue
         executed = folder / page.name
         notebook = nbformat.read(executed, as_version=4)
-        put_in(notebook, blocks)
-        translate_outputs(notebook, words, name)
+        translate_notebook(notebook, name, words)
         write_whole(executed, nbformat.writes(notebook))
     _translate_settings(folder, words, section_names(built))
     return words
+
+
+def translate_notebook(notebook: NotebookNode, name: str, words: Words) -> None:
+    """Put a chapter into Chinese, in place: its prose, and what its cells show.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        The chapter, executed.
+    name : str
+        Its name.
+    words : Words
+        The catalogue.
+    """
+    put_in(notebook, translation_of(name))
+    translate_outputs(notebook, words, name)
 
 
 def put_in(notebook: NotebookNode, blocks: Mapping[str, Block]) -> None:

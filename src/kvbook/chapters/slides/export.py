@@ -1,7 +1,9 @@
 """Decks on disk: a page a chapter, and everything that it needs beside it."""
 
+import re
 import shutil
 from collections.abc import Sequence
+from copy import deepcopy
 from importlib.metadata import files
 from pathlib import Path
 
@@ -12,8 +14,11 @@ from nbconvert import SlidesExporter
 from nbformat import NotebookNode
 from nbformat.v4.rwbase import rejoin_lines
 
+from kvbook.chapters.edition.assemble import translate_notebook
+from kvbook.chapters.edition.words import read_words
 from kvbook.chapters.page import make_sheet, mathjax
 from kvbook.chapters.registry import CHAPTERS, get_chapter
+from kvbook.chapters.slides.language import CHINESE, ENGLISH, Language
 from kvbook.chapters.slides.rules import has_deck, make_deck
 from kvbook.errors import ParameterError
 from kvbook.files import check_writable, write_whole
@@ -24,7 +29,9 @@ REVEAL = ("dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js", "revealj
 """What a deck needs of reveal.js: how the paths of its files end."""
 
 
-def make_decks(chapters: Sequence[str], runs: Path, output: Path) -> Path:
+def make_decks(
+    chapters: Sequence[str], runs: Path, output: Path, language: Language = ENGLISH
+) -> Path:
     """The decks of executed chapters, in one folder that opens from disk and loads nothing from
     outside.
 
@@ -36,6 +43,8 @@ def make_decks(chapters: Sequence[str], runs: Path, output: Path) -> Path:
         The folder of executed notebooks, as `kvbook book` and `kvbook run` leave them.
     output : Path
         The folder for the decks.
+    language : Language
+        Theirs; the runs are the same.
 
     Returns
     -------
@@ -46,7 +55,7 @@ def make_decks(chapters: Sequence[str], runs: Path, output: Path) -> Path:
     ------
     ParameterError
         A chapter that does not exist, was not executed, or has no deck; none of all was executed;
-        a folder that cannot be written.
+        a folder that cannot be written; a translation with other sections than its chapter.
     """
     names = [get_chapter(name).name for name in dict.fromkeys(chapters)] or list(CHAPTERS)
     found = {name: path for name in names if (path := runs / f"{name}.ipynb").is_file()}
@@ -62,10 +71,12 @@ def make_decks(chapters: Sequence[str], runs: Path, output: Path) -> Path:
         raise ParameterError(
             f"{', '.join(without)}: no chapter with a problem and exercises, so no slides"
         )
-    check_writable(output)
     decks = {
-        name: make_deck(notebook) for name, notebook in notebooks.items() if name not in without
+        name: make_deck(notebook, _translate(notebook, name) if language is CHINESE else None)
+        for name, notebook in notebooks.items()
+        if name not in without
     }
+    check_writable(output)
     (output / "reveal").mkdir(exist_ok=True)
     for path in reveal_files():
         shutil.copy(path, output / "reveal")
@@ -74,7 +85,7 @@ def make_decks(chapters: Sequence[str], runs: Path, output: Path) -> Path:
     for name, deck in decks.items():
         write_whole(output / f"{name}.html", deck_page(deck))
     index = output / "index.html"
-    write_whole(index, _index(output))
+    write_whole(index, _index(output, language))
     return index
 
 
@@ -85,6 +96,12 @@ def _read(path: Path) -> NotebookNode:
     except (nbformat.ValidationError, AttributeError, TypeError):
         raise ParameterError(f"{path} is no notebook: execute the chapter again") from None
     return rejoin_lines(notebook)
+
+
+def _translate(notebook: NotebookNode, name: str) -> NotebookNode:
+    translated = deepcopy(notebook)
+    translate_notebook(translated, name, read_words())
+    return translated
 
 
 def deck_page(deck: NotebookNode) -> str:
@@ -105,17 +122,19 @@ def reveal_files() -> list[Path]:
     return [Path(path.locate()) for path in brought]
 
 
-HOW = Markup(
-    "<p>Keys: arrows, space or a clicker go on, <b>F</b> is full screen, <b>S</b> shows the speaker's notes "
-    "in a window of its own, <b>Esc</b> all slides at once. To print a deck to PDF, put <code>?print-pdf</code> "
-    "behind its address (with notes: <code>?print-pdf&amp;showNotes=separate-page</code>) and print it from "
-    "Chromium or Chrome without margins.</p>"
-)
-
-
-def _index(output: Path) -> str:
+def _index(output: Path, language: Language) -> str:
     """The page of all decks that are in the folder."""
-    made = [chapter for name, chapter in CHAPTERS.items() if (output / f"{name}.html").is_file()]
-    line = Markup('<li><a href="{0.name}.html">{0.title}</a></li>')
-    items = Markup("").join(line.format(chapter) for chapter in made)
-    return make_sheet("Slides", HTML(f"<ul>{items}</ul>"), HTML(HOW))
+    made = {name: path for name in CHAPTERS if (path := output / f"{name}.html").is_file()}
+    line = Markup('<li><a href="{}.html">{}</a></li>')
+    items = Markup("").join(
+        line.format(name, _title(path, language)) for name, path in made.items()
+    )
+    return make_sheet(
+        language.index, HTML(f"<ul>{items}</ul>"), HTML(language.how), language=language.tag
+    )
+
+
+def _title(deck: Path, language: Language) -> Markup:
+    """The chapter's title, of its deck."""
+    found = re.search("<title>(.*)</title>", deck.read_text(encoding="utf-8"))
+    return Markup(found[1].removesuffix(language.deck) if found else deck.stem)

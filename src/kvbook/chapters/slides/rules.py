@@ -11,9 +11,19 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from kvbook.chapters.page import FENCE, plain_markdown
-from kvbook.chapters.slides.sections import Section, sections
+from kvbook.chapters.slides.language import CHINESE
+from kvbook.chapters.slides.sections import Section, sections, translated_sections
 from kvbook.chapters.slides.shown import LINES, code_of, pictures_of, shown_by
-from kvbook.chapters.slides.words import BULLETS, blocks, bullets, choose, plain, said_in
+from kvbook.chapters.slides.words import (
+    BULLETS,
+    COLONS,
+    blocks,
+    bullets,
+    choose,
+    plain,
+    said_in,
+    together,
+)
 
 FORMULA = 210
 """Most letters before a formula, and behind it: three lines."""
@@ -26,7 +36,7 @@ class Rule:
     Attributes
     ----------
     heading : str
-        How the section's heading begins, as a pattern.
+        How the section's English heading begins, as a pattern.
     pictures, code : int
         Most figures, tables and texts; most pieces of source.
     """
@@ -52,34 +62,50 @@ def has_deck(notebook: NotebookNode) -> bool:
     return any(re.match(RULES[0].heading, one) for one in titles) and "Exercises" in titles
 
 
-def make_deck(notebook: NotebookNode) -> NotebookNode:
+def make_deck(notebook: NotebookNode, chinese: NotebookNode | None = None) -> NotebookNode:
     """A chapter's deck: a notebook whose cells say what slide they begin, as nbconvert reads it.
 
     Parameters
     ----------
     notebook : NotebookNode
         The chapter, executed.
+    chinese : NotebookNode, optional
+        The same in Chinese: then that is what the deck shows, of the sections that the rules choose by
+        the first one's headings.
+
+    Raises
+    ------
+    ParameterError
+        The translation has other sections.
     """
-    opening, *rest = sections(notebook)
+    found = sections(notebook)
+    if chinese:
+        found = translated_sections(chinese, found, CHINESE)
+    opening, *rest = found
+    language = opening.language
     cells, rules = list(_opening(opening)), list(RULES)
     for section in rest:
-        rule = next((one for one in rules if re.match(rf"{one.heading}\b", section.title)), None)
+        rule = next((one for one in rules if re.match(rf"{one.heading}\b", section.name)), None)
         if rule:
             rules.remove(rule)
             cells += _of_section(section, rule)
         for caption, shown in pictures_of(section, tagged=True):
             cells += _slide(section.title, caption, shown, section.prose)
-    by_title = {section.title: section for section in rest}
-    if "Exercises" in by_title:
-        cells += _question(by_title["Exercises"])
-    if summary := by_title.get("Summary"):
+    by_name = {section.name: section for section in rest}
+    if "Exercises" in by_name:
+        cells += _question(by_name["Exercises"])
+    if summary := by_name.get("Summary"):
         cells += _slide(
-            "To remember",
+            language.remember,
             bullets(choose(said_in(summary.prose))),
             notes=summary.prose,
             kind="words",
         )
-    return new_notebook(cells=cells, metadata={"title": opening.title})
+    for cell in cells:
+        if cell.metadata.slideshow.slide_type == "notes":
+            cell.source = plain_markdown(cell.source, language.directives)
+    title = f"{opening.title}{language.deck}"
+    return new_notebook(cells=cells, metadata={"title": title, "language": language.tag})
 
 
 def _slide(
@@ -93,7 +119,6 @@ def _slide(
         output = new_output("display_data", {"text/html": shown})
         cells.append(new_code_cell(outputs=[output], metadata={"slideshow": {"slide_type": "-"}}))
     if notes:
-        notes = plain_markdown(notes)
         cells.append(new_markdown_cell(notes, metadata={"slideshow": {"slide_type": "notes"}}))
     return cells
 
@@ -101,10 +126,10 @@ def _slide(
 def _opening(section: Section) -> list[NotebookNode]:
     """The chapter's title and its objectives."""
     goals = next(
-        (body for _, _, title, _, body in FENCE.findall(section.prose) if title == "Objectives"), ""
+        (body for _, kind, _, _, body in FENCE.findall(section.prose) if kind == "admonition"), ""
     )
     items = re.findall(r"^\d+\. (.*)$", goals, re.M)
-    first, _, second = section.title.partition(": ")
+    first, _, second = section.title.replace("：", ": ", 1).partition(": ")
     text = "\n".join([f"{second[:1].upper()}{second[1:]}\n", *(f"- {plain(one)}" for one in items)])
     return _slide(first, text, notes=section.prose, kind="title")
 
@@ -123,7 +148,7 @@ def _of_section(section: Section, rule: Rule) -> list[NotebookNode]:
     for lines in code_of(section)[: rule.code]:
         few = lines.count("\n") < 16 and max(map(len, lines.split("\n"))) < 84
         kind = "few-lines" if few else "lines"
-        cells += _slide("In our lines", lines, notes=section.prose, kind=kind)
+        cells += _slide(section.language.lines, lines, notes=section.prose, kind=kind)
     return cells
 
 
@@ -134,8 +159,9 @@ def _question(section: Section) -> list[NotebookNode]:
     if not asked:
         return []
     _, _, _, options, question = asked
-    question = re.sub(r"^\*\((\w+)\)\*\s*", "", question.strip())
-    cells = _slide("A question to you", " ".join(said_in(question)), kind="question")
+    question = re.sub(r"^\*[(（]\w+[)）]\*\s*", "", question.strip())
+    own = section.language
+    cells = _slide(own.question, together(said_in(question)), kind="question")
     label = re.search(r":label: (\S+)", options)
     for _, kind, title, _, answer in found:
         if kind == "solution" and label and title == label[1]:
@@ -144,7 +170,7 @@ def _question(section: Section) -> list[NotebookNode]:
             said = choose(said_in(answer), 2 if short else BULLETS)
             text = "\n\n".join([bullets(said), *short])
             kind = "answer" if short else "words"
-            cells += _slide("The answer", text, notes=answer, kind=kind)
+            cells += _slide(own.answer, text, notes=answer, kind=kind)
     return cells
 
 
@@ -156,7 +182,7 @@ def _opening_points(section: Section) -> list[str]:
             text.append(cell.source)
         elif any(shown_by(output) for output in cell.outputs):
             break
-    return choose([one for one in said_in("\n\n".join(text)) if not one.endswith(":")])
+    return choose([one for one in said_in("\n\n".join(text)) if not one.endswith(COLONS)])
 
 
 def _around_formula(section: Section) -> str:
@@ -169,4 +195,4 @@ def _around_formula(section: Section) -> str:
     behind = re.sub(r"^ \([\w-]+\)", "", behind)
     leads = choose(said_in(before)[::-1], letters=FORMULA)[::-1]
     follows = choose(said_in(behind), letters=FORMULA)
-    return "\n\n".join([" ".join(leads), f"$$\n{formula}$$", " ".join(follows)])
+    return "\n\n".join([together(leads), f"$$\n{formula}$$", together(follows)])

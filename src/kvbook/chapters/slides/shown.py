@@ -5,7 +5,6 @@ import html
 import math
 import re
 from collections.abc import Iterator, Sequence
-from textwrap import wrap
 
 from bs4 import BeautifulSoup
 from bs4.element import Tag
@@ -13,8 +12,9 @@ from nbconvert.filters import markdown2html_mistune
 from nbformat import NotebookNode
 
 from kvbook.chapters.page import FENCE
+from kvbook.chapters.slides.language import ENGLISH, Language
 from kvbook.chapters.slides.sections import Section
-from kvbook.chapters.slides.words import blocks, cut, plain, said_in
+from kvbook.chapters.slides.words import COLONS, blocks, count_lines, cut, plain, said_in, width
 from kvbook.places import place
 from kvbook.show import in_page
 
@@ -42,17 +42,17 @@ def pictures_of(section: Section, tagged: bool = False) -> list[tuple[str, str]]
     for cell in section.cells:
         if cell.cell_type == "markdown":
             for block in blocks(cell.source):
-                if (drawn := _drawing(block)) and not tagged:
+                if (drawn := _drawing(block, section.language)) and not tagged:
                     caption, shown = drawn
                     made.append((caption or leads, shown))
                     leads = follows = ""
                 elif said := said_in(block):
-                    leads = said[-1] if said[-1].endswith(":") else said[0]
+                    leads = said[-1] if said[-1].endswith(COLONS) else said[0]
                     follows = follows or said[0]
         elif (TAG in cell.metadata.get("tags", [])) == tagged:
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
             for output in cell.outputs:
-                if shown := shown_by(output, alt or leads or section.title):
+                if shown := shown_by(output, alt or leads or section.title, section.language):
                     made.append((leads, shown))
                     follows = ""
                 if {"image/svg+xml", "image/png", "text/html"} & output.get("data", {}).keys():
@@ -62,7 +62,7 @@ def pictures_of(section: Section, tagged: bool = False) -> list[tuple[str, str]]
     return [(cut(caption, CAPTION), shown) for caption, shown in made]
 
 
-def shown_by(output: NotebookNode, words: str = "") -> str:
+def shown_by(output: NotebookNode, words: str = "", language: Language = ENGLISH) -> str:
     """A figure, with words for those who do not see it, a table or a text of an output as HTML, or the
     moving picture; empty where it has none."""
     data = output.get("data", {})
@@ -71,16 +71,16 @@ def shown_by(output: NotebookNode, words: str = "") -> str:
     if "image/png" in data:
         alt = html.escape(words)
         return f'<img alt="{alt}" src="data:image/png;base64,{data["image/png"].strip()}">'
-    return _page(data["text/html"]) if "text/html" in data else ""
+    return _page(data["text/html"], language) if "text/html" in data else ""
 
 
-def _drawing(block: str) -> tuple[str, str] | None:
+def _drawing(block: str, language: Language) -> tuple[str, str] | None:
     """What a block of markdown shows, a table or a figure of the book's, with its own caption."""
     if block.startswith("|"):
         table = markdown2html_mistune("\n".join(map(plain, block.split("\n"))))
         soup = BeautifulSoup(table, "html.parser")
         soup.table["class"] = ["kv-words"]
-        return "", _table(soup.table)
+        return "", _table(soup.table, language)
     found = FENCE.match(block)
     if not found or found[2] != "figure" or not found[3].endswith(".svg"):
         return None
@@ -90,7 +90,7 @@ def _drawing(block: str) -> tuple[str, str] | None:
     return plain(found[5]), f'<img alt="{words}" src="data:image/svg+xml;base64,{drawn}">'
 
 
-def _page(shown: str) -> str:
+def _page(shown: str, language: Language) -> str:
     """A table that fits a slide, a prompt's text around its needle, or the moving picture; nothing for
     other pictures to move."""
     soup = BeautifulSoup(shown, "html.parser")
@@ -99,13 +99,13 @@ def _page(shown: str) -> str:
     if soup.select(".kv-explorer, .kv-tokens, script"):
         return ""
     if table := soup.select_one("table.kv-table"):
-        return _table(table)
+        return _table(table, language)
     if text := soup.select_one(".kv-text"):
         return _text_around(text.select("span[title]"))
     return ""
 
 
-def _table(table: Tag) -> str:
+def _table(table: Tag, language: Language) -> str:
     """As many rows as there is room for, and words on those that are left to the chapter."""
     for one in table.select("wbr"):  # where a page may break a cell; here lines are counted
         one.decompose()
@@ -116,7 +116,7 @@ def _table(table: Tag) -> str:
         for cell in row.select("td"):
             if cell is row.td and isinstance(cell.next, str):
                 cell.string = _short(cell.get_text())
-            length = len(cell.get_text())
+            length = width(cell.get_text())
             numbers = cell is not row.td and "kv-long" not in cell.get("class", [])
             if length > SHORT or (numbers and length > NUMBER):
                 cell["class"] = ["kv-long"]
@@ -127,16 +127,16 @@ def _table(table: Tag) -> str:
     if not table.caption:
         table.insert(0, BeautifulSoup().new_tag("caption"))
     caption = table.caption
-    left = HEIGHT - LINE * math.ceil((len(caption.get_text()) + CUT) / 80) - 2 * PADDING
-    left -= LINE * max(min(3, len(head.get_text().split())) for head in heads)
+    left = HEIGHT - LINE * math.ceil((width(caption.get_text()) + CUT) / 80) - 2 * PADDING
+    left -= LINE * max(min(3, len(_pieces(head))) for head in heads)
     letters = _letters(heads, rows)
     for shown, row in enumerate(rows):
         cells = zip(row.select("td"), letters, strict=True)
-        lines = max(len(wrap(cell.get_text(), most)) for cell, most in cells)
+        lines = max(count_lines(cell.get_text(), most) for cell, most in cells)
         left -= LINE * max(1, lines) + PADDING
         if left < 0:
-            between = "; " if caption.contents else ""
-            caption.append(f"{between}{shown} of {len(rows)} rows, the others are in the chapter")
+            between = language.between if caption.contents else ""
+            caption.append(between + language.rows.format(shown=shown, all=len(rows)))
             for other in rows[shown:]:
                 other.decompose()
             break
@@ -148,7 +148,7 @@ def _letters(heads: Sequence[Tag], rows: Sequence[Tag]) -> list[int]:
     long but not in the first column shares the rest."""
     columns = list(zip(*(row.select("td") for row in rows), strict=True))
     letters = [
-        max(len(text) for one in (*column, head) for text in _pieces(one))
+        max(width(text) for one in (*column, head) for text in _pieces(one))
         for head, column in zip(heads, columns, strict=True)
     ]
     long = [i for i, column in enumerate(columns) if i and any(map(_goes_on, column))]
@@ -165,8 +165,9 @@ def _goes_on(cell: Tag) -> bool:
 
 
 def _pieces(cell: Tag) -> list[str]:
-    """What stays in one line: the words of a heading, the whole of another cell."""
-    return cell.get_text().split() if cell.name == "th" else [cell.get_text()]
+    """What stays in one line: the words of a heading, of Chinese four characters; the whole of another cell."""
+    text = cell.get_text()
+    return re.findall(r"[⺀-￯]{1,4}|[^\s⺀-￯]+", text) if cell.name == "th" else [text]
 
 
 def _short(text: str) -> str:
@@ -181,7 +182,7 @@ def _short(text: str) -> str:
 
 def _text_around(tokens: Sequence[Tag]) -> str:
     """As much of a prompt as fits, around the needle or at the end."""
-    lengths = [len(one.get_text()) for one in tokens]
+    lengths = [width(one.get_text()) for one in tokens]
     needles = [i for i, one in enumerate(tokens) if "kv-needle" in one.get("class", [])]
     first = last = needles[0] if needles else len(tokens) - 1
     while sum(lengths[first : last + 1]) < AROUND and last - first + 1 < len(tokens):

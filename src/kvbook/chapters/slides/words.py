@@ -1,21 +1,34 @@
 """The words of a slide, out of a chapter's prose: whole sentences, as many as there is room for."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len as width
+
 BULLETS, LETTERS = 4, 480
-"""Most sentences of a slide, and most letters of them together."""
+"""Most sentences of a slide, and most letters of them together. Of all letters a Chinese character is two."""
+COLONS = (":", "：")
+MARKS = "。！？；：，、）"
+"""Chinese punctuation; no blank stands behind it."""
 
 
 def plain(text: str) -> str:
     """Markdown for a slide: no links, no references, no citations, on one line."""
-    text = re.sub(r"\s*\(?\{(?:cite(?::\w+)?|eq|ref|numref|doc|prf:ref)\}`[^`]*`\)?", "", text)
+    text = re.sub(
+        r"\s*[(（]?\{(?:cite(?::\w+)?|eq|ref|numref|doc|prf:ref)\}`[^`]*`[)）]?", "", text
+    )
     text = re.sub(r"\{\w+\}`([^`]*)`", r"\1", text)
     text = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", text)
-    return " ".join(text.split())
+    return re.sub(r"(?<=[⺀-￯]) (?=[⺀-￯])", "", " ".join(text.split()))
 
 
-END = re.compile(r"(?<=[.!?])(?<!al\.)(?<!e\.g\.)(?<!i\.e\.)(?<!vs\.)\s+(?=[A-Z(*`$\"“])")
+END = re.compile(
+    r"(?<=[.!?])(?<!al\.)(?<!e\.g\.)(?<!i\.e\.)(?<!vs\.)\s+(?=[A-Z(*`$\"“])"
+    r"|(?:(?<=[。！？])|(?<=。[”）]))(?![。！？”）]|\*+(?:\s|$)|$)\s*"
+)
+"""Where a sentence ends: in English at a stop before a capital letter; in Chinese at a stop, and the closing
+mark behind it."""
 
 
 def sentences(paragraph: str) -> list[str]:
@@ -59,7 +72,7 @@ def choose(said: Sequence[str], most: int = BULLETS, letters: int = LETTERS) -> 
     """The first sentences, as many as a slide has room for; one at least, if need be cut."""
     chosen: list[str] = []
     for one in said:
-        if len(chosen) == most or sum(map(len, [*chosen, one])) > letters:
+        if len(chosen) == most or sum(map(width, [*chosen, one])) > letters:
             break
         chosen.append(one)
     return chosen or [cut(one, letters) for one in said[:1]]
@@ -69,8 +82,31 @@ def bullets(said: Sequence[str]) -> str:
     return "\n".join(f"- {one}" for one in said)
 
 
+def together(said: Sequence[str]) -> str:
+    """Sentences as a paragraph."""
+    return re.sub(rf"(?<=[{MARKS}])\n", "", "\n".join(said)).replace("\n", " ")
+
+
 def cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most].rsplit(' ', 1)[0].rstrip(',;:')} …"
+    """A text that is too long up to a blank, or to a Chinese mark, and an ellipsis."""
+    if width(text) <= most:
+        return text
+    fits = max((text[:n] for n in range(len(text)) if width(text[:n]) <= most), key=len)
+    whole = re.match(rf".*(?:(?=\s)|(?<=[{MARKS}]))", fits)
+    return f"{(whole[0] if whole else fits).rstrip(',;:，；：、')} …"
+
+
+def count_lines(text: str, letters: int) -> int:
+    """Lines of a text in a column of so many letters; between Chinese characters they may break."""
+    lines = left = 0
+    for piece in re.findall(r"\s|[⺀-￯]|[^\s⺀-￯-]*-|[^\s⺀-￯-]+", text):
+        size = width(piece)
+        if size <= left or piece.isspace():
+            left -= size
+        else:
+            more = math.ceil(size / letters)
+            lines, left = lines + more, more * letters - size
+    return lines
 
 
 def split_lines(text: str) -> Iterator[tuple[str, bool]]:
