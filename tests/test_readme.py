@@ -1,8 +1,10 @@
-"""The README's table of results is what the results file says."""
+"""The README's table of results is what the results file says; the Chinese README is in step with it."""
 
 from statistics import fmean
 
 from kvbook import results
+from kvbook.chapters.edition.blocks import digest, split_page
+from kvbook.chapters.edition.same import differences
 from kvbook.places import REPOSITORY
 from kvbook.stats import mean_and_interval
 
@@ -41,3 +43,29 @@ def results_table() -> str:
 def test_the_table_of_the_readme_is_made_from_the_results():
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert results_table() in readme, f"put this into the README:\n{results_table()}"
+
+
+CHINESE = REPOSITORY / "README.zh.md"
+
+
+def test_the_chinese_readme_is_that_of_the_present_english_one():
+    english = digest((REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    *_, last = CHINESE.read_text(encoding="utf-8").splitlines()
+    assert last == f"<!-- translates README.md {english} -->", (
+        "put README.zh.md in step with README.md, then write this digest into its last line"
+    )
+
+
+def test_both_readmes_have_the_same_code_links_numbers_and_rows():
+    english, chinese = (
+        split_page((REPOSITORY / name).read_text(encoding="utf-8"))
+        for name in ("README.md", "README.zh.md")
+    )
+    assert len(english) == len(chinese)
+    told = {
+        title: found
+        for title, text, other in zip(english, english.values(), chinese.values(), strict=True)
+        if (found := differences(text, other))
+    }
+    each_other = ["link 'README.zh.md' only in English", "link 'README.md' only in Chinese"]
+    assert told == {"kvbook": each_other}
