@@ -100,6 +100,12 @@ def test_the_title_and_the_objectives_are_chinese(deck):
     assert of_kind(deck, "slide")[0] == "# SnapKV\n\n由问题来投票\n\n- 计算得分。"
 
 
+def test_a_name_in_the_title_stays_as_it_is_written(chapter, book):
+    translated = in_chinese(chapter)
+    translated.cells[0].source = "# 端侧：llama.cpp 里同样的方法"
+    assert of_kind(make_deck(chapter, translated), "slide")[0] == "# 端侧\n\nllama.cpp 里同样的方法"
+
+
 def test_a_picture_has_the_chinese_sentence_that_leads_to_it(deck):
     words, picture = of_kind(deck, "slide")[1:3]
     assert words == "## 问题\n\n- 别的方法保留最近的内容。\n- 那就让问题来选。"

@@ -72,8 +72,8 @@ CHINESE = Language(
     index="幻灯片",
     deck="（幻灯片）",
     how=Markup(
-        "<p>按键：方向键、空格键或翻页笔翻页，<b>F</b> 全屏，<b>S</b> 在另一个窗口里显示讲者备注，<b>Esc</b> 总览全部"
-        "幻灯片。要打印成 PDF，请在地址后面加上 <code>?print-pdf</code>（连同备注："
+        "<p>按键：方向键、空格键或翻页笔翻页，<b>F</b> 全屏，<b>S</b> 在另一个窗口里显示讲稿，<b>Esc</b> 总览全部"
+        "幻灯片。要打印成 PDF，请在地址后面加上 <code>?print-pdf</code>（连同讲稿："
         "<code>?print-pdf&amp;showNotes=separate-page</code>），再用 Chromium 或 Chrome 以无边距打印。</p>"
     ),
     directives={"exercise": "练习", "solution": "解答", "equation": "公式"},

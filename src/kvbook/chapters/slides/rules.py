@@ -129,8 +129,10 @@ def _opening(section: Section) -> list[NotebookNode]:
         (body for _, kind, _, _, body in FENCE.findall(section.prose) if kind == "admonition"), ""
     )
     items = re.findall(r"^\d+\. (.*)$", goals, re.M)
-    first, _, second = section.title.replace("：", ": ", 1).partition(": ")
-    text = "\n".join([f"{second[:1].upper()}{second[1:]}\n", *(f"- {plain(one)}" for one in items)])
+    first, colon, second = (*re.split("(: |：)", section.title, maxsplit=1), "", "")[:3]
+    if colon == ": ":
+        second = f"{second[:1].upper()}{second[1:]}"
+    text = "\n".join([f"{second}\n", *(f"- {plain(one)}" for one in items)])
     return _slide(first, text, notes=section.prose, kind="title")
 
 
