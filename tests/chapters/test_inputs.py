@@ -21,8 +21,10 @@ from kvbook.places import PACKAGE, REPOSITORY, place
 BY_NAME = re.compile(r'import_module\(|__import__|runpy|(?<!\.)\b(exec|eval)\(|"-m"|\.py"')
 NOT_OURS = {
     "chapters/assignment.py",  # nbgrader's settings
+    "chapters/edition/templates.py",  # the text of sources
     "chapters/execute.py",  # a kernel
     "chapters/inputs.py",
+    "chapters/lessons.py",  # the command line
     "commands/laws.py",  # a student's file
     "commands/gpu_grid.py",  # all sources, for their digest
     "lm/wheels.py",  # pip

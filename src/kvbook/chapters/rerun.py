@@ -162,6 +162,8 @@ def within(one: Expected) -> str:
 def command(run: ResultFile) -> str:
     """The words of a command line that run the same chapter with the same parameters."""
     chapter = run.provenance.chapter
+    if chapter not in CHAPTERS:  # saved in an interactive session
+        chapter = run.name
     words = ["kvbook", "run", chapter]
     profile = run.provenance.profile if run.provenance.profile in PROFILES else "laptop"
     words += ["--profile", profile] if profile != "laptop" else []

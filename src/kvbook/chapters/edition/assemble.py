@@ -17,6 +17,8 @@ from kvbook.chapters.edition.words import Words, read_words
 from kvbook.files import write_whole
 from kvbook.texts import read_text
 
+HEADING = re.compile("h[1-6]")
+"""What a section has; the boxes of exercises are called sections, too, and have none."""
 CAPTION = re.compile(r"(?<=caption: ).+")
 """Of a part of the book, in the list of contents."""
 
@@ -92,7 +94,10 @@ def section_names(built: Path) -> dict[str, list[str]]:
     for page in sorted(built.glob("*.html")):
         article = BeautifulSoup(page.read_text(encoding="utf-8"), "lxml").find("article")
         if article:
-            found[page.stem] = [str(one["id"]) for one in article.find_all("section", id=True)]
+            sections = article.find_all("section", id=True)
+            found[page.stem] = [
+                str(one["id"]) for one in sections if one.find(HEADING, recursive=False)
+            ]
     return found
 
 
