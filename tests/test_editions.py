@@ -16,9 +16,14 @@ PAGES = {
 预填充与解码
 ============
 
-第一段有\\ *重点*\\ ，和 *a paper*。
+第一段有 *重点* ，和 *a paper*。
+行末没有空格。
 
 *整段是一条说明。*
+
+::
+
+    x = 1  # 一 二
 
 .. _named:
 
@@ -48,7 +53,7 @@ def build(folder, names, language="zh_CN"):
     for name, text in PAGES.items():
         (source / f"{name}.rst").write_text(text, encoding="utf-8")
     settings = {
-        "extensions": ["chinese_search", "editions"],
+        "extensions": ["chinese_search", "chinese_typesetting", "editions"],
         "language": language,
         "section_names": names,
         "templates_path": [str(place("book") / "_templates")],
@@ -112,8 +117,15 @@ def test_emphasis_knows_words_in_latin_letters_and_whole_paragraphs(index):
     assert found == {"重点": [], "a paper": ["kv-latin"], "整段是一条说明。": ["kv-aside"]}
 
 
-def test_the_examples_of_editions_hold():
-    assert doctest.testmod(extension("editions")) == (0, 1)
+def test_blanks_between_chinese_letters_go_and_those_beside_latin_ones_stay(index):
+    first, *_ = index.select("section p")
+    assert first.text == "第一段有重点，和 a paper。行末没有空格。"
+    assert "x = 1  # 一 二" in index.select_one("pre").text
+
+
+@pytest.mark.parametrize("name", ["editions", "chinese_typesetting"])
+def test_the_examples_of_the_extensions_hold(name):
+    assert doctest.testmod(extension(name)) == (0, 1)
 
 
 @pytest.mark.parametrize(

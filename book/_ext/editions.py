@@ -1,13 +1,12 @@
 """Two editions of one book: the English one, and in its folder ``zh`` the Chinese one. Every page leads to
 its other edition, at the same section, and says what language it is in. In the Chinese one, the words of
-Sphinx and of the theme that have no translation there have one here, and emphasis is marked by dots."""
+Sphinx and of the theme that have no translation there have one here."""
 
 import re
 
 from docutils import nodes
 from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
-from sphinx.transforms.post_transforms import SphinxPostTransform
 
 TAGS = {"en": "en", "zh_CN": "zh-CN"}
 OTHER = {
@@ -73,23 +72,6 @@ class EnglishNames(SphinxTransform):
         document.ids[name] = section
 
 
-class MarkEmphasis(SphinxPostTransform):
-    """Chinese letters are not slanted: the stylesheet sets dots below them, but for words in Latin letters
-    and for whole paragraphs."""
-
-    default_priority = 200
-    formats = ("html",)
-
-    def run(self, **kwargs):
-        if self.config.language != "zh_CN":
-            return
-        for one in self.document.findall(nodes.emphasis):
-            if not re.search(r"[\u3400-\u9fff]", one.astext()):
-                one["classes"].append("kv-latin")
-            elif len(one.parent) == 1:
-                one["classes"].append("kv-aside")
-
-
 def in_chinese(html: str) -> str:
     """A page with the words of `THEIRS` in Chinese.
 
@@ -102,7 +84,6 @@ def in_chinese(html: str) -> str:
 def setup(app):
     app.add_config_value("section_names", {}, "env")
     app.add_transform(EnglishNames)
-    app.add_post_transform(MarkEmphasis)
     app.connect("config-inited", _say_toggle)
     app.connect("html-page-context", _name_other, priority=200)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
