@@ -51,9 +51,9 @@ class SetChinese(SphinxPostTransform):
 
     def _blocks(self) -> Iterator[nodes.TextElement]:
         for block in [*self.document.findall(nodes.TextElement)]:
-            if not isinstance(block, nodes.FixedTextElement):  # code, formulas, HTML
-                if not isinstance(block.parent, nodes.TextElement):
-                    yield block
+            literal = isinstance(block, nodes.FixedTextElement)  # code, a formula, HTML
+            if not literal and not isinstance(block.parent, nodes.TextElement):
+                yield block
 
 
 def setup(app):

@@ -47,7 +47,8 @@ def book(tmp_path, monkeypatch):
     (tmp_path / "source/_config.yml").write_text(yaml.safe_dump(settings))
     (tmp_path / "source/_toc.yml").write_text("root: page\nparts:\n  - caption: First part\n")
     (tmp_path / "html/page.html").write_text(
-        '<article><section id="a-page"><section id="more"></section></section></article>'
+        '<article><section id="a-page"><h1>A page</h1><section id="more"><h2>More</h2></section>'
+        '<div><section id="exercise-content"><p>Try.</p></section></div></section></article>'
     )
     chinese = tmp_path / "book/zh"
     blocks = {"m1": "# 一章", "c1 alt": "一幅图。", "c1 caption": "保留的内容。"}
@@ -99,8 +100,8 @@ def test_the_english_source_stays_and_an_older_chinese_one_goes(book):
     assert not (book / "zh/old.md").exists()
 
 
-def test_a_page_without_sections_has_no_names(tmp_path):
-    (tmp_path / "one.html").write_text('<article><section id="a"></section></article>')
+def test_a_page_without_an_article_has_no_names(tmp_path):
+    (tmp_path / "one.html").write_text('<article><section id="a"><h1>A</h1></section></article>')
     (tmp_path / "search.html").write_text("<main></main>")
     assert section_names(tmp_path) == {"one": ["a"]}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from nbformat import NotebookNode
 
 from kvbook.chapters.edition.blocks import Block, english_blocks, words_of_picture
@@ -17,8 +17,6 @@ from kvbook.chapters.edition.words import Words, read_words
 from kvbook.files import write_whole
 from kvbook.texts import read_text
 
-HEADING = re.compile("h[1-6]")
-"""What a section has; the boxes of exercises are called sections, too, and have none."""
 CAPTION = re.compile(r"(?<=caption: ).+")
 """Of a part of the book, in the list of contents."""
 
@@ -89,16 +87,20 @@ def _chosen(blocks: Mapping[str, Block], name: str, english: str) -> str:
 
 
 def section_names(built: Path) -> dict[str, list[str]]:
-    """The names of the sections of every built page, in their order."""
+    """The names of the sections of every built page, in their order; what an exercise holds is a section
+    without a heading, and none of them."""
     found = {}
     for page in sorted(built.glob("*.html")):
         article = BeautifulSoup(page.read_text(encoding="utf-8"), "lxml").find("article")
         if article:
             sections = article.find_all("section", id=True)
-            found[page.stem] = [
-                str(one["id"]) for one in sections if one.find(HEADING, recursive=False)
-            ]
+            found[page.stem] = [str(one["id"]) for one in sections if _has_heading(one)]
     return found
+
+
+def _has_heading(section: Tag) -> bool:
+    """The boxes of exercises are called sections, too, and have none."""
+    return section.find(re.compile("^h[1-6]$"), recursive=False) is not None
 
 
 def _translate_settings(folder: Path, words: Words, sections: Mapping[str, list[str]]) -> None:
