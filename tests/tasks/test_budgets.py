@@ -65,6 +65,13 @@ def test_one_parameter_changes_and_what_is_known_is_not_asked_again(asked):
     assert asked == [SnapKV(budget=16, window=4), SnapKV(budget=16, window=8, kernel=3)]
 
 
+def test_others_are_asked_in_the_same_readings(asked):
+    one, other = SnapKV(budget=16, window=8), SnapKV(budget=16, window=2, kernel=9)
+    found = ask_varied(LM, ["a"], one, {"window": [4]}, ["as before"], also={"both": other})
+    assert found["also"] == {"both": [f"{other} a"]}
+    assert asked == [SnapKV(budget=16, window=4), other]
+
+
 def test_labels_have_the_budget_where_there_is_one():
     found = {("fullkv", None): [True], ("snapkv", 16): [False]}
     assert by_label(found) == {"fullkv": [True], "snapkv budget=16": [False]}

@@ -106,6 +106,13 @@ def test_what_is_known_is_read_and_only_the_rest_is_asked(tiny, short, asked, tm
     assert both["c"] == first["a"] == [False, False]
 
 
+def test_what_was_said_is_known_word_by_word(tiny, short, asked, tmp_path):
+    full = create_method("fullkv")
+    needle.ask_each(tiny, {"a": full}, short, tmp_path)
+    assert needle.say_each(tiny, {"b": full}, short, tmp_path) == {"b": ["1234", "1234"]}
+    assert asked == [full]
+
+
 def test_what_is_known_before_is_not_known_after(tiny, short, asked, tmp_path):
     full = create_method("fullkv")
     for question in ("before", "after", "after"):

@@ -132,6 +132,11 @@ class StreamingLLM(Needled):
     """StreamingLLM."""
 
     budgets: Budgets = _budgets(128, 256, 512)
+    streams: Annotated[int, Field(ge=2)] = Field(
+        2, description="texts in which two windows move on"
+    )
+    stream_tokens: Annotated[int, Field(ge=32)] = Field(128, description="tokens of each of them")
+    stream_budget: Annotated[int, Field(ge=8)] = Field(64, description="entries of these windows")
 
 
 @of_method("snapkv", window=8)
@@ -139,7 +144,7 @@ class SnapKV(Needled):
     """SnapKV."""
 
     budgets: Budgets = _budgets(64, 128, 256)
-    windows: Counts = Field([4, 8, 32], description="windows to compare")
+    windows: Counts = Field([4, 8, 16, 32], description="windows to compare")
     kernels: Annotated[list[Kernel], Field(min_length=1)] = Field(
         [3, 5, 7], description="kernels to compare"
     )

@@ -100,7 +100,10 @@ CHAPTERS: dict[str, Chapter] = {
             "streamingllm",
             "StreamingLLM: the first and the last",
             takes.StreamingLLM,
-            {"smoke": _FEW, "gpu": _MANY},
+            {
+                "smoke": _FEW | {"stream_tokens": 40, "stream_budget": 8},
+                "gpu": _MANY | {"streams": 5, "stream_tokens": 300},
+            },
             most_seconds=90,
         ),
         Chapter(

@@ -75,6 +75,7 @@ def ask_varied(
     values: Mapping[str, Iterable],
     known: list[bool],
     folder: Path | None = None,
+    also: Mapping[str, Method] | None = None,
 ) -> dict[str, dict]:
     """Needles found when one parameter changes and the others stay.
 
@@ -84,11 +85,13 @@ def ask_varied(
         As it is: what it found is ``known``, and not asked again.
     values : mapping of str to iterable
         By parameter, the values that it takes in turn.
+    also : mapping of str to Method, optional
+        Others to ask, as they are, in the same readings.
 
     Returns
     -------
     dict
-        By parameter, by value.
+        By parameter, by value; and of the others, under ``"also"``, by label.
 
     Examples
     --------
@@ -104,6 +107,9 @@ def ask_varied(
         for value in each
     }
     changed = {which: one for which, one in varied.items() if one != method}
+    if also:
+        wanted["also"] = list(also)
+        changed |= {("also", label): one for label, one in also.items()}
     asked = ask_each(lm, changed, needles, folder)
     return {
         name: {value: asked.get((name, value), known) for value in each}

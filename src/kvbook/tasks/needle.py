@@ -193,8 +193,24 @@ def ask_each(
     folder: Path | None = None,
     question: When = "before",
 ) -> dict[Label, list[bool]]:
-    """Which of the needles each of several methods finds; every prompt is read once for all of
-    them that only choose what is kept (`kvbook.Panel`).
+    """Which of the needles each of several methods finds; parameters as of `say_each`."""
+    needles = list(needles)
+    said = say_each(lm, methods, needles, folder, question)
+    return {
+        label: [found(*pair) for pair in zip(needles, words, strict=True)]
+        for label, words in said.items()
+    }
+
+
+def say_each(
+    lm,
+    methods: Mapping[Label, Any],
+    needles: Iterable[Needle],
+    folder: Path | None = None,
+    question: When = "before",
+) -> dict[Label, list[str]]:
+    """What each of several methods says after the needles' prompts; every prompt is read once for all
+    of them that only choose what is kept (`kvbook.Panel`).
 
     Parameters
     ----------
@@ -205,7 +221,7 @@ def ask_each(
     needles : iterable of Needle
         The same for all.
     folder : Path, optional
-        What a method of this package has found is written down here, and read instead of asked
+        What a method of this package has said is written down here, and read instead of asked
         when the same is asked again: chapters share it. None: everything is asked now.
     question : {"before", "after"}
         ``"after"``: the text is read and compressed alone, and the question is the next input.
@@ -219,8 +235,8 @@ def ask_each(
         if folder and type(method).__module__.startswith("kvbook.")
     }
     before = {label: _known(store, needles) for label, store in stores.items()}
-    hits = {label: known for label, known in before.items() if known is not None}
-    rest = {label: method for label, method in methods.items() if label not in hits}
+    words = {label: known for label, known in before.items() if known is not None}
+    rest = {label: method for label, method in methods.items() if label not in words}
     if rest:
         prompts = [lm.tokenizer(one.prompt, add_special_tokens=False).input_ids for one in needles]
         questions = None
@@ -231,13 +247,12 @@ def ask_each(
         answers = answer_together(lm, list(rest.values()), prompts, NEW_TOKENS, questions=questions)
         seconds = (time.perf_counter() - started) / len(rest) / max(1, len(needles))
         for label, said in zip(rest, answers, strict=True):
-            words = [answer.words for answer in said]
-            hits[label] = [found(*pair) for pair in zip(needles, words, strict=True)]
+            words[label] = [answer.words for answer in said]
             if label in stores:
-                records = [{"found": hit} for hit in hits[label]]
+                records = [{"words": text} for text in words[label]]
                 with stores[label].alone():
                     stores[label].add(needles, records, seconds, stores[label].read(needles))
-    return {label: hits[label] for label in methods}
+    return {label: words[label] for label in methods}
 
 
 def _apart(tokenizer, needle: Needle) -> tuple[list[int], list[int]]:
@@ -264,13 +279,13 @@ def sources_digest() -> str:
     return digest(*(hashlib.sha256(path.read_bytes()).hexdigest() for path in files))
 
 
-def _known(store: Store, needles: Sequence[Needle]) -> list[bool] | None:
-    """Which were found when all of them were asked before; None: some were not."""
+def _known(store: Store, needles: Sequence[Needle]) -> list[str] | None:
+    """What was said when all of them were asked before; None: some were not."""
     if not store.path.exists():
         return None
     with store.alone():
         records = store.read(needles)
-    known = [records[one.id]["found"] for one in needles if one.id in records]
+    known = [records[one.id]["words"] for one in needles if one.id in records]
     return known if len(known) == len(needles) else None
 
 
