@@ -144,7 +144,7 @@ class SnapKV(Needled):
     """SnapKV."""
 
     budgets: Budgets = _budgets(64, 128, 256)
-    windows: Counts = Field([4, 8, 16, 32], description="windows to compare")
+    windows: Counts = Field([8, 16, 32], description="windows to compare")
     kernels: Annotated[list[Kernel], Field(min_length=1)] = Field(
         [3, 5, 7], description="kernels to compare"
     )
