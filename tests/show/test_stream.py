@@ -25,12 +25,11 @@ def test_the_loss_is_a_line_a_cache_in_bins_from_the_full_window():
 def test_what_is_paid_behind_the_window_is_said_with_its_interval():
     told = str(show.stream_sentence({name: of[:, :7] for name, of in NATS.items()}, 3, 2))
     assert "fullkv pays 2.00 nats a token, as a mean over 2 texts" in told
-    assert "- 2 sinks: 2.50, which is +0.50 (+0.50 to +0.50) nats more" in told
-    assert told.endswith(
-        "+3.00 (+3.00 to +3.00) nats more than fullkv (95 % interval, paired by "
-        "text); in the first 2 tokens 6.00 beside 2.00."
-    )
+    assert "- 2 sinks: 2.50, which is +0.50 (+0.50 to +0.50) nats more than fullkv" in told
+    assert "of the right token is 61% of fullkv's" in told  # exp(-0.5)
+    assert "- no sinks: 5.00, which is +3.00 (+3.00 to +3.00)" in told
 
 
-def test_the_first_bin_is_the_one_behind_the_line():
-    assert "in the first 1 tokens 5.00 beside 2.00" in str(show.stream_sentence(NATS, 3, 1))
+def test_the_first_bin_is_the_one_behind_the_line_and_the_last_the_end_of_the_text():
+    told = str(show.stream_sentence(NATS, 3, 1))
+    assert told.endswith("first 1 tokens: 5.00 beside 2.00; in the last 1: 9.00 beside 9.00.")

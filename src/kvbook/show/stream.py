@@ -1,6 +1,7 @@
 """The loss along a text, before and after its first token has left the cache."""
 
 from collections.abc import Mapping
+from math import exp
 from statistics import fmean
 
 import matplotlib.pyplot as plt
@@ -49,8 +50,8 @@ def stream_curves(nats: Mapping[str, Tensor], first: int, size: int, title: str 
 
 
 def stream_sentence(nats: Mapping[str, Tensor], first: int, size: int, seed: int = 0) -> Said:
-    """What `stream_curves` shows behind its line: each loss, in the first bin and in all, and how far it
-    lies above FullKV's.
+    """What `stream_curves` shows behind its line: each loss, how far it lies above FullKV's, and both in the
+    first and in the last bin.
 
     Parameters
     ----------
@@ -60,22 +61,31 @@ def stream_sentence(nats: Mapping[str, Tensor], first: int, size: int, seed: int
         Of the bootstrap over the texts.
     """
     behind = {label: of[:, first:].mean(1).tolist() for label, of in nats.items()}
-    at_once = {label: of[:, first : first + size].mean().item() for label, of in nats.items()}
+    edges = {
+        label: (of[:, first : first + size].mean().item(), of[:, -size:].mean().item())
+        for label, of in nats.items()
+    }
     full, *others = nats
-    told = [
-        say(
-            "{label}: {loss:.2f}, which is {more} nats more than {full} (95 % interval, paired by text); in the first "
-            "{size} tokens {at_once:.2f} beside {before:.2f}.",
-            label=label,
-            loss=fmean(behind[label]),
-            more=show_interval(*paired_interval(behind[label], behind[full], seed), "+.2f"),
-            full=full,
-            size=size,
-            at_once=at_once[label],
-            before=at_once[full],
+    told = []
+    for label in others:
+        more = paired_interval(behind[label], behind[full], seed)
+        told.append(
+            say(
+                "{label}: {loss:.2f}, which is {more} nats more than {full} (95 % interval, paired by text). The "
+                "probability of the right token is {share:.0%} of {full}'s (geometric mean). In the first {size} "
+                "tokens: {early:.2f} beside {early_full:.2f}; in the last {size}: {late:.2f} beside {late_full:.2f}.",
+                label=label,
+                loss=fmean(behind[label]),
+                more=show_interval(*more, "+.2f"),
+                share=exp(-more[0]),
+                full=full,
+                size=size,
+                early=edges[label][0],
+                early_full=edges[full][0],
+                late=edges[label][1],
+                late_full=edges[full][1],
+            )
         )
-        for label in others
-    ]
     return say(
         "Behind the dashed line {full} pays {loss:.2f} nats a token, as a mean over {texts} texts.\n\n{told}",
         full=full,
