@@ -34,11 +34,16 @@ THEIRS = {
     "Launch on Binder": "在 Binder 上运行",
     "Launch on Colab": "在 Colab 上运行",
     "Print to PDF": "打印成 PDF",
+    "Toggle hidden content": "展开或收起",
+    "Binder logo": "Binder 的标志",
+    "Colab logo": "Colab 的标志",
 }
 """What Sphinx and the theme say beside the text, in Chinese."""
+IMPRINT = {"© Copyright ": "© ", "作者： ": "作者："}
+"""What they have in Chinese, and not as it is set."""
 SPOKEN = re.compile(r'\b(title|aria-label|alt|placeholder|data-bs-title)="([^"]+)"')
 TOGGLE = "addEventListener('load', () => document.querySelectorAll('.toggle-button').forEach(one => one.ariaLabel = '展开或收起'))"
-"""The one word that a script of theirs writes."""
+"""What a script of theirs writes later."""
 
 
 class EnglishNames(SphinxTransform):
@@ -78,6 +83,8 @@ def in_chinese(html: str) -> str:
     >>> in_chinese('<a title="Link to this heading" class="Light">Dark</a>')
     '<a title="本节的链接" class="Light">Dark</a>'
     """
+    for said, better in IMPRINT.items():
+        html = html.replace(said, better)
     return SPOKEN.sub(lambda one: f'{one[1]}="{THEIRS.get(one[2], one[2])}"', html)
 
 

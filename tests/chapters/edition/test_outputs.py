@@ -11,6 +11,7 @@ from scripts import data_of, words_of
 from kvbook.chapters.edition.outputs import (
     split_evenly,
     translate_html,
+    translate_markdown,
     translate_outputs,
     translate_svg,
 )
@@ -104,6 +105,15 @@ def test_a_sentence_is_said_by_its_template():
     data = notebook.cells[0].outputs[0].data
     assert data["text/markdown"] == data["text/plain"] == "全部：其中 50%，3 个词元。"
     assert not words.missed and words.used >= {"{n} tokens: {why}, {name}.", "{share:.0%} of them"}
+
+
+def test_markdown_that_a_cell_shows_keeps_its_code():
+    listing = "```python\nFrom = 1\n```\n*From* `kvbook.lm`\n\n<summary>What it says</summary>\n\n```text\nFrom\n```"
+    words = Words({"*From* `{}`": "*出自* `{}`", "What it says": "它说什么", "From": "出自"})
+    assert translate_markdown(listing + "\n`a.json`", words, "here") == (
+        "```python\nFrom = 1\n```\n*出自* `kvbook.lm`\n\n<summary>它说什么</summary>\n\n```text\nFrom\n```\n`a.json`"
+    )
+    assert not words.missed
 
 
 def test_a_text_of_a_picture_keeps_its_lines():

@@ -10,7 +10,8 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 from lxml import etree
 from nbformat import NotebookNode
 
-from kvbook.chapters.edition.words import Words
+from kvbook.chapters.edition.blocks import FENCE
+from kvbook.chapters.edition.words import WORD, Words
 from kvbook.show.explorers.frame import change_words
 
 STAYS = ("script", "style", "code", "pre")
@@ -19,6 +20,7 @@ SAID_BY_OTHERS = ("kv-text", "kv-said")
 """Classes of elements with a prompt, or with what a model wrote: as a block, and within a picture."""
 SPOKEN = ("title", "aria-label")
 """Attributes that a reader sees or hears."""
+CODE_OR_TAG = re.compile("`[^`]*`|<[^>]*>")
 SVG = "{http://www.w3.org/2000/svg}"
 BESIDE = re.compile(r'((?:src|href)=")(plotly/|results/)')
 """Files that lie beside the English pages only."""
@@ -38,10 +40,30 @@ def translate_outputs(notebook: NotebookNode, words: Words, name: str) -> None:
             said = output.get("metadata", {}).get("kvbook", {}).get("said")
             if said:
                 data["text/markdown"] = data["text/plain"] = words.say(said, where)
+            elif shown := data.get("text/markdown"):
+                data["text/markdown"] = translate_markdown(shown, words, where)
             if html := data.get("text/html"):
                 data["text/html"] = translate_html(html, words, where)
             if drawn := data.get("image/svg+xml"):
                 data["image/svg+xml"] = translate_svg(drawn, words, where)
+
+
+def translate_markdown(text: str, words: Words, where: str) -> str:
+    """What a cell shows as markdown: its lines outside of code, such as where a listing comes from."""
+    lines, fence = [], ""
+    for line in text.split("\n"):
+        mark = FENCE.match(line)
+        if not fence and not mark:
+            line = "".join(
+                words.translate(part, where) if WORD.search(CODE_OR_TAG.sub("", part)) else part
+                for part in re.split("(<[^>]*>)", line)
+            )
+        elif not fence:
+            fence = mark[1]
+        elif line.strip() == fence:
+            fence = ""
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def translate_html(text: str, words: Words, where: str) -> str:
