@@ -41,7 +41,9 @@ class SetChinese(SphinxPostTransform):
         for block in self._blocks():
             leaves = [*block.findall(nodes.Text)]
             for leaf, text in zip(leaves, without_blanks(leaves), strict=True):
-                if text != leaf:
+                if text != leaf and not isinstance(
+                    leaf.parent, nodes.literal | nodes.math | nodes.raw
+                ):
                     leaf.parent.replace(leaf, nodes.Text(text))
         for one in self.document.findall(nodes.emphasis):
             if not re.search(WIDE, one.astext()):

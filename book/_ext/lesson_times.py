@@ -6,6 +6,8 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from kvbook import results
+from kvbook.chapters.edition.outputs import translate_html
+from kvbook.chapters.edition.words import read_words
 from kvbook.chapters.lessons import NAME, times_table
 
 KEPT = "_vendor/results/kept"
@@ -19,6 +21,8 @@ class LessonTimes(SphinxDirective):
         folder = Path(self.env.srcdir, KEPT)
         self.env.note_dependency(str(folder / f"{NAME}.json"))
         shown = times_table(results.load(NAME, folder)).data
+        if self.config.language == "zh_CN":
+            shown = translate_html(shown, read_words(), self.env.docname)
         return [nodes.raw("", shown, format="html")]
 
 

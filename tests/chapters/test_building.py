@@ -113,8 +113,10 @@ def test_a_failed_build_says_what_is_missing_and_that_the_old_book_is_old(home):
         (home / "book" / "_build" / "runs" / f"{name}.ipynb").touch()
     missing = home / "book" / "_build" / "runs" / "lora.ipynb"
     missing.rename(partial := missing.with_suffix(".partial.ipynb"))
-    (home / "book" / "_build" / "html").mkdir()
-    (home / "book" / "_build" / "html" / "index.html").touch()
+    html = home / "book" / "_build" / "html"
+    (html / "zh").mkdir(parents=True)
+    for page in (html / "index.html", html / "zh" / "index.html"):
+        page.touch()
     with pytest.raises(ExecutionError) as caught:
         building.build_book("laptop", 1)
     assert f"lora: {partial}" in str(caught.value) and "snapkv" not in str(caught.value)

@@ -132,8 +132,10 @@ def _what_failed(built: Path, code: int) -> str:
             words.append(f"  {name}: " + (str(partial) if partial.is_file() else "not executed"))
     if waiting:
         words.append(f"  and, as they read those: {', '.join(waiting)}")
-    if (built / "html" / "index.html").is_file():
+    if (built / "html/zh/index.html").is_file():
         words.append(f"{built / 'html'} is still the book of an earlier run.")
+    elif (built / "html/index.html").is_file():
+        words.append(f"{built / 'html'} has the English edition, and no Chinese one.")
     return "\n".join(
         [*words, "All other chapters are kept, and the same command goes on from here."]
     )

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from kvbook.commands.terminal import out
@@ -26,7 +27,9 @@ def translation(
     from kvbook.chapters.edition.due import accept as accept_pages
     from kvbook.chapters.edition.due import find_due, find_unlike
     from kvbook.errors import ParameterError
+    from kvbook.places import clone
 
+    clone("kvbook translation")
     names = page or []
     if accept:
         if not names:
@@ -38,6 +41,6 @@ def translation(
         return
     table = Table("page", "block", "what is due")
     for one in found:
-        table.add_row(one.page, one.block, one.why)
+        table.add_row(*map(escape, (one.page, one.block, one.why)))
     out.print(table)
     raise typer.Exit(1)

@@ -88,7 +88,7 @@ def test_what_is_heard_of_a_picture_is_looked_up_line_by_line():
     text = (
         '<div role="img" aria-label="A map.\nSnapKV holds 3 entries."></div><b title="play">▶</b>'
     )
-    page, words = html(text, known)
+    page, words = html(text, known, ["SnapKV"])
     assert (
         page.div["aria-label"] == "一幅图。\nSnapKV 持有 3 个条目。" and page.b["title"] == "播放"
     )
@@ -109,7 +109,9 @@ def test_a_sentence_is_said_by_its_template():
 
 def test_markdown_that_a_cell_shows_keeps_its_code():
     listing = "```python\nFrom = 1\n```\n*From* `kvbook.lm`\n\n<summary>What it says</summary>\n\n```text\nFrom\n```"
-    words = Words({"*From* `{}`": "*出自* `{}`", "What it says": "它说什么", "From": "出自"})
+    words = Words(
+        {"*From* `{}`": "*出自* `{}`", "What it says": "它说什么", "From": "出自"}, ["kvbook.*"]
+    )
     assert translate_markdown(listing + "\n`a.json`", words, "here") == (
         "```python\nFrom = 1\n```\n*出自* `kvbook.lm`\n\n<summary>它说什么</summary>\n\n```text\nFrom\n```\n`a.json`"
     )
@@ -142,7 +144,7 @@ def test_the_words_of_an_explorer_are_put_into_chinese_and_its_data_are_not():
     words = {"holds": "holds {count}", "machines": ["L4", "CPU, 2 threads"]}
     page = explorer("mine", "<b>holds</b>", "chat", {"turns": ["holds"]}, words, "No <i>").data
     catalogue = Words(
-        {"holds {}": "持有 {}", "{}, {} threads": "{}，{} 个线程", "holds": "持有"}, ["L4"]
+        {"holds {}": "持有 {}", "{}, {} threads": "{}，{} 个线程", "holds": "持有"}, ["L4", "CPU"]
     )
     new = SimpleNamespace(data=translate_html(page, catalogue, WHERE))
     assert words_of(new) == {"holds": "持有 {count}", "machines": ["L4", "CPU，2 个线程"]}
@@ -169,7 +171,9 @@ def test_the_moving_picture_is_put_into_chinese_but_for_prompt_and_answers():
         "{} holds {} entries and writes {}, right.": "{} 持有 {} 个条目，写出 {}，对。",
     }
     page = stepper.stepper([frames, other])
-    new = SimpleNamespace(data=translate_html(page.data, Words(known, ["'.*'"]), WHERE))
+    new = SimpleNamespace(
+        data=translate_html(page.data, Words(known, ["'.*'", "SummaryKV|H2O"]), WHERE)
+    )
     soup = BeautifulSoup(new.data, "html.parser")
     over = [one.text for one in soup.select(".kv-over span")]
     assert over == ["answer", "right", "回答"]

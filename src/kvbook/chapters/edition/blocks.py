@@ -12,7 +12,7 @@ from kvbook.errors import ResultError
 from kvbook.files import write_whole
 from kvbook.texts import read_json, read_text
 
-BREAK = re.compile(r"^\+\+\+ (\{.*\})$\n?", re.M)
+BREAK = re.compile(r"^\+\+\+ *(.*?) *$\n?", re.M)
 """The line before a block: its name, and of what English text it is the translation."""
 FENCE = re.compile(r" *(`{3,}|~{3,})")
 HEADING = re.compile(r"#+ +(.+)")
@@ -53,7 +53,11 @@ def read_blocks(path: Path) -> dict[str, Block]:
     ResultError
         The file is not UTF-8, a line before a block cannot be read, or a name comes twice.
     """
-    _, *parts = BREAK.split(read_text(path, ResultError))
+    before, *parts = BREAK.split(read_text(path, ResultError))
+    if before.strip():
+        raise ResultError(
+            f"{path}: text before the first line that begins with +++: {before[:80]!r}"
+        )
     found: dict[str, Block] = {}
     for line, text in zip(parts[::2], parts[1::2], strict=True):
         try:

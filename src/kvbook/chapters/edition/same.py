@@ -108,8 +108,8 @@ def words_of(text: str, instead: str = " ") -> str:
     'The budget is _, see [a page_.'
     """
     prose, _ = _without_code(text)
-    for pattern in PATTERNS.values():
-        prose = re.sub(pattern, instead, prose, flags=re.M)
+    for kind, pattern in PATTERNS.items():
+        prose = re.sub(pattern, instead, prose, flags=re.M | re.S if kind == "formula" else re.M)
     return prose
 
 

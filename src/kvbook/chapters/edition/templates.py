@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from kvbook.chapters.edition.words import WORD
 from kvbook.chapters.registry import CHAPTERS
 from kvbook.errors import ResultError
 from kvbook.places import PACKAGE
@@ -13,7 +14,6 @@ from kvbook.texts import read_json, read_text
 
 FIELD = re.compile(r"\{[a-z_]\w*(?:[:!][^{}]*)?\}")
 """A field of a template that has a name."""
-WORDS = re.compile(r"[A-Za-z]{2,}")
 ROOMS = ("show", "chapters/figure_1", "chapters/evidence.py")
 """Of the package: where sentences are made."""
 
@@ -22,7 +22,7 @@ def find_templates() -> dict[str, str]:
     """Every template of `kvbook.show.say`, and where it stands.
 
     That is every text with a named field in the modules of `ROOMS` that know `say`, and in the code of the
-    chapters: sentences are written in one piece, or joined from pieces with ``+``, which count as one.
+    chapters. Of a sentence that is joined from several texts, each counts by itself.
     """
     found: dict[str, str] = {}
     for path in _modules():
@@ -63,5 +63,5 @@ def _templates(tree: ast.AST) -> Iterator[str]:
             continue
         if id(node) in documented | inside:
             continue
-        if FIELD.search(node.value) and WORDS.search(FIELD.sub("", node.value)):
+        if FIELD.search(node.value) and WORD.search(FIELD.sub("", node.value)):
             yield node.value

@@ -1,7 +1,8 @@
 """The words that cells write, in Chinese: one catalogue for tables, pictures and sentences.
 
 An entry is a text, or a template. In a template of ours, as `kvbook.show.say` has them, fields have names;
-in any other text ``{}`` stands for what differs, such as a number, and is looked up itself.
+in any other text ``{}`` stands for what differs, such as a number, and is looked up itself. A template that
+would leave English words is none for that text: "{} of {}" is no question to a model.
 """
 
 import re
@@ -17,7 +18,9 @@ from kvbook.texts import read_json
 WORD = re.compile(r"[A-Za-z]{2,}")
 """What makes a text one to translate."""
 FIELDS = re.compile(r"\{[^}]*\}")
-FULL_WIDTH = str.maketrans({".": "。", ",": "，", ";": "；", ":": "："})
+NAMED = re.compile(r"\{[^}]*\}|`[^`]*`")
+"""Fields, and what is code."""
+FULL_WIDTH = {".": "。", ",": "，", ";": "；", ":": "："}
 """Signs between sentences that have no words of their own."""
 
 
@@ -74,7 +77,7 @@ class Words:
             Whether a text without an entry is missed.
         """
         core = " ".join(text.split())
-        if not WORD.search(core) or self._stay.fullmatch(core):
+        if self._stays(core):
             return text
         found = self._find(core)
         if found is None:
@@ -111,7 +114,9 @@ class Words:
                 if rest is not None:
                     self.used.add(first)
                     return self.known[first] + rest
-        return None if WORD.search(FIELDS.sub("", template)) else template.translate(FULL_WIDTH)
+        if WORD.search(FIELDS.sub("", template)):
+            return None
+        return re.sub(r"\{[^}]*\}|[.,;:] ?", lambda one: FULL_WIDTH.get(one[0].strip(), one[0]), template)
 
     def _find(self, core: str) -> str | None:
         if core in self.known:
@@ -119,10 +124,15 @@ class Words:
             return self.known[core]
         for pattern, template in self._templates:
             if match := pattern.fullmatch(core):
-                self.used.add(template)
-                inside = [self.translate(one, must=False) for one in match.groups()]
-                return self.known[template].format(*inside)
+                inside = {one: self.translate(one, must=False) for one in match.groups()}
+                if all(new != one or self._stays(one) for one, new in inside.items()):
+                    self.used.add(template)
+                    return self.known[template].format(*map(inside.get, match.groups()))
         return None
+
+    def _stays(self, core: str) -> bool:
+        words = WORD.search(NAMED.sub("", core))
+        return not words or bool(self._stay.fullmatch(core))
 
     @cached_property
     def _templates(self) -> list[tuple[re.Pattern[str], str]]:
