@@ -57,10 +57,12 @@ TAKES = {
     "tasks.frames": ["looking_head", "record"],
     "tasks.harder": ["ask_second"],
     "tasks.instructions": ["follow_rules", "held_of_system"],
-    "tasks.needle": ["ask", "ask_all", "ask_each", "ask_grid", "ask_grids"],
+    "tasks.needle": ["ask", "ask_all", "ask_each", "ask_grid", "ask_grids", "say_each"],
     "tasks.recall": ["measure_recall"],
     "tasks.scores": ["ask_tasks"],
+    "tasks.stream": ["cut_essays", "stream_nll"],
     "tasks.trial": ["as_example", "read_example", "try_method"],
+    "tasks.votes": ["read_copy"],
 }
 """By module, what takes a loaded model (``lm``), a method, or several by name (``methods``)."""
 CHECKED_BEFORE = {
@@ -81,6 +83,7 @@ CHECKED_BEFORE = {
     "tasks.frames": ["Watched", "judged"],
     "tasks.side_by_side": ["try_side_by_side"],
     "tasks.together": ["answer_together"],
+    "tasks.votes": ["stand"],
     "tasks.header": ["describe", "describe_method", "parameters_of", "code_of"],
 }
 """The same, of functions that get what another one has checked."""

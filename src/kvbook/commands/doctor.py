@@ -14,7 +14,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from kvbook.chapters.browser import find_chromium
-from kvbook.chapters.building import CHINESE_PDF
 from kvbook.chapters.fonts import find_chinese_font
 from kvbook.commands.terminal import out
 from kvbook.errors import BrowserError
@@ -138,5 +137,5 @@ def _font() -> Check:
         "Chinese font",
         "warn",
         "none found",
-        f"only the look of Chinese, and {CHINESE_PDF}: install a Noto CJK font",
+        "only the look of Chinese, and kvbook-zh.pdf: install a Noto CJK font",
     )

@@ -194,7 +194,8 @@ def ask_each(
     question: When = "before",
 ) -> dict[Label, list[bool]]:
     """Which of the needles each of several methods finds; parameters as of `say_each`."""
-    needles = list(needles)
+    check_loaded(lm)
+    methods, needles = as_methods(methods), list(needles)
     said = say_each(lm, methods, needles, folder, question)
     return {
         label: [found(*pair) for pair in zip(needles, words, strict=True)]

@@ -12,7 +12,7 @@ from kvbook.engine.seen import Seen
 from kvbook.errors import ParameterError
 from kvbook.lm.models import check_loaded
 from kvbook.methods import SnapKV
-from kvbook.methods.base import resolve_budget, resolve_window, top_indices
+from kvbook.methods.base import as_method, resolve_budget, resolve_window, top_indices
 from kvbook.tasks.trial import Example
 
 
@@ -60,6 +60,7 @@ def read_copy(lm, method: SnapKV, example: Example, queries: int) -> Copy:
         The prompt has no answer.
     """
     check_loaded(lm)
+    method = as_method(method)
     if not example.gold:
         raise ParameterError("the prompt has no answer in it: give one of needle.make_needles")
     again = lm.tokenizer(f" {example.answer}", add_special_tokens=False, return_tensors="pt")

@@ -116,7 +116,9 @@ class Words:
                     return self.known[first] + rest
         if WORD.search(FIELDS.sub("", template)):
             return None
-        return re.sub(r"\{[^}]*\}|[.,;:] ?", lambda one: FULL_WIDTH.get(one[0].strip(), one[0]), template)
+        return re.sub(
+            r"\{[^}]*\}|[.,;:] ?", lambda one: FULL_WIDTH.get(one[0].strip(), one[0]), template
+        )
 
     def _find(self, core: str) -> str | None:
         if core in self.known:
