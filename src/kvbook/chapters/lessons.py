@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from IPython.display import HTML
 from tqdm import tqdm
@@ -96,13 +97,14 @@ def class_prompt(words: Sequence[str]) -> str:
 def times_table(kept: ResultFile) -> HTML:
     """How long each command took, as a table."""
     machine, started = kept.provenance.machine, kept.provenance.started
+    commands: Any = kept.data["commands"]
     rows = [
         {
             "command": code(f"kvbook {one['command']}"),
             "by the clock": f"{one['seconds']:.0f} s",
             "CPU time": f"{one['cpu_seconds']:.0f} s",
         }
-        for one in kept.data["commands"]
+        for one in commands
     ]
     caption = f"one run each, {machine['cpu']}, {machine['cores']} cores, {started:.10}"
     return table(rows, "measured", caption)

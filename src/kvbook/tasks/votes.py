@@ -60,7 +60,7 @@ def read_copy(lm, method: SnapKV, example: Example, queries: int) -> Copy:
         The prompt has no answer.
     """
     check_loaded(lm)
-    method = as_method(method)
+    as_method(method)
     if not example.gold:
         raise ParameterError("the prompt has no answer in it: give one of needle.make_needles")
     again = lm.tokenizer(f" {example.answer}", add_special_tokens=False, return_tensors="pt")

@@ -58,7 +58,7 @@ def translate_markdown(text: str, words: Words, where: str) -> str:
                 words.translate(part, where) if WORD.search(CODE_OR_TAG.sub("", part)) else part
                 for part in re.split("(<[^>]*>)", line)
             )
-        elif not fence:
+        elif mark and not fence:
             fence = mark[1]
         elif line.strip() == fence:
             fence = ""
