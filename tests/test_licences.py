@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kvbook.chapters.edition.assemble import merge
 from kvbook.chapters.slides.export import reveal_files
 from kvbook.places import place
 from kvbook.show import PLOTLY
@@ -28,16 +29,18 @@ OF_THE_BOOK = {
 
 def without_a_line(html: Path) -> list[str]:
     """The files of other people in a folder of pages that the page of licences does not name."""
-    files = [
-        path.relative_to(html).as_posix() for path in html.rglob("*") if path.suffix in LIBRARIES
-    ]
+    files = {
+        path.relative_to(html).as_posix().removeprefix("zh/")
+        for path in html.rglob("*")
+        if path.suffix in LIBRARIES
+    }
     known = [*NAMED, *OF_THE_BOOK]
     return [name for name in sorted(files) if not any(fnmatch(name, one) for one in known)]
 
 
 @pytest.fixture(scope="module")
 def html(tmp_path_factory):
-    """One page, with the book's own settings and extensions, and so all that a page loads."""
+    """One page of each edition, with the book's own settings and extensions, and so all that it loads."""
     source = tmp_path_factory.mktemp("book")
     for folder in ("_ext", "_static", "_templates"):
         shutil.copytree(place("book") / folder, source / folder)
@@ -46,7 +49,21 @@ def html(tmp_path_factory):
     (source / "_vendor").mkdir()
     (source / "_toc.yml").write_text("format: jb-book\nroot: index\n")
     (source / "index.md").write_text("# A page\n\n$x$ and some `code`\n")
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", "--quiet", source]
+    made = build(source)
+    settings = source / "_config.yml"
+    chinese = [
+        yaml.safe_load(one.read_text("utf-8"))
+        for one in (settings, place("book") / "zh/_config.yml")
+    ]
+    settings.write_text(yaml.safe_dump(merge(*chinese)), "utf-8")
+    shutil.move(made, made.with_name("english"))
+    shutil.move(build(source), made.with_name("english") / "zh")
+    return made.with_name("english")
+
+
+def build(source):
+    """The folder of the built pages."""
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", "--all", "--quiet", source]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     return source / "_build" / "html"
@@ -58,7 +75,7 @@ def test_each_file_of_others_has_a_line(html):
 
 
 def test_each_line_is_of_something_that_is_carried(html):
-    files = [path.relative_to(html).as_posix() for path in html.rglob("*")]
+    files = [path.relative_to(html).as_posix().removeprefix("zh/") for path in html.rglob("*")]
     files += ["mathjax/tex-svg.js", "plotly/plotly.min.js"]  # the Snakefile lays them in
     files += [f"reveal/{path.name}" for path in reveal_files()]
     assert [one for one in NAMED if not any(fnmatch(name, one) for name in files)] == []

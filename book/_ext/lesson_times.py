@@ -6,8 +6,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from kvbook import results
-from kvbook.chapters.edition.outputs import translate_html
-from kvbook.chapters.edition.words import read_words
+from kvbook.chapters.edition.outputs import in_chinese
 from kvbook.chapters.lessons import NAME, times_table
 
 KEPT = "_vendor/results/kept"
@@ -22,7 +21,7 @@ class LessonTimes(SphinxDirective):
         self.env.note_dependency(str(folder / f"{NAME}.json"))
         shown = times_table(results.load(NAME, folder)).data
         if self.config.language == "zh_CN":
-            shown = translate_html(shown, read_words(), self.env.docname)
+            shown = in_chinese(shown, self.env.docname)
         return [nodes.raw("", shown, format="html")]
 
 

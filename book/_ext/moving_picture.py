@@ -10,8 +10,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from kvbook import results, show
-from kvbook.chapters.edition.outputs import translate_html
-from kvbook.chapters.edition.words import read_words
+from kvbook.chapters.edition.outputs import in_chinese
 from kvbook.tasks.frames import Frames
 
 RESULTS = "_vendor/results"
@@ -32,7 +31,7 @@ class Stepper(SphinxDirective):
         self.env.note_dependency(str(folder / "families.json"))
         shown = picture(folder, f"stepper-{self.env.docname}")
         if self.config.language == "zh_CN":
-            shown = translate_html(shown, read_words(), self.env.docname)
+            shown = in_chinese(shown, self.env.docname)
         return [nodes.raw("", shown, format="html")]
 
 

@@ -33,7 +33,7 @@ between their words."""
 KINDS = {"input": "代码", "output": "输出", "input+output": "内容", "all": "内容"}
 """What is folded, in Chinese; myst-nb has English words for it."""
 PARTS = ("code", "linked", "style", "tag")
-"""Functions of `kvbook.show` that show nothing by themselves."""
+"""Functions of `show` that show nothing by themselves."""
 
 
 def name_of(code: str, language: str = "en") -> str:

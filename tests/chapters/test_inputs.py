@@ -13,7 +13,13 @@ import pytest
 
 import kvbook
 from kvbook.chapters import inputs
-from kvbook.chapters.inputs import NOT_IMPORTED, RESOURCES, chapter_inputs, inputs_key
+from kvbook.chapters.inputs import (
+    NOT_IMPORTED,
+    RESOURCES,
+    chapter_inputs,
+    imported_files,
+    inputs_key,
+)
 from kvbook.chapters.registry import CHAPTERS, get_chapter
 from kvbook.files import write_whole
 from kvbook.places import PACKAGE, REPOSITORY, place
@@ -209,6 +215,15 @@ def test_a_damaged_notebook_uses_the_whole_package(used, tmp_path):
 def test_what_is_not_there_is_left_to_the_cell_that_asks_for_it(code, used):
     always = {"__init__.py", "chapters/__init__.py", "chapters/execute.py", "threads.py"}
     assert used(code) <= always
+
+
+def test_pages_are_made_by_what_the_extensions_import():
+    made_by = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in imported_files(*place("book").glob("_ext/*.py"))
+    }
+    asked = {"chapters/edition/words.py", "chapters/lessons.py", "show/explorers/stepper.js"}
+    assert asked <= made_by and not {"finetune/train.py", "show/medical.py"} & made_by
 
 
 def test_every_module_that_reaches_others_by_name_is_known():

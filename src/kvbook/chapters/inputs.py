@@ -17,7 +17,7 @@ from kvbook.chapters.registry import Chapter
 from kvbook.errors import ResultError
 from kvbook.places import PACKAGE, REPOSITORY, place
 from kvbook.results import GPU_REPORT
-from kvbook.texts import read_json
+from kvbook.texts import read_json, read_text
 
 RESOURCES = (".js", ".css", ".yaml", ".j2")
 """What else of a folder counts with any module in it: scripts of pictures, keys of a training."""
@@ -65,7 +65,8 @@ def chapter_inputs(chapter: Chapter) -> dict[str, Path]:
     of its exercises.
     """
     files = {"notebook": chapter.notebook}
-    files |= {f"package/{path.relative_to(PACKAGE)}": path for path in _package(chapter.notebook)}
+    package = _files(_followed(_used(_code(chapter.notebook))) | EXECUTES)
+    files |= {f"package/{path.relative_to(PACKAGE)}": path for path in package}
     data = place("data")
     for path in data.rglob("*"):
         name = path.relative_to(data)
@@ -83,12 +84,21 @@ def chapter_inputs(chapter: Chapter) -> dict[str, Path]:
     return files | ({"lock": lock} if lock.is_file() else {})  # a wheel has none
 
 
-def _package(notebook: Path) -> set[Path]:
-    """The modules that a notebook uses, however far away, and the resources beside them."""
-    used = _used(notebook)
-    for module in set(used):
-        used |= _graph().find_upstream_modules(module)
-    files = {_file(module) for module in used | EXECUTES}
+def imported_files(*scripts: Path) -> set[Path]:
+    """The files of the package that some Python files use, however far away, and the resources beside
+    them. Whatever is made by these files is made anew when one of them has changed."""
+    return _files(_followed(*(_used(read_text(path, ResultError)) for path in scripts)))
+
+
+def _followed(*used: set[str]) -> set[str]:
+    """Modules, and what they use, however far away."""
+    modules = set().union(*used)
+    return modules.union(*map(_graph().find_upstream_modules, modules))
+
+
+def _files(modules: set[str]) -> set[Path]:
+    """The files of modules, and the resources beside them."""
+    files = {_file(module) for module in modules}
     folders = {file.parent for file in files}
     return files | {
         path for folder in folders for path in folder.iterdir() if path.suffix in RESOURCES
@@ -110,15 +120,24 @@ def _graph() -> grimp.ImportGraph:
     return graph
 
 
-def _used(notebook: Path) -> set[str]:
-    """The modules that a notebook imports itself; all but the commands where that cannot be read
+def _code(notebook: Path) -> str | None:
+    """The code of a notebook's cells; None where the file is damaged."""
+    try:
+        cells = read_json(notebook, ResultError)["cells"]
+        return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    except (OSError, ResultError, LookupError, TypeError):
+        return None
+
+
+def _used(code: str | None) -> set[str]:
+    """The modules that some code imports itself; all but the commands where that cannot be read
     off it: damaged, with magics, ``import kvbook``, ``import *``, or a string with one of our names."""
     everything = {name for name in _graph().modules if not name.startswith("kvbook.commands")}
     try:
-        cells = read_json(notebook, ResultError)["cells"]
-        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-        tree = ast.parse("\n".join(code))
-    except (OSError, ResultError, SyntaxError, ValueError, LookupError, TypeError):
+        tree = ast.parse(code) if code is not None else None
+    except (SyntaxError, ValueError):
+        tree = None
+    if tree is None:
         return everything
     used: set[str] = set()
     for node in ast.walk(tree):

@@ -9,6 +9,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from scripts import data_of, words_of
 
 from kvbook.chapters.edition.outputs import (
+    in_chinese,
     split_evenly,
     translate_html,
     translate_markdown,
@@ -16,6 +17,7 @@ from kvbook.chapters.edition.outputs import (
     translate_svg,
 )
 from kvbook.chapters.edition.words import Words
+from kvbook.errors import ResultError
 from kvbook.show import say, table, texts_table
 from kvbook.show.explorers import stepper
 from kvbook.show.explorers.frame import explorer
@@ -205,3 +207,8 @@ def test_what_has_no_entry_is_missed_at_its_place():
 def test_files_beside_the_english_pages_are_a_folder_above():
     page, _ = html('<a href="results/a.json">1</a><a href="page.html">2</a>', {})
     assert [one["href"] for one in page.select("a")] == ["../results/a.json", "page.html"]
+
+
+def test_what_no_notebook_shows_is_refused_without_its_chinese():
+    with pytest.raises(ResultError, match="no Chinese for 'a word nobody has translated'"):
+        in_chinese("<p>a word nobody has translated</p>", "a page")

@@ -116,7 +116,7 @@ def split_page(text: str) -> dict[str, str]:
     """
     found: dict[str, list[str]] = {TOP: []}
     name = TOP
-    for line, fenced in _lines(text):
+    for line, fenced in fenced_lines(text):
         if not fenced and (heading := HEADING.match(line)):
             title, count = heading[1].strip(), 1
             name = title
@@ -128,8 +128,8 @@ def split_page(text: str) -> dict[str, str]:
     return {name: joined for name, lines in found.items() if (joined := "\n".join(lines).strip())}
 
 
-def _lines(text: str) -> Iterator[tuple[str, bool]]:
-    """Lines, and whether each is inside of a fence or one of its ends."""
+def fenced_lines(text: str) -> Iterator[tuple[str, bool]]:
+    """The lines of a markdown text, and whether each is inside of a fence or one of its ends."""
     fence = ""
     for line in text.splitlines():
         mark = FENCE.match(line)

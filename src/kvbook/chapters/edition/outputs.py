@@ -10,8 +10,9 @@ from bs4 import BeautifulSoup, NavigableString, Tag
 from lxml import etree
 from nbformat import NotebookNode
 
-from kvbook.chapters.edition.blocks import FENCE
-from kvbook.chapters.edition.words import WORD, Words
+from kvbook.chapters.edition.blocks import fenced_lines
+from kvbook.chapters.edition.words import WORD, Words, catalogue_file, read_words
+from kvbook.errors import ResultError
 from kvbook.show.explorers.frame import change_words
 
 STAYS = ("script", "style", "code", "pre")
@@ -50,20 +51,35 @@ def translate_outputs(notebook: NotebookNode, words: Words, name: str) -> None:
 
 def translate_markdown(text: str, words: Words, where: str) -> str:
     """What a cell shows as markdown: its lines outside of code, such as where a listing comes from."""
-    lines, fence = [], ""
-    for line in text.split("\n"):
-        mark = FENCE.match(line)
-        if not fence and not mark:
-            line = "".join(
-                words.translate(part, where) if WORD.search(CODE_OR_TAG.sub("", part)) else part
-                for part in re.split("(<[^>]*>)", line)
-            )
-        elif mark and not fence:
-            fence = mark[1]
-        elif line.strip() == fence:
-            fence = ""
-        lines.append(line)
-    return "\n".join(lines)
+    return "\n".join(
+        line if fenced else _translate_line(line, words, where)
+        for line, fenced in fenced_lines(text)
+    )
+
+
+def _translate_line(line: str, words: Words, where: str) -> str:
+    return "".join(
+        words.translate(part, where) if WORD.search(CODE_OR_TAG.sub("", part)) else part
+        for part in re.split("(<[^>]*>)", line)
+    )
+
+
+def in_chinese(text: str, where: str) -> str:
+    """What a page shows that is no notebook's output, with the words of the book's catalogue.
+
+    Raises
+    ------
+    ResultError
+        A text has no entry.
+    """
+    words = read_words()
+    translated = translate_html(text, words, where)
+    if words.missed:
+        raise ResultError(
+            f"no Chinese for {', '.join(map(repr, words.missed))} ({where}): add it to "
+            f"{catalogue_file()}"
+        )
+    return translated
 
 
 def translate_html(text: str, words: Words, where: str) -> str:
