@@ -33,6 +33,29 @@ def test_what_stands_between_sentences_is_full_width_and_fields_stay():
     assert WORDS.say(said) == "找到 2：1.2。"
 
 
+@pytest.mark.parametrize(
+    "value, chinese",
+    [
+        ("snapkv", "见 snapkv 处"),
+        ("budget 8", "见预算 8 处"),
+        ("budget 8: 3%; budget 9: 4%", "见预算 8：3%；预算 9：4% 处"),
+        ("snapkv; snapkv", "见 snapkv；snapkv 处"),
+        ("budget 8: 'a budget: no, 9'", "见预算 8：'a budget: no, 9' 处"),
+        ("<b>budget 8</b>", "见 <b>预算 8</b> 处"),
+    ],
+)
+def test_a_text_within_a_sentence_is_an_entry_or_a_list_of_some(value, chinese):
+    words = Words({"budget {}": "预算 {}", "See {x}": "见 {x} 处"}, ["snapkv", "'.*'"])
+    assert words.say({"template": "See {x}", "values": {"x": value}}) == chinese
+    assert not words.missed
+
+
+def test_a_text_within_a_sentence_that_has_no_entry_is_missed():
+    words = Words({"See {x}": "见 {x} 处"})
+    words.say({"template": "See {x}", "values": {"x": "an unknown thing"}}, "a cell")
+    assert words.missed == {"an unknown thing": "a cell"}
+
+
 def test_every_sentence_of_the_sources_has_its_chinese():
     words = read_words()
     for template in find_templates():

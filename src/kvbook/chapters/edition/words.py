@@ -20,8 +20,16 @@ WORD = re.compile(r"[A-Za-z]{2,}")
 FIELDS = re.compile(r"\{[^}]*\}")
 NAMED = re.compile(r"\{[^}]*\}|`[^`]*`")
 """Fields, and what is code."""
+CHINESE = "[⺀-￯“”]"
+"""A Chinese character, or a sign between some."""
 FULL_WIDTH = {".": "。", ",": "，", ";": "；", ":": "："}
 """Signs between sentences that have no words of their own."""
+TAG = re.compile("(</?[a-z][^>]*>)")
+LIST, COMMA = "; ", ", "
+SIGNS = {LIST: "；", ": ": "：", COMMA: "，"}
+"""What parts the texts of a list, in the order in which it is taken apart."""
+QUOTE = re.compile("['\"“]")
+"""What follows is said by somebody, and is not taken apart."""
 
 
 def catalogue_file() -> Path:
@@ -93,7 +101,7 @@ class Words:
         values = {
             name: self.say(one, where)
             if isinstance(one, Mapping) and "template" in one
-            else self.translate(one, where, must=False)
+            else self._value(one, where)
             if isinstance(one, str)
             else one
             for name, one in parts["values"].items()
@@ -101,7 +109,25 @@ class Words:
         chinese = self._joined(template)
         if chinese is None:
             self.missed.setdefault(template, where)
-        return (chinese or template).format(**values)
+        return _closed((chinese or template).format(**values))
+
+    def _value(self, text: str, where: str) -> str:
+        """What stands in a sentence: an entry, or a list of some, such as ``h2o, budget 32: 2 of 4; snapkv``."""
+        if TAG.match(text):
+            parts = TAG.split(text)
+            return "".join(one if TAG.match(one) else self._value(one, where) for one in parts)
+        core = " ".join(text.split())
+        before = QUOTE.split(text, maxsplit=1)[0]
+        for sign, chinese in SIGNS.items():
+            if core in self.known or (sign != LIST and self._stays(core)):
+                break
+            if sign == COMMA and self._find(core) is not None:
+                break
+            if sign in before:
+                parts = before.split(sign)
+                parts[-1] += text.removeprefix(before)
+                return chinese.join(self._value(one, where) for one in parts)
+        return self.translate(text, where)
 
     def _joined(self, template: str) -> str | None:
         """A template in Chinese, or one that was joined from several."""
@@ -129,7 +155,7 @@ class Words:
                 inside = {one: self.translate(one, must=False) for one in match.groups()}
                 if all(new != one or self._stays(one) for one, new in inside.items()):
                     self.used.add(template)
-                    return self.known[template].format(*map(inside.get, match.groups()))
+                    return _closed(self.known[template].format(*map(inside.get, match.groups())))
         return None
 
     def _stays(self, core: str) -> bool:
@@ -145,3 +171,12 @@ class Words:
             (re.compile("(.+?)".join(map(re.escape, re.split(r"\{\d?\}", one))), re.S), one)
             for one in templates
         ]
+
+
+def _closed(text: str) -> str:
+    """A text without the blanks that a template has around a field, where Chinese came into it.
+
+    >>> _closed("与 窗口 8，池化核 7 有差别"), _closed("与 fullkv 有差别")
+    ('与窗口 8，池化核 7 有差别', '与 fullkv 有差别')
+    """
+    return re.sub(f"(?<={CHINESE}) (?={CHINESE})", "", text)
