@@ -119,11 +119,10 @@ class Words:
         core = " ".join(text.split())
         before = QUOTE.split(text, maxsplit=1)[0]
         for sign, chinese in SIGNS.items():
-            if core in self.known or (sign != LIST and self._stays(core)):
-                break
-            if sign == COMMA and self._find(core) is not None:
-                break
-            if sign in before:
+            whole = core in self.known
+            whole |= sign != LIST and self._stays(core)
+            whole |= sign == COMMA and self._find(core) is not None
+            if sign in before and not whole:
                 parts = before.split(sign)
                 parts[-1] += text.removeprefix(before)
                 return chinese.join(self._value(one, where) for one in parts)
