@@ -13,7 +13,7 @@ from kvbook.show.curves import rates
 from kvbook.show.drawing import key
 from kvbook.show.said import Said, bullets, say
 from kvbook.show.style import COLOURS, INK, KEPT, WIDE
-from kvbook.show.tables import table
+from kvbook.show.tables import quoted, table
 from kvbook.stats import Rate, seen_difference
 from kvbook.tasks.conversations import Fact
 from kvbook.tasks.document import Document
@@ -87,10 +87,10 @@ def asked_table(facts: Sequence[Fact], answers: Sequence[str], summary: str, cap
     model said when it was asked."""
     rows = [
         {
-            "fact": f"{fact.opening.split(chr(34))[1]} {fact.answer}",
+            "fact": quoted(f"{fact.opening.split(chr(34))[1]} {fact.answer}"),
             "told in turn": fact.turn,
             "in the last summary": "yes" if fact.answer in summary else "no",
-            "asked at the end": words,
+            "asked at the end": quoted(words),
             "": "✓ right" if fact.answer in words else "✗ wrong",
         }
         for fact, words in zip(facts, answers, strict=True)

@@ -253,10 +253,10 @@ def readings_sentence(readings: Sequence[Mapping[str, Any]]) -> Said:
     counted = {"agreed": len(readings) - len(apart), "readings": len(readings)}
     if not apart:
         return say(
-            "**All {readings} readings come out the same in the report and here.**", **counted
+            "**All {readings} statements come out the same in the report and here.**", **counted
         )
     return say(
-        "**{agreed} of {readings} readings come out the same in the report and here.** The two differ in "
+        "**{agreed} of {readings} statements come out the same in the report and here.** The two differ in "
         "number {apart}.",
         apart=", ".join(apart),
         **counted,

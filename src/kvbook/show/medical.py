@@ -8,7 +8,7 @@ from IPython.display import HTML, Markdown
 
 from kvbook.finetune.data import Deduplicated, Dialogue, Duplicate, Read
 from kvbook.show.said import Said, say
-from kvbook.show.tables import table
+from kvbook.show.tables import quoted, table
 
 
 def finetuning_report(report: Mapping) -> HTML:
@@ -44,7 +44,7 @@ def template_answers(answers: Mapping[str, tuple[str, bool]], question: str, exp
     rows = [
         {
             "template": name,
-            "answer": _in_line(text),
+            "answer": quoted(_in_line(text)),
             "right?": "yes" if expected in text else "no",
             "stopped by itself": "yes" if ended else "no",
         }

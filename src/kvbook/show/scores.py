@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from kvbook.results import Provenance
 from kvbook.show.drawing import key
 from kvbook.show.style import COLOURS, INK, MARKERS, WIDE
-from kvbook.show.tables import table
+from kvbook.show.tables import quoted, table
 from kvbook.tasks.scores import Answers, Points, intervals, kept_shares, most_items
 
 MEASURES = {"kl": "KL, nats", "agreement": "same next token", "nll": "NLL, nats a token"}
@@ -31,15 +31,15 @@ def benchmark_table(benchmarks: Mapping, caption: str) -> HTML:
     for task, benchmark in benchmarks.items():
         first = benchmark.rows[0]
         sizes = [len(row.context.split()) for row in benchmark.rows]
-        asks = first.input.split("\n")[0] or first.opening or "the next line"
+        asks = first.input.split("\n")[0] or first.opening
         rows.append(
             {
                 "task": task,
                 "metric": benchmark.task.metric,
                 "items": len(benchmark.rows),
                 "words": f"{min(sizes)}–{max(sizes)}",
-                "first item asks": asks[:60],
-                "answer": first.answers[0][:40],
+                "first item asks": quoted(asks[:60]) if asks else "the next line",
+                "answer": quoted(first.answers[0][:40]),
             }
         )
     return table(rows, "measured", caption)

@@ -50,6 +50,11 @@ def code(words: str) -> Markup:
     return Markup("<code class='kv-code'>{}</code>").format(words)
 
 
+def quoted(words: str) -> Markup:
+    """What a text, a prompt or a model says: it stays as it is in every language of the book."""
+    return Markup('<span class="kv-said">{}</span>').format(words)
+
+
 def table(rows: Sequence[Mapping], kind: Kind | None, caption: str = "") -> HTML:
     """Rows with the same keys as a table that says what kind of number it holds.
 

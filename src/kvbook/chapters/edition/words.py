@@ -25,8 +25,8 @@ CHINESE = "[⺀-￯“”]"
 FULL_WIDTH = {".": "。", ",": "，", ";": "；", ":": "："}
 """Signs between sentences that have no words of their own."""
 TAG = re.compile("(</?[a-z][^>]*>)")
-LIST, COMMA = "; ", ", "
-SIGNS = {LIST: "；", ": ": "：", COMMA: "，"}
+SEMICOLON, COLON = "; ", ": "
+SIGNS = {SEMICOLON: "；", COLON: "：", ", ": "，"}
 """What parts the texts of a list, in the order in which it is taken apart."""
 QUOTE = re.compile("['\"“]")
 """What follows is said by somebody, and is not taken apart."""
@@ -84,12 +84,15 @@ class Words:
         must : bool
             Whether a text without an entry is missed.
         """
+        if TAG.match(text):
+            parts = TAG.split(text)
+            return "".join(
+                one if TAG.match(one) else self.translate(one, where, must) for one in parts
+            )
         core = " ".join(text.split())
-        if self._stays(core):
-            return text
-        found = self._find(core)
-        if found is None:
-            if must:
+        found = self._chinese(core, lists=must)
+        if found is None or found == core:
+            if found is None and must:
                 self.missed.setdefault(core, where)
             return text
         before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
@@ -101,7 +104,7 @@ class Words:
         values = {
             name: self.say(one, where)
             if isinstance(one, Mapping) and "template" in one
-            else self._value(one, where)
+            else self.translate(one, where)
             if isinstance(one, str)
             else one
             for name, one in parts["values"].items()
@@ -110,23 +113,6 @@ class Words:
         if chinese is None:
             self.missed.setdefault(template, where)
         return _closed((chinese or template).format(**values))
-
-    def _value(self, text: str, where: str) -> str:
-        """What stands in a sentence: an entry, or a list of some, such as ``h2o, budget 32: 2 of 4; snapkv``."""
-        if TAG.match(text):
-            parts = TAG.split(text)
-            return "".join(one if TAG.match(one) else self._value(one, where) for one in parts)
-        core = " ".join(text.split())
-        before = QUOTE.split(text, maxsplit=1)[0]
-        for sign, chinese in SIGNS.items():
-            whole = core in self.known
-            whole |= sign != LIST and self._stays(core)
-            whole |= sign == COMMA and self._find(core) is not None
-            if sign in before and not whole:
-                parts = before.split(sign)
-                parts[-1] += text.removeprefix(before)
-                return chinese.join(self._value(one, where) for one in parts)
-        return self.translate(text, where)
 
     def _joined(self, template: str) -> str | None:
         """A template in Chinese, or one that was joined from several."""
@@ -145,17 +131,39 @@ class Words:
             r"\{[^}]*\}|[.,;:] ?", lambda one: FULL_WIDTH.get(one[0].strip(), one[0]), template
         )
 
-    def _find(self, core: str) -> str | None:
+    def _chinese(self, core: str, lists: bool) -> str | None:
+        """A text in Chinese: of an entry, of a template, or a list of such texts; itself, if it stays."""
         if core in self.known:
             self.used.add(core)
             return self.known[core]
+        if self._stays(core):
+            return self._listed(core) if lists and _parted(core) else core
+        return self._from_template(core) or (self._listed(core) if lists else None)
+
+    def _listed(self, core: str) -> str | None:
+        """A list in Chinese, such as ``h2o, budget 32: 2 of 4; snapkv``, if all that it names is known."""
+        before = QUOTE.split(core, maxsplit=1)[0]
+        for sign, chinese in SIGNS.items():
+            if sign in before:
+                parts = before.split(sign)
+                parts[-1] += core.removeprefix(before)
+                found = [self._chinese(one, lists=True) for one in parts]
+                return None if None in found else chinese.join(map(str, found))
+        return None
+
+    def _from_template(self, core: str) -> str | None:
         for pattern, template in self._templates:
             if match := pattern.fullmatch(core):
-                inside = {one: self.translate(one, must=False) for one in match.groups()}
-                if all(new != one or self._stays(one) for one, new in inside.items()):
+                inside = [self._inside(one) for one in match.groups()]
+                if None not in inside:
                     self.used.add(template)
-                    return _closed(self.known[template].format(*map(inside.get, match.groups())))
+                    return _closed(self.known[template].format(*inside))
         return None
+
+    def _inside(self, text: str) -> str | None:
+        """What stands for a ``{}`` of a template: in Chinese, or one thing that stays."""
+        found = self._chinese(text, lists=False)
+        return None if found == text and _parted(text) else found
 
     def _stays(self, core: str) -> bool:
         words = WORD.search(NAMED.sub("", core))
@@ -170,6 +178,12 @@ class Words:
             (re.compile("(.+?)".join(map(re.escape, re.split(r"\{\d?\}", one))), re.S), one)
             for one in templates
         ]
+
+
+def _parted(text: str) -> bool:
+    """Whether a text has parts with a sign between them that Chinese has another for."""
+    before = QUOTE.split(text, maxsplit=1)[0]
+    return SEMICOLON in before or COLON in before
 
 
 def _closed(text: str) -> str:
