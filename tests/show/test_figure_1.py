@@ -116,7 +116,7 @@ def test_a_reading_says_whether_it_holds_there_and_here(agree, word):
 def test_a_sentence_counts_the_readings_and_numbers_those_that_differ():
     rows = [{"agree": one} for one in (True, False, True, False)]
     told = str(show.readings_sentence(rows))
-    assert told.startswith("**2 of 4 readings") and told.endswith("in number 2, 4.")
+    assert told.startswith("**2 of 4 statements") and told.endswith("in number 2, 4.")
     assert str(show.readings_sentence(rows[:1])).startswith("**All 1 readings")
 
 
