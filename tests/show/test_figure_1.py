@@ -117,7 +117,7 @@ def test_a_sentence_counts_the_readings_and_numbers_those_that_differ():
     rows = [{"agree": one} for one in (True, False, True, False)]
     told = str(show.readings_sentence(rows))
     assert told.startswith("**2 of 4 statements") and told.endswith("in number 2, 4.")
-    assert str(show.readings_sentence(rows[:1])).startswith("**All 1 readings")
+    assert str(show.readings_sentence(rows[:1])).startswith("**All 1 statements")
 
 
 def test_a_score_is_below_where_its_interval_does_not_meet_full_kvs():
