@@ -1,8 +1,7 @@
 """A chat of llama.cpp as a file: a header of ours before the entries as llama.cpp writes them.
 
-llama.cpp restores entries into a cache of another type, another attention or too little room without a
-word, or with a 0 that is easily missed; so the header says what they were made with, and a checksum
-tells whether they are whole.
+Where entries do not fit into a cache, such as one of another type, llama.cpp's call returns 0, which is
+easily missed; so the header says what they were made with, and a checksum tells whether they are whole.
 """
 
 import dataclasses
