@@ -1,17 +1,22 @@
 """The two editions beside each other: the same pages with the same numbers, and each in its own language."""
 
+import ast
 import re
 from collections import Counter
 from functools import cache
 
+import nbformat
 import pytest
 from browser.book import CONTENT, HTML, SIZES
 from bs4 import BeautifulSoup, NavigableString, Tag
 from playwright.sync_api import expect
 
 from kvbook.catalogue import method_names
+from kvbook.chapters.edition.assemble import assemble
 from kvbook.chapters.edition.outputs import SAID_BY_OTHERS
 from kvbook.chapters.edition.same import COUNTED, MONTHS
+from kvbook.chapters.registry import CHAPTERS
+from kvbook.places import PACKAGE
 
 HAN = "[\u4e00-\u9fff]"
 
@@ -55,6 +60,34 @@ def test_both_editions_have_the_same_sections_figures_and_rows(name):
         assert len(english.select(part)) == len(chinese.select(part)), part
 
 
+def test_no_word_lacks_its_chinese_and_no_entry_is_left_over(tmp_path):
+    words = assemble(HTML.parent / "source", HTML, tmp_path / "source")
+    assert words.missed == {}
+    sources = source_texts()
+    unused = {
+        one
+        for one in words.known.keys() - words.used
+        if not all(" ".join(part.split()) in sources for part in FIELD.split(one))
+    }
+    assert unused == set()
+
+
+def source_texts() -> str:
+    """All texts of the package and of the chapters' code: a branch of them that no run took may say one."""
+    modules = [path.read_text("utf-8") for path in PACKAGE.rglob("*.py")]
+    for chapter in CHAPTERS.values():
+        cells = nbformat.read(chapter.notebook, as_version=4).cells
+        modules += [cell.source for cell in cells if cell.cell_type == "code"]
+    texts = [
+        node.value
+        for module in modules
+        for node in ast.walk(ast.parse(module))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    texts += [path.read_text("utf-8") for path in PACKAGE.rglob("*.js")]
+    return " ".join(" ".join(texts).split())
+
+
 NOT_PROSE = ", ".join(
     ["pre", "code", "kbd", "script", "style", "noscript", ".math", ".headerlink"]
     + ["blockquote", ".citation", "a[href*='#cite-']", "[lang=en]", ".kv-texts td"]
@@ -62,6 +95,7 @@ NOT_PROSE = ", ".join(
 )
 """Elements without words of ours: code, formulas, licences, papers, prompts, and what a model wrote."""
 END = "\u200b"
+FIELD = re.compile(r"\{[^}]*\}")
 BLOCKS = re.compile(
     "p|li|h[1-4]|t[dh]|d[td]|text|figcaption|caption|label|option|output|button|summary|div|title"
 )

@@ -9,6 +9,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from kvbook import show
+from kvbook.show.drawing import mark_said
 from kvbook.show.style import SMALLEST
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -138,3 +139,13 @@ def test_small_numbers_of_a_logarithmic_axis_go_where_they_touch():
     for drawing in drawn(figure):
         numbers = {"".join(text.split()) for text in words(drawing)}
         assert "1.2" in numbers and not {"0.3", "0.4"} & numbers
+
+
+def test_words_that_a_prompt_says_are_marked():
+    figure, axes = plt.subplots()
+    axes.set_xticks([0, 1], ["rain", "boats"])
+    mark_said(axes.get_xticklabels())
+    axes.set_xlabel("position")
+    for drawing in drawn(figure):
+        said = drawing.findall(f".//{SVG}g[@class='kv-said']")
+        assert [text for one in said for text in words(one)] == ["rain", "boats"]

@@ -130,7 +130,7 @@ def summaries_table(summaries: Sequence[Summary], last: int = 3) -> HTML:
             "made from": one.read,
             "tokens": len(one.ids),
             "seconds": f"{one.seconds:.2f}",
-            "text": one.text,
+            "text": quoted(one.text),
         }
         for one in summaries[-last:]
     ]

@@ -9,6 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from kvbook.show.drawing import mark_said
 from kvbook.show.maps import ink_on
 from kvbook.show.said import Said, say
 from kvbook.show.style import INK, KEPT, WIDE
@@ -56,6 +57,7 @@ def votes_by_query(
             )
     axes.set_xticks(range(stop - start), map(_visible, example.tokens[start:stop]))
     axes.set_yticks(range(len(shares)), map(_visible, example.tokens[-len(shares) :]))
+    mark_said([*axes.get_xticklabels(), *axes.get_yticklabels()])
     axes.set(xlabel="token of the sentence with the number", ylabel="query", title=title)
     return figure
 

@@ -4,7 +4,7 @@ a phone's with the panels below each other. What is ink in it takes the colour o
 import copy
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -168,6 +168,13 @@ def _part(axis: Axis) -> bool:
     return True
 
 
+def mark_said(texts: Iterable[Text]) -> None:
+    """Mark words of a drawing that a prompt or a model says, such as tokens under an axis: they stay as they
+    are in every language of the book."""
+    for number, text in enumerate(texts):
+        text.set_gid(f"said_{number}")
+
+
 def _in_view(place: float, axis: Axis) -> bool:
     least, most = sorted(axis.get_view_interval())
     return least <= place <= most
@@ -188,7 +195,7 @@ def _svg(figure: Figure, name: str) -> str:
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub('"[^"]*"', lambda value: re.sub(r"(\.\d\d)\d+", r"\1", value[0]), drawn)
     drawn = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", drawn, flags=re.S)
-    drawn = re.sub(r' id="(?:(legend)|(axes)|[a-zA-Z0-9.]+)_\d+"', _marked, drawn)
+    drawn = re.sub(r' id="(?:(legend)|(axes)|(said)|[a-zA-Z0-9.]+)_\d+"', _marked, drawn)
     drawn = re.sub(
         r" font-family: 'DejaVu Sans';|(?<=\") transform=\"rotate\(-0 [^\"]*\"", "", drawn
     )
@@ -201,8 +208,9 @@ def _svg(figure: Figure, name: str) -> str:
 
 
 def _marked(name: re.Match) -> str:
-    """A page has many pictures, and a name once: of matplotlib's, two become classes and the others go."""
-    return ' class="kv-key"' if name[1] else ' class="kv-panel"' if name[2] else ""
+    """A page has many pictures, and a name once: of matplotlib's, three become classes, the others go."""
+    classes = ("kv-key", "kv-panel", "kv-said")
+    return "".join(f' class="{one}"' for one, found in zip(classes, name.groups()) if found)
 
 
 def _box(drawn: str) -> str:

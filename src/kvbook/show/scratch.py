@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from kvbook.show.drawing import key
+from kvbook.show.drawing import key, mark_said
 from kvbook.show.said import Said, bullets, say
 from kvbook.show.style import KEPT, WIDE
 
@@ -47,6 +47,7 @@ def work_by_token(panels: Mapping[str, Sequence[Step]], tokens: Sequence[str] = 
     if len(tokens) and columns <= LABELLED:
         texts = [text.strip().replace("$", r"\$") or "␣" for text in tokens]
         axes.set_xticks(range(len(texts)), texts, rotation=90)
+        mark_said(axes.get_xticklabels())
     else:
         axes.set_xlabel("position")
     for colour, label in ((COMPUTED, "computed"), (KEPT, "read from cache")):

@@ -130,6 +130,16 @@ def test_a_text_of_a_picture_keeps_its_lines():
     assert lines == ["每个头的", "条目数量", "0.5"] and not words.missed
 
 
+def test_words_of_a_picture_that_a_prompt_says_stay():
+    drawn = (
+        '<svg xmlns="http://www.w3.org/2000/svg"><g class="kv-said"><text>rain</text></g>'
+        "<g><text>rain</text></g></svg>"
+    )
+    words = Words({"rain": "雨"})
+    lines = [one.text for one in etree.fromstring(translate_svg(drawn, words, WHERE).encode()).iter("{*}text")]  # fmt: skip
+    assert lines == ["rain", "雨"]
+
+
 @pytest.mark.parametrize(
     "text, count, parts",
     [

@@ -119,6 +119,8 @@ def translate_svg(text: str, words: Words, where: str) -> str:
     """A picture of matplotlib's. A text that was broken into lines is one group of elements."""
     root = etree.fromstring(text.encode())
     for group in root.iter(f"{SVG}g"):
+        if group.get("class") in SAID_BY_OTHERS:
+            continue
         lines = [one for one in group.findall(f"{SVG}text") if len(one) == 0 and one.text]
         if not lines:
             continue
