@@ -8,9 +8,12 @@ import pytest
 from kvbook.places import REPOSITORY, place
 
 TEXT = (place("book") / "troubleshooting.md").read_text(encoding="utf-8")
+OTHERS = ("ModuleNotFoundError: ", "LockException: ")
+"""How messages of Python and of Snakemake begin."""
 MESSAGES = re.findall(r"^### `+(.+?)`+$", TEXT, re.M) + re.findall(
     r"^### .*\(`(.+)`\)$", TEXT, re.M
 )
+MESSAGES = [one for one in MESSAGES if not one.startswith(OTHERS)]
 
 
 def texts(source):

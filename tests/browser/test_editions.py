@@ -136,7 +136,8 @@ RUN = re.compile(rf"[A-Za-z][A-Za-z'’-]*(?:(?:[ ,:;{END}]+|\. )[A-Za-z][A-Za-z
 """Three or more words in a row."""
 QUOTED = re.compile(r"“[^“”\u4e00-\u9fff]*”|（[^（）\u4e00-\u9fff]{,40}）")
 """A prompt or an answer; and behind a Chinese term the English one."""
-SMALL = re.compile(rf"\b(?!(?:{'|'.join(method_names())})\b)[a-z][a-z'’-]+")
+NAMES = "|".join([*method_names(), *CHAPTERS])
+SMALL = re.compile(rf"\b(?!(?:{NAMES})\b)[a-z][a-z'’-]+")
 """A word that is no name."""
 
 

@@ -62,8 +62,8 @@ USES = {
     "a probe": lambda lm: make_probe(lm, "a", prompts(lm)[0], [5], 6).continuation,
     "agreement": lambda lm: agreements(lm, {"h2o": create_method("h2o", budget=8)}, ["abc abc"], 5),
     "recall": lambda lm: recall(
-        lm, create_method("h2o", budget=80), make_conversations(1, turns=4, facts=1)
-    )[0],
+        lm, {"h2o": create_method("h2o", budget=80)}, make_conversations(1, turns=4, facts=1)
+    )["h2o"][0],
     "a chat": talk,
     "answers": lambda lm: generate_answers(
         lm, asks("a cough", "a longer one"), max_new_tokens=6, progress=False

@@ -45,7 +45,7 @@ def test_the_whole_conversation_is_read_and_a_fact_is_as_old_as_what_came_after_
     ]
     facts = [Fact(turn=at, question="Which?", opening="It is", answer="293") for at in (0, 1)]
     talk = Conversation(turns=said, facts=facts)
-    [answers], [run] = recall(lm, create_method("fullkv"), [talk], new_tokens=2)
+    [answers], [run] = recall(lm, {"full": create_method("fullkv")}, [talk], new_tokens=2)["full"]
 
     def tokens(turns):
         messages = [
@@ -60,47 +60,47 @@ def test_the_whole_conversation_is_read_and_a_fact_is_as_old_as_what_came_after_
 
 
 def test_early_facts_survive_in_the_summary_and_not_in_the_stream():
-    lm, found = load_model(dtype="float32"), {}
+    lm = load_model(dtype="float32")
     methods = {
         "streamingllm": create_method("streamingllm", budget=256),
         "summarykv": create_method(
             "summarykv", budget=256, segment=64, summary_tokens=96, summarizer="extractive"
         ),
     }
-    for name, method in methods.items():
-        answers, _ = recall(lm, method, read_conversations(place("data"))[:2])
-        found[name] = sum(one.found for told in answers for one in told if one.ago > 256)
+    recalled = recall(lm, methods, read_conversations(place("data"))[:2])
+    found = {
+        name: sum(one.found for told in answers for one in told if one.ago > 256)
+        for name, (answers, _) in recalled.items()
+    }
     assert found["summarykv"] > found["streamingllm"] == 0
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        create_method("fullkv"),
-        create_method("streamingllm", budget=40),
-        create_method("summarykv", budget=60, segment=20, summary_tokens=20),
-    ],
-    ids=str,
-)
-def test_conversations_read_together_are_recalled_as_each_of_them_alone(method):
-    """Of unequal turns, and of unequally many."""
+def test_what_is_read_together_is_recalled_as_alone():
+    """Methods with and without summaries; conversations of unequal turns, and of unequally many."""
     lm = load_model("tiny-random", dtype="float32")
+    methods = {
+        "all": create_method("fullkv"),
+        "ends": create_method("streamingllm", budget=40),
+        "notes": create_method("summarykv", budget=60, segment=20, summary_tokens=20),
+        "short": create_method("summarykv", budget=40, segment=20, summary_tokens=10),
+    }
     talks = [make_conversations(1, turns, 2, seed)[0] for seed, turns in enumerate((6, 5, 6))]
-    together, runs = recall(lm, method, talks, new_tokens=3)
-    for talk, answers, run in zip(talks, together, runs, strict=True):
-        [alone], [own] = recall(lm, method, [talk], new_tokens=3)
-        assert alone == answers
-        assert (run.tokens_seen, run.kv_bytes) == (own.tokens_seen, own.kv_bytes)
-        assert [one.ids for one in run.summaries] == [one.ids for one in own.summaries]
+    together = recall(lm, methods, talks, new_tokens=3)
+    for name, (answers, runs) in together.items():
+        for talk, told, run in zip(talks, answers, runs, strict=True):
+            [alone], [own] = recall(lm, {name: methods[name]}, [talk], new_tokens=3)[name]
+            assert alone == told
+            assert (run.tokens_seen, run.kv_bytes) == (own.tokens_seen, own.kv_bytes)
+            assert [one.ids for one in run.summaries] == [one.ids for one in own.summaries]
 
 
 def test_a_conversation_without_facts_is_read():
     lm = load_model("tiny-random", dtype="float32")
     talk = Conversation(turns=[("Hello.", "Hello.")], facts=[])
-    answers, [run] = recall(lm, "fullkv", [talk])
+    answers, [run] = recall(lm, {"all": create_method("fullkv")}, [talk])["all"]
     assert answers == [[]] and run.tokens_seen > 0
 
 
 def test_no_conversation_is_refused():
     with pytest.raises(ParameterError, match="at least one"):
-        recall(load_model("tiny-random"), "fullkv", [])
+        recall(load_model("tiny-random"), {"all": create_method("fullkv")}, [])

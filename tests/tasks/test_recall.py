@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from kvbook import create_method
 from kvbook.tasks import recall
 from kvbook.tasks.recall import by_age, early, measure_recall
 
@@ -15,16 +16,19 @@ FACTS = [
 
 
 def test_facts_of_all_conversations_and_costs_of_the_last(monkeypatch):
-    def ask(lm, method, conversations):
+    def ask(lm, methods, conversations):
         answers = [[SimpleNamespace(found=True, ago=one, words="yes")] for one in conversations]
         notes = [[SimpleNamespace(seconds=0.5)] * one for one in conversations]
-        return answers, [SimpleNamespace(kv_bytes=20, summaries=summaries) for summaries in notes]
+        runs = [SimpleNamespace(kv_bytes=20, summaries=summaries) for summaries in notes]
+        return dict.fromkeys(methods, (answers, runs))
 
     monkeypatch.setattr(recall, "recall", ask)
-    clock = iter([100.0, 103.0])
+    clock = iter([100.0, 106.0])
     monkeypatch.setattr(recall.time, "perf_counter", lambda: next(clock))
     lm = SimpleNamespace(model=None, tokenizer=None)
-    assert measure_recall(lm, "fullkv", [1, 2]) == {
+    measured = measure_recall(lm, dict.fromkeys(("all", "last"), create_method("fullkv")), [1, 2])
+    assert list(measured) == ["all", "last"]
+    assert measured["last"] == {
         "seconds": 1.5,
         "facts": [{"found": True, "ago": 1}, {"found": True, "ago": 2}],
         "kv_bytes": 20,

@@ -210,7 +210,9 @@ def _svg(figure: Figure, name: str) -> str:
 def _marked(name: re.Match) -> str:
     """A page has many pictures, and a name once: of matplotlib's, three become classes, the others go."""
     classes = ("kv-key", "kv-panel", "kv-said")
-    return "".join(f' class="{one}"' for one, found in zip(classes, name.groups()) if found)
+    return "".join(
+        f' class="{one}"' for one, found in zip(classes, name.groups(), strict=True) if found
+    )
 
 
 def _box(drawn: str) -> str:

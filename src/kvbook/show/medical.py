@@ -27,7 +27,7 @@ def finetuning_report(report: Mapping) -> HTML:
 
 def template_texts(texts: Mapping[str, str]) -> HTML:
     """One conversation as the templates of several models write it down."""
-    rows = [{"model": name, "text": _in_line(text)} for name, text in texts.items()]
+    rows = [{"model": name, "text": quoted(_in_line(text))} for name, text in texts.items()]
     return table(rows, "computed", "one conversation, three templates")
 
 

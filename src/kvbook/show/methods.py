@@ -10,8 +10,8 @@ from IPython.display import HTML
 from torch import Tensor
 
 from kvbook.results import report_tasks
-from kvbook.show.said import Said, bullets, say
-from kvbook.show.tables import rate_table, table
+from kvbook.show.said import Said, as_code, bullets, say
+from kvbook.show.tables import quoted, rate_table, table
 from kvbook.stats import Rate, seen_difference
 from kvbook.tasks.budgets import Found
 from kvbook.tasks.needle import Needle, found
@@ -300,7 +300,7 @@ def is_right(text: str, answer: str) -> bool:
 def answered(text: str, answer: str) -> Said:
     """What a model says after the prompt, and whether that is right; ``answer`` is empty for a prompt of
     the reader's own."""
-    said = repr(text)
+    said = as_code(repr(text))
     if not answer:
         return say("Said: {said}. The prompt is your own, so no answer is expected.", said=said)
     if is_right(text, answer):
@@ -320,7 +320,7 @@ def said_table(words: Mapping[str, str], answer: str, caption: str) -> HTML:
     """
     marks = {True: "✓ right", False: "✗ wrong"}
     rows = [
-        {"method": name, "words after the prompt": repr(text)}
+        {"method": name, "words after the prompt": quoted(repr(text))}
         | ({"checked": marks[is_right(text, answer)]} if answer else {})
         for name, text in words.items()
     ]

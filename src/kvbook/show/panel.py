@@ -10,7 +10,7 @@ from kvbook.engine.run import Run
 from kvbook.show.drawing import key
 from kvbook.show.said import Said, say
 from kvbook.show.style import COLOURS, INK, WIDE
-from kvbook.show.tables import table
+from kvbook.show.tables import quoted, table
 
 
 def panel_table(
@@ -30,8 +30,8 @@ def panel_table(
             "row": f"{place}: {name}",
             "entries a layer": f"{run.kept_positions[0].shape[-1]}",
             "KV now": f"{run.kv_bytes / 2**20:.2f} MiB",
-            "words": repr(words[name][0]),
-            "as alone": "yes" if words[name][0] == words[name][1] else f"no: {words[name][1]!r}",
+            "words": quoted(repr(words[name][0])),
+            "as alone": "yes" if len({*words[name]}) == 1 else quoted(repr(words[name][1])),
         }
         for place, (name, run) in enumerate(rows.items())
     ]

@@ -1,6 +1,7 @@
 """A sentence that a cell says about its numbers: a template and its values, kept beside what is shown, so
 that the sentence can be said in another language from the same run."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -43,6 +44,17 @@ class Said:
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         shown = {"text/markdown": str(self), "text/plain": str(self)}
         return shown, {"kvbook": {"said": self.parts()}}
+
+
+def as_code(words: str) -> str:
+    """Words of a model or a prompt as they are, blanks and signs of markdown among them.
+
+    >>> as_code("' 9725'"), as_code("a `b`")
+    ("`' 9725'`", '`` a `b` ``')
+    """
+    ticks = "`" * (1 + max(map(len, re.findall("`+", words)), default=0))
+    room = " " if "`" in words else ""
+    return f"{ticks}{room}{words}{room}{ticks}"
 
 
 def say(template: str, **values: object) -> Said:

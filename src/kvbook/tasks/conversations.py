@@ -6,9 +6,10 @@ to write it again.
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,12 +20,13 @@ from kvbook.errors import ParameterError, ResultError
 from kvbook.lm.generation import generate_words, pad_left
 from kvbook.lm.models import check_loaded
 from kvbook.lm.turns import behind_answer, first_turn, later_turn
-from kvbook.methods.base import Method, as_method
+from kvbook.methods.base import as_methods
 from kvbook.texts import parse_json, read_lines
 
 FILE = Path("conversations") / "conversations.jsonl"
-TOGETHER = 8
-"""Conversations that are read at the same time; each of their facts has a row when it is asked."""
+TOGETHER = 16
+"""Rows that are read at the same time, one a conversation and method; each of their facts has a row when
+it is asked."""
 NAMES = [
     "Nadia",
     "Bruno",
@@ -191,77 +193,94 @@ class Recalled:
 
 
 def recall(
-    lm, method, conversations: Sequence[Conversation], new_tokens: int = 6
-) -> tuple[list[list[Recalled]], list[Run]]:
-    """Read conversations turn by turn, each through a cache of its own, then ask for their facts.
+    lm, methods: Mapping[str, Any], conversations: Sequence[Conversation], new_tokens: int = 6
+) -> dict[str, tuple[list[list[Recalled]], list[Run]]]:
+    """Read conversations turn by turn, each through caches of its own, then ask for their facts.
 
-    Conversations of equally many turns are read together, as rows of a
+    Conversations of equally many turns are read together by all methods, as rows of a
     `kvbook.engine.panel.Panel`. Every question starts from the same state, in a row of its own, so
     that none of them pushes another's answer out. The runs are left as they were before the
     questions.
 
+    Parameters
+    ----------
+    methods : mapping of str to Method
+        By label, at least one.
+
     Returns
     -------
-    list of list of Recalled
-        By conversation and fact.
-    list of Run
-        By conversation.
+    dict of str to (list of list of Recalled, list of Run)
+        By label: what was recalled, by conversation and fact; and the runs, by conversation.
 
     Raises
     ------
     ParameterError
-        No conversation, something else than a loaded model and a method.
+        No conversation, something else than a loaded model and methods.
     """
     check_loaded(lm)
-    method, found = as_method(method), dict[int, tuple[list[Recalled], Run]]()
+    methods = as_methods(methods)
+    panel = Panel([*methods.values()])
     if not conversations:
         raise ParameterError("no conversations: give at least one")
+    found = dict[int, list[tuple[list[Recalled], Run]]]()
+    size = max(1, TOGETHER // len(panel))
     for turns in {len(one.turns) for one in conversations}:
         alike = [i for i, one in enumerate(conversations) if len(one.turns) == turns]
-        for start in range(0, len(alike), TOGETHER):
-            part = alike[start : start + TOGETHER]
-            told = _recall(lm, method, [conversations[i] for i in part], new_tokens)
+        for start in range(0, len(alike), size):
+            part = alike[start : start + size]
+            told = _recall(lm, panel, [conversations[i] for i in part], new_tokens)
             found |= zip(part, told, strict=True)
-    answers, runs = zip(*(found[i] for i in range(len(conversations))), strict=True)
-    return list(answers), list(runs)
+    of_methods = zip(*(found[i] for i in range(len(conversations))), strict=True)
+    return {
+        label: ([told for told, _ in of], [run for _, run in of])
+        for label, of in zip(methods, of_methods, strict=True)
+    }
 
 
 def _recall(
-    lm, method: Method, conversations: Sequence[Conversation], new_tokens: int
-) -> list[tuple[list[Recalled], Run]]:
-    """Some that are read together."""
-    tokenizer, device = lm.tokenizer, lm.model.device
+    lm, panel: Panel, conversations: Sequence[Conversation], new_tokens: int
+) -> list[list[tuple[list[Recalled], Run]]]:
+    """Some that are read together: what was recalled and the run, by conversation and method."""
+    tokenizer, device, each = lm.tokenizer, lm.model.device, len(panel)
     ends = [list[int]() for _ in conversations]
-    with Panel([method]).attach(lm.model) as panel, torch.no_grad():
+    with panel.attach(lm.model) as run, torch.no_grad():
         for turn, said in enumerate(zip(*(one.turns for one in conversations), strict=True)):
             begin = later_turn if turn else first_turn
             new = [
                 _ids(lm, begin(tokenizer, user) + assistant + behind_answer(tokenizer))
                 for user, assistant in said
+                for _ in panel.methods
             ]
             ids, mask = (one.to(device) for one in pad_left(new))
-            lm.model(ids, attention_mask=mask, past_key_values=panel.cache, logits_to_keep=1)
-            for end, read in zip(ends, panel.read_lengths, strict=True):
+            lm.model(ids, attention_mask=mask, past_key_values=run.cache, logits_to_keep=1)
+            for end, read in zip(ends, run.read_lengths[::each], strict=True):
                 end.append(read)
-        state = panel.snapshot()
+        state = run.snapshot()
         facts = [(i, fact) for i, one in enumerate(conversations) for fact in one.facts]
         words = []
         if facts:
-            panel.restore(state.pick([i for i, _ in facts]))
-            asked = [later_turn(tokenizer, fact.question) + fact.opening for _, fact in facts]
+            run.restore(state.pick([each * i + method for i, _ in facts for method in range(each)]))
             words = generate_words(
                 lm,
-                [_ids(lm, one) for one in asked],
+                [
+                    _ids(lm, later_turn(tokenizer, fact.question) + fact.opening)
+                    for _, fact in facts
+                    for _ in panel.methods
+                ],
                 new_tokens,
-                read=panel.real,
-                past_key_values=panel.cache,
+                read=run.real,
+                past_key_values=run.cache,
             )
-            panel.restore(state)
-    answers = [list[Recalled]() for _ in conversations]
-    for (i, fact), text in zip(facts, words, strict=True):
+            run.restore(state)
+    told = [[list[Recalled]() for _ in panel.methods] for _ in conversations]
+    for n, (i, fact) in enumerate(facts):
         ago = ends[i][-1] - ends[i][fact.turn]
-        answers[i].append(Recalled(text.strip().startswith(fact.answer), ago, text))
-    return list(zip(answers, panel.rows, strict=True))
+        for answers, text in zip(told[i], words[each * n : each * (n + 1)], strict=True):
+            answers.append(Recalled(text.strip().startswith(fact.answer), ago, text))
+    return [
+        list(zip(answers, run.rows[each * i : each * (i + 1)], strict=True))
+        for i, answers in enumerate(told)
+    ]
 
 
 def _ids(lm, text: str) -> list[int]:

@@ -4,38 +4,46 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from kvbook.lm.models import check_loaded
-from kvbook.methods.base import as_method
+from kvbook.methods.base import as_methods
 from kvbook.tasks.conversations import Conversation, recall
 
 
-def measure_recall(lm, method, conversations: Sequence[Conversation]) -> dict:
-    """Ask for every fact of some conversations.
+def measure_recall(
+    lm, methods: Mapping[str, Any], conversations: Sequence[Conversation]
+) -> dict[str, dict]:
+    """Ask for every fact of some conversations, with methods that read them together.
 
     Parameters
     ----------
+    methods : mapping of str to Method
+        By label. Methods whose times are to be compared are measured in calls of their own.
     conversations : sequence of Conversation
         At least one.
 
     Returns
     -------
-    dict
-        Ready for a results file: ``facts``, each ``found`` or not and told so many tokens
-        ``ago``; ``seconds`` a conversation, of all that are read together an equal share; and of
-        the last one ``kv_bytes``, ``summaries`` and ``summary_seconds``.
+    dict of str to dict
+        By label, ready for a results file: ``facts``, each ``found`` or not and told so many tokens
+        ``ago``; ``seconds`` a conversation, of all methods and conversations that are read together
+        an equal share; and of the last one ``kv_bytes``, ``summaries`` and ``summary_seconds``.
     """
     check_loaded(lm)
-    method = as_method(method)
+    methods = as_methods(methods)
     started = time.perf_counter()
-    answers, runs = recall(lm, method, conversations)
-    run = runs[-1]
+    recalled = recall(lm, methods, conversations)
+    share = (time.perf_counter() - started) / (len(methods) * len(conversations))
     return {
-        "facts": [{"found": one.found, "ago": one.ago} for told in answers for one in told],
-        "kv_bytes": run.kv_bytes,
-        "seconds": (time.perf_counter() - started) / len(conversations),
-        "summaries": len(run.summaries),
-        "summary_seconds": sum(one.seconds for one in run.summaries),
+        label: {
+            "facts": [{"found": one.found, "ago": one.ago} for told in answers for one in told],
+            "kv_bytes": runs[-1].kv_bytes,
+            "seconds": share,
+            "summaries": len(runs[-1].summaries),
+            "summary_seconds": sum(one.seconds for one in runs[-1].summaries),
+        }
+        for label, (answers, runs) in recalled.items()
     }
 
 
