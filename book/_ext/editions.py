@@ -63,18 +63,15 @@ class EnglishNames(SphinxTransform):
             raise ExtensionError(
                 f"{self.env.docname} has {len(sections)} headings, its English page {len(names)}"
             )
-        for section, name in zip(sections, names, strict=True):
-            self._rename(section, name)
-
-    def _rename(self, section, name):
-        document, old = self.document, section["ids"]
-        for one in old:
-            document.ids.pop(one, None)
-        for key, value in [*document.nameids.items()]:
-            if value in old:
-                document.nameids[key] = name
-        section["ids"] = [name]
-        document.ids[name] = section
+        document, pairs = self.document, list(zip(sections, names, strict=True))
+        renamed = {old: name for section, name in pairs for old in section["ids"]}
+        for old in renamed:
+            document.ids.pop(old, None)
+        for key, value in document.nameids.items():
+            document.nameids[key] = renamed.get(value, value)
+        for section, name in pairs:
+            section["ids"] = [name]
+            document.ids[name] = section
 
 
 def in_chinese(html: str) -> str:
