@@ -1,5 +1,5 @@
-"""The methods and what they declare, read from their sources: to import one takes PyTorch, and
-seconds."""
+"""The methods and what they declare, read from their source files: importing a method would load
+PyTorch, which takes seconds."""
 
 import ast
 import re
@@ -29,7 +29,8 @@ def method_names() -> tuple[str, ...]:
 
 
 def compared_methods() -> list[str]:
-    """Those that are compared unless others are asked for: SummaryKV takes several times as long."""
+    """The methods that are compared by default: all but SummaryKV, which takes several times as
+    long."""
     return [name for name in method_names() if name != "summarykv"]
 
 
@@ -43,6 +44,11 @@ def method_parameters(name: str, without: tuple[str, ...] = ()) -> dict[str, Dec
 
     A type is read as `kvbook.fields` knows it, a default must be a literal, and the meaning is
     the first sentence that the class's docstring says of it.
+
+    Raises
+    ------
+    ParameterError
+        There is no such method, a type is unknown, or the docstring says nothing of a parameter.
     """
     cls = _find_class(name)
     if cls is None:

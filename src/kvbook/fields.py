@@ -19,7 +19,7 @@ def _odd(kernel: int) -> int:
 
 
 Kernel = Annotated[int, Field(ge=1), AfterValidator(_odd)]
-"""Width of a pooling."""
+"""Positions that a pooling joins: odd, so that its centre is the position itself."""
 
 Pooling = Literal["max", "avg"]
 Reduction = Literal["mean", "max", "sum"]

@@ -20,7 +20,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
     Raises
     ------
     ResultError
-        The disk is full, the folder cannot be written, or the text is none that UTF-8 can hold.
+        The disk is full, the folder cannot be written, or the text has characters that UTF-8 cannot
+        hold (half of a surrogate pair).
     """
     temporary = None
     try:
@@ -47,10 +48,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Within it, a disk that is full is an `OSError`, whatever a library makes of it.
+    """In this block a full disk raises `OSError`, also where a library raises another error.
 
-    Safetensors says it in words of its own; PyTorch only finds that its archive is shorter than
-    what it has written.
+    Safetensors raises a class of its own. PyTorch raises a `RuntimeError`, because its archive is
+    shorter than what it has written.
     """
     try:
         yield
@@ -67,12 +68,12 @@ def disk_errors() -> Iterator[None]:
 
 
 def check_writable(folder: Path, option: str = "--output") -> None:
-    """Find out before long work what writing would find out after it.
+    """Make the folder and try to write into it, before long work whose results go there.
 
     Parameters
     ----------
     option : str
-        What a user gave the folder with, for the message.
+        The option that a user gave the folder with, for the message.
 
     Raises
     ------

@@ -54,8 +54,11 @@ def python_of(environment: str) -> Path:
 
 
 def environment_of_another_python() -> dict[str, str]:
-    """The environment variables for a process of a Python with packages of its own: where ours are, and
-    how a notebook draws, would be looked for there in vain."""
+    """The environment variables for a process of another Python, which has packages of its own.
+
+    ``PYTHONPATH`` and ``MPLBACKEND`` are left out: they name our packages and a notebook's drawing
+    backend, which the other Python would look for in vain.
+    """
     ours = ("PYTHONPATH", "MPLBACKEND")
     return {key: value for key, value in os.environ.items() if key not in ours}
 

@@ -54,7 +54,11 @@ class Provenance(BaseModel):
 
 
 class ResultFile(BaseModel):
-    """One results file."""
+    """One results file.
+
+    ``kind`` says whether its numbers were ``"measured"`` by a run, or are those of the ``"report"``
+    or of a ``"paper"``. ``data`` are the numbers, with a form of its own for each ``name``.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -78,8 +82,8 @@ def save(
     Parameters
     ----------
     parameters : dict, optional
-        What was asked for, ``model`` and ``seed`` among it, where no chapter is executed; a
-        chapter's are known.
+        The parameters of a run outside of a chapter, with ``model`` and ``seed``. A chapter's own
+        are known, and these are then ignored.
     directory : Path, optional
         `results_dir` when left out.
 
@@ -127,7 +131,7 @@ def load(name: str, directory: Path | None = None) -> ResultFile:
 
 
 def find(name: str, directory: Path | None = None) -> ResultFile | None:
-    """The same, or None where there is no such file.
+    """`load`, or None where there is no such file.
 
     Raises
     ------
@@ -144,7 +148,7 @@ def kept_dir() -> Path:
 
 
 def find_kept(prefix: str = "") -> list[ResultFile]:
-    """The longer runs that are kept and whose names begin so, in the order of their names.
+    """The kept runs whose names begin with ``prefix``, in the order of their names.
 
     Raises
     ------
@@ -216,7 +220,8 @@ def collect_provenance(asked: dict | None = None) -> Provenance:
 
 
 def cpu_seconds() -> float:
-    """Of this process, and of those that it started and that have ended, on all cores together."""
+    """CPU seconds of this process, and of those that it started and that have ended, over all
+    cores."""
     return sum(os.times()[:4])
 
 
@@ -238,7 +243,8 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, JsonValue]:
-    """The processor, its cores and how many threads this process may use, the memory, the system."""
+    """The processor, its cores, the threads that this process may use, the memory (in GB, 10^9
+    bytes) and the system."""
     import psutil
 
     name = platform.processor() or platform.machine()

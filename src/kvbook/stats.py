@@ -19,9 +19,14 @@ def bootstrap_interval(
     Parameters
     ----------
     values : iterable of float or bool
-        One an item.
+        One value an item; at least one.
     seed, draws : int
-        What is drawn, and how often.
+        The seed of the resampling, and how many samples are drawn.
+
+    Returns
+    -------
+    low, high : float
+        The ends of the interval.
     """
     values = np.asarray(list(values), dtype=float)
     n = len(values)
@@ -72,7 +77,8 @@ def mean_shares(
     """Each method's share of full KV's score, mean over the tasks, and its 95 % interval.
 
     The items of each task are resampled, the same ones for all methods. A task on which full KV
-    scores nothing is left out: there is no share of nothing.
+    scores 0 is left out, because a share of 0 is not defined; without any other task the result is
+    empty.
 
     Parameters
     ----------
@@ -81,7 +87,7 @@ def mean_shares(
     full : str
         The method that the others are a share of.
     seed, draws : int
-        What is drawn, and how often.
+        The seed of the resampling, and how many samples are drawn.
     """
     rng = np.random.default_rng(seed)
     points: dict[str, list[float]] = {method: [] for method in scores}
@@ -119,6 +125,12 @@ def rank_correlation(
     ----------
     first, second : mapping
         By method, a number an item; the same methods in both.
+
+    Returns
+    -------
+    correlation, low, high : float
+        The correlation is NaN where all methods have the same mean in a task, since there is no
+        order then.
     """
     rng = np.random.default_rng(seed)
     tables = [np.array([list(of[name]) for name in first], dtype=float) for of in (first, second)]
@@ -141,7 +153,7 @@ def rank_correlation(
 
 
 def ranks(values: Mapping[str, float]) -> dict[str, int]:
-    """1 for the highest; of equal ones the first is ahead."""
+    """The place of each name: 1 for the highest value; of equal values the first one is ahead."""
     order = sorted(values, key=lambda name: values[name], reverse=True)
     return {name: order.index(name) + 1 for name in values}
 
@@ -163,13 +175,13 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Spread":
-        """Of one value a repeat."""
+        """The spread of some values, one a repeat."""
         values = list(values)
         return cls(float(np.median(values)), float(min(values)), float(max(values)))
 
     @classmethod
     def ratio(cls, first: Iterable[float], second: Iterable[float]) -> "Spread":
-        """Of ``first / second``, repeat by repeat: a slow moment hits both of a pair."""
+        """The spread of ``first / second``, repeat by repeat: a slow moment hits both of a pair."""
         return cls.of(a / b for a, b in zip(first, second, strict=True))
 
     def show(self, form: str = ".2f", scale: float = 1.0) -> str:
@@ -196,7 +208,7 @@ class Rate:
 
     @classmethod
     def of(cls, hits: Iterable[bool], seed: int = 0) -> "Rate":
-        """Of one truth value a trial."""
+        """The rate of some trials, given one truth value a trial."""
         hits = list(hits)
         return cls(sum(hits), len(hits), *bootstrap_interval(hits, seed))
 

@@ -59,15 +59,16 @@ def decode(raw: bytes, line: int = 1, *, row: bool = False) -> str:
     Parameters
     ----------
     line : int
-        The number of the first one, for the message.
+        The number of the first line of ``raw`` in its file, for the message.
     row : bool
-        Whether they are JSON, of which a part may be damaged alone: a NUL byte stays, and a
-        character that the end has cut off is U+FFFD; `parse_json` refuses both there.
+        Whether ``raw`` holds rows of JSON, of which one may be damaged alone. Then a NUL byte
+        stays, and a character that is cut off at the end becomes U+FFFD, so that `parse_json`
+        refuses only that row.
 
     Raises
     ------
     ValueError
-        They are none; the message says where, and what to do.
+        The bytes are not UTF-8, or hold a NUL byte; the message says in which line, and what to do.
     """
     try:
         text = raw.decode("utf-8-sig")
@@ -123,8 +124,8 @@ def parse_json(text: str) -> Any:
     Raises
     ------
     ValueError
-        It is none, or an object in it has a key twice; the message is the reason, with the line
-        where there are several.
+        The text is not JSON, or an object in it has a key twice; the message is the reason, with
+        the line where the text has several.
     """
     if "\0" in text:
         raise ValueError("a NUL byte")

@@ -28,6 +28,6 @@ OpenMP, GNU's, goes by; the policy is for others, and without it the times are t
 
 
 def waiting() -> dict[str, str]:
-    """`WAITING` for a process's environment, before it loads torch; nothing where the shell has said
-    either of them."""
+    """`WAITING`, for the environment of a process before it loads torch; empty where the
+    environment already has one of the two variables."""
     return {} if WAITING.keys() & os.environ.keys() else WAITING

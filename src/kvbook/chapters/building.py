@@ -39,8 +39,12 @@ def build_book(profile: str, cores: int, pdfs: Sequence[str] = ()) -> Path:
 
     Parameters
     ----------
+    profile : str
+        The profile that sets the chapters' parameters.
+    cores : int
+        Cores that Snakemake may use at the same time.
     pdfs : sequence of str
-        The files to print it to as well, `ENGLISH_PDF` or `CHINESE_PDF`.
+        The files to print the book to as well, `ENGLISH_PDF` or `CHINESE_PDF`.
 
     Returns
     -------

@@ -22,7 +22,8 @@ class Check(BaseModel):
     give : str
         The names that an answer has to define, in words for the student.
     answer : str
-        What comes behind the book's solution, so that it defines them; most do without.
+        Code behind the book's solution that defines the names of ``give``; empty where the solution
+        defines them itself, as most do.
     visible, hidden : str
         Checks that the student sees, and those that only the teacher has; code that fails for a
         wrong answer. They hold in every profile, and show nothing.

@@ -68,6 +68,8 @@ def run_chapter(
         A chapter of `kvbook.chapters.registry.CHAPTERS`.
     overrides : dict, optional
         Parameters that differ from the profile's.
+    profile : {"smoke", "laptop", "gpu"}
+        What sets all other parameters.
     output : Path, optional
         A folder for the notebook, its page and its results; ``kvbook-runs/<name>`` by default.
     page : bool

@@ -57,7 +57,7 @@ def tables_by_kind(notebook: Path) -> Counter[str]:
 
 
 def in_common(many: Iterable[Mapping[str, Any]], keys: Iterable[str]) -> dict[str, Any]:
-    """What is the same in all of them, key by key; None where it is not."""
+    """For each key the value that all mappings have in common; None where they differ."""
     many, common = list(many), {}
     for key in keys:
         first, *others = [one.get(key) for one in many]

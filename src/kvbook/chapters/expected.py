@@ -36,7 +36,7 @@ class Expected:
         Where in the file's ``data``, as `dpath` reads it: names with ``/`` between, ``*`` for any.
         Several matches count as their mean; truth values count as 0 and 1.
     over : str
-        The value is a ratio to what is here.
+        The path of a second value, by which the first one is divided; empty: it is not.
     kind : str
         One of `KINDS`.
     tolerance : float

@@ -130,7 +130,7 @@ def make_sheet(title: str, *parts: HTML | str, language: str = "en") -> str:
 
 
 def stylesheet() -> str:
-    """The book's, as an element; nothing where there is none."""
+    """The book's stylesheet as an element of HTML; empty where there is none."""
     style = place("book") / "_static" / "custom.css"
     return f"<style>{style.read_text(encoding='utf-8')}</style>" if style.is_file() else ""
 

@@ -39,7 +39,9 @@ class Compared:
 
     @property
     def state(self) -> Literal["same", "near", "off", "not compared"]:
-        """How near the two are: to nine digits, within the tolerance, farther; or nobody knows."""
+        """How near ``found`` is to ``kept``: ``"same"`` to nine digits, ``"near"`` within the
+        tolerance, ``"off"`` beyond it, and ``"not compared"`` where a value is missing or there is
+        a reason."""
         if self.reason or self.kept is None or self.found is None:
             return "not compared"
         if abs(self.found - self.kept) <= 1e-9 * abs(self.kept):

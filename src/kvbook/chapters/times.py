@@ -13,8 +13,8 @@ from kvbook.stats import Spread
 
 
 def book_times(built: Path, alone: Path) -> list[Measured]:
-    """Of a book that was built with the profile laptop: its chapters with a limit and, where it was
-    built in one go, the whole.
+    """Times beside their limits, of a book that was built with the profile laptop: those of the
+    chapters with a limit and, where it was built in one go, that of the whole book.
 
     The limit of a chapter is for one that runs alone, and in a book two share the cores. So the time
     of one that ``kvbook run`` has executed since, with nothing changed, stands for the book's.

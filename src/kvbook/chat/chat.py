@@ -206,7 +206,8 @@ class Chat:
         Raises
         ------
         ParameterError
-            The method has a callable, or remembers something else that no file can hold.
+            The method packs its entries, has a callable, or remembers something else that no file
+            can hold.
         ResultError
             The disk is full, or the folder cannot be written.
         UnsupportedError
@@ -222,7 +223,7 @@ class Chat:
         Raises
         ------
         ResultError
-            The file is missing, damaged, or something else.
+            The file is missing, damaged, or no saved chat of this format.
         ParameterError
             It was saved with other weights, another configuration, dtype, tokenizer or template.
         """

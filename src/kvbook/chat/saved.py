@@ -53,7 +53,17 @@ class Contents:
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn of a chat: what was said, what the cache held afterwards, how long it took."""
+    """One turn of a chat.
+
+    Attributes
+    ----------
+    user, assistant : str
+        What was said; the answer without special tokens.
+    contents : Contents
+        What the cache held afterwards.
+    seconds : float
+        From the call of `kvbook.chat.Chat.say` to the end of the answer, summaries included.
+    """
 
     user: str
     assistant: str
@@ -85,8 +95,8 @@ class Counted(TypedDict):
 class Facts(BaseModel):
     """What of a saved chat is no tensor; ``tensors`` says what else the file has to hold.
 
-    ``model`` is the name it was loaded by, which may change; ``made_with``, which may not, is what
-    `kvbook.lm.identity.identity_of` says of it.
+    ``model`` is the name that the model was loaded by. It may differ when the chat is loaded.
+    ``made_with`` is what `kvbook.lm.identity.identity_of` says of the model. It must be the same.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -14,8 +14,9 @@ def bench(
     repeats: Annotated[int, typer.Option(min=1, help="Of each pair; the median counts.")] = 5,
     output: Annotated[Path, typer.Option(help="Folder for profiling-bench.json.")] = RUNS,
 ) -> None:
-    """The ratios of speed and memory that this book promises, the times of the last book that was
-    built here, of chapters that `kvbook run` has executed since those, and which hold; a quarter of an hour on two cores."""
+    """Measure the ratios of speed and memory that this book promises, and say which promises hold.
+    The times of the last book that was built here, and of chapters that `kvbook run` has executed
+    since, stand beside their limits. It takes a quarter of an hour on two cores."""
     with interruptible("nothing is kept; fewer --repeats take less time"):
         from kvbook import results
         from kvbook.chapters.times import book_times

@@ -1,7 +1,7 @@
 """The command line: ``kvbook list | run | check | compare | chat | evaluate | finetune | profile |
 gpu-report | bench | book | slides | translation | assignment | laws | doctor``.
 
-A command is a file of this room, with its options. What takes time to import is imported when it
+A command is a file of this folder, with its options. What takes time to import is imported when it
 is needed, so that help comes at once.
 """
 

@@ -59,7 +59,7 @@ def compare_on(
     ParameterError
         No prompt or two, one that is empty or no text, an unknown method or parameter, a budget
         that a method refuses, a page that cannot be written: before a model is loaded. A prompt
-        that the model has not the positions for: before it is read.
+        that is longer than the positions of the model: before it is read.
     """
     prompt = read_prompt(text, prompt_file)
     names = METHODS if "all" in methods else tuple(dict.fromkeys(methods))

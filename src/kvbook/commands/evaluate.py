@@ -63,7 +63,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     output: Annotated[Path, typer.Option(help="Folder for the items and the summary.")] = Path(
         "kvbook-runs/evaluations"
     ),

@@ -58,7 +58,7 @@ class Finetuned:
     merged : Path
         The merged model's folder, for `kvbook.load_model`.
     gguf : Path or None
-        The same as one file.
+        The merged model as one GGUF file; None where none was asked for.
     comparisons : dict of str to Comparison
         Base against merged, by measure.
     notes : list of str

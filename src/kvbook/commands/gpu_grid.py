@@ -38,11 +38,11 @@ class GpuGrid:
     budget : str
         Entries, or a fraction.
     new_tokens, repeats : int
-        Of every run, and of every method.
+        Tokens of every run, and runs of every method at every context.
     minutes : float
-        From now on.
+        Minutes in which all must be done, from now on.
     model, dtype, device : str
-        As of `kvbook.load_model`; ``"auto"`` is CUDA.
+        As in `kvbook.load_model`; ``"auto"`` is CUDA.
     output : Path
         The file.
 
@@ -206,7 +206,8 @@ class GpuGrid:
 
 
 def files_digest(model: str) -> str:
-    """Of a model's folder, by names and sizes and its configuration; empty where it has no folder."""
+    """A digest of the files in a model's folder, by their names and sizes and by the text of
+    ``config.json``; empty where ``model`` is no folder."""
     folder, seen = Path(model), hashlib.sha256()
     if not folder.is_dir():
         return ""
@@ -240,7 +241,8 @@ def find_device(device: str) -> torch.device:
 
 
 def code_digest() -> str:
-    """Of the package's own modules: numbers of two versions of the code are not put together."""
+    """A digest of the package's own modules: numbers of two versions of the code are not put
+    together."""
     seen = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         seen.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())

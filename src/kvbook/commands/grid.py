@@ -31,7 +31,7 @@ class Grid:
     tasks : tuple of str
         Names of LongBench's tasks.
     question : {"before", "after"}
-        When it is asked: as of `evaluate_all`.
+        When it is asked: as in `evaluate_all`.
     """
 
     methods: tuple[Method, ...]
@@ -95,7 +95,7 @@ def make_grid(
     parameters : sequence of str
         ``name=value``; each goes to the methods that have it.
     question : {"before", "after"}
-        As of `evaluate_all`; ``"after"``: ``"all"`` tasks are those that ask something.
+        As in `evaluate_all`; ``"after"``: ``"all"`` tasks are those that ask something.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def make_grid(
 def make_methods(
     names: Sequence[str], budgets: Sequence[str], parameters: Sequence[str] = ()
 ) -> tuple[Method, ...]:
-    """Methods from the words of a command line; as of `make_grid`."""
+    """Methods from the words of a command line; as in `make_grid`."""
     wrong = [one for one in parameters if "=" not in one]
     if wrong:
         raise ParameterError(f"-p {wrong[0]}: give name=value, for example -p window=16")
@@ -162,10 +162,10 @@ def evaluate_grid(
     folder: Path,
     summary: Path | None = None,
 ) -> Evaluated:
-    """Measure a grid's cells, task by task; parameters as of `evaluate_all`.
+    """Measure a grid's cells, task by task; parameters as in `evaluate_all`.
 
-    ``summary`` is where the scores of all cells go, ``<folder>/summary.json`` when left out:
-    processes that share a folder of items take a file each.
+    ``summary`` is the file for the scores of all cells, ``<folder>/summary.json`` when left out.
+    Processes that share a folder of items each need a summary file of their own.
 
     All data are read before the model is loaded, so that a missing file costs no time. The
     progress line counts answers of all cells and says how much time is left.

@@ -34,7 +34,7 @@ def profile(
     new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 16,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 3,
     memory: Annotated[
-        bool, typer.Option(help="Also the peak of memory, each in a process of its own.")
+        bool, typer.Option(help="Also measure peak memory, each in a process of its own.")
     ] = True,
     model: Annotated[
         str,

@@ -97,7 +97,7 @@ def stack_heads(row: dict[str, str]) -> dict[str, str]:
 
 
 def stack_row(row: dict[str, str]) -> dict[str, str]:
-    """The same, and a spread below its median."""
+    """`stack_heads`, and in every cell the spread below its median."""
     return {
         head: cell.replace(" (", "\n").replace(" to ", "–\n").rstrip(")")
         for head, cell in stack_heads(row).items()

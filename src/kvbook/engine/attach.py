@@ -28,9 +28,9 @@ A method is any object with a ``name``, for messages, and one or more of the fol
 of a batch gives what it gives alone; ``None`` from a hook means "all".
 
 ``keep(seen) -> LongTensor | Recent | None``
-    After a layer has read (a chunk of) the prompt: ascending indices ``[kv_heads or 1,
-    kept]`` into its entries; or all that is recent and some of what is before
-    (`kvbook.engine.seen.Recent`), which is quicker where little moves.
+    After a layer has read the prompt, or a chunk of it: ascending indices ``[kv_heads or 1,
+    kept]`` into its entries. A `kvbook.engine.seen.Recent` says the same as "all recent entries
+    and some of the earlier ones"; it is quicker, because the recent entries are not moved.
 ``evict(seen) -> LongTensor | Recent | None``
     The same after every later input: a decoded token, or the next turn of a chat. None in place of
     the hook: nothing is evicted.
@@ -38,13 +38,14 @@ of a batch gives what it gives alone; ``None`` from a hook means "all".
     Ascending indices ``[kept]`` of the prompt's inputs that go on to the next layer, the
     last one included.
 ``first_pass(layers, prompt_length) -> int | None``, ``choose(seen) -> LongTensor``
-    A first pass over the prompt, up to the queries and keys of this layer and without a
-    cache; then the indices ``[kept]`` of the prompt's tokens that the model reads, the last
-    one included. ``None``: no first pass is needed.
+    ``first_pass`` names a layer, from 0, or None where no first pass is needed. The first pass
+    reads the prompt without a cache, up to the queries and keys of that layer. With these,
+    ``choose`` gives the ascending indices ``[kept]`` of the prompt's tokens that the model then
+    reads, the last one included.
 ``after_forward(runs, ids)``
-    After an input (or a chunk of it) has gone through all layers. ``runs`` are the records, and
-    ``ids`` the token ids ``LongTensor [new]`` that each has read, on the model's device: one of
-    each, or several for rows of a `kvbook.engine.panel.Panel` that read together.
+    After an input (or a chunk of it) has gone through all layers. ``runs`` is a list of records;
+    ``ids`` is a list of what each of them has read, ``LongTensor [new]`` on the model's device.
+    Both have one element; rows of a `kvbook.engine.panel.Panel` that read together give several.
 ``make_layer() -> KVLayer``
     What holds a layer's entries, such as `kvbook.engine.packed.PackedLayer`; `KVLayer` without it.
 ``check_model(model)``
@@ -95,8 +96,9 @@ AttentionInterface.register(ATTENTION, _attention)
 
 @contextmanager
 def no_autograd() -> Iterator[None]:
-    """No gradients, and ordinary tensors also under ``torch.inference_mode``: the cache lives on
-    when the caller has left that."""
+    """No gradients, and ordinary tensors also under the caller's ``torch.inference_mode``. The
+    cache is still used after that block, and PyTorch lets nobody change an inference tensor
+    there."""
     with torch.inference_mode(False), torch.no_grad():
         yield
 
@@ -112,8 +114,9 @@ def counting_steps(engine) -> Iterator[None]:
 
 
 def decoded(steps: int | None, columns: int) -> bool:
-    """Whether a call brings a token that ``generate`` has just decoded: then transformers made its
-    mask and its position, and to look at them would let a device wait at every token."""
+    """Whether a call brings a token that ``generate`` has just decoded. Its mask and its position
+    are then those of transformers and need no check; a check would make the host wait for the GPU
+    at every token."""
     return bool(steps) and columns == 1
 
 
@@ -139,8 +142,8 @@ class Engine:
         self.steps: int | None = None  # calls of the model under one generate; None outside
 
     def engine_of(self, run: Run) -> "Engine":
-        """What reads for a run: this engine, for its own. A run does not hold its engine, so that
-        the cache's memory is free as soon as nobody holds the run."""
+        """The engine of a run, here always this one. A run has no reference to its engine, so
+        that the cache's memory is free as soon as nobody holds the run."""
         return self
 
     # ---- the whole model: time, and no gradients -------------------------------------------------
@@ -299,8 +302,22 @@ class Engine:
     def attention(
         self, module, query, key, value, attention_mask=None, scaling=None, dropout=0.0, **kwargs
     ):
-        """The attention function that the model calls; ``key`` and ``value`` are in the cache
-        already."""
+        """The attention function that the model calls.
+
+        Parameters
+        ----------
+        query : Tensor [batch, heads, new, head_dim]
+            Of the inputs that this layer reads, after RoPE.
+        key, value : Tensor [batch, kv_heads, entries, head_dim]
+            All that the cache holds, the new entries included.
+
+        Returns
+        -------
+        Tensor [batch, new, heads, head_dim]
+            The output.
+        None
+            In place of the attention matrix, which is never built whole.
+        """
         state, method = self.run.state, self.run.method
         forward, index = state.forward, module.layer_idx
         scaling = module.scaling if scaling is None else scaling
@@ -438,7 +455,8 @@ def attach(method, model: nn.Module) -> Iterator[Run]:
         Before anything runs: an unsupported model, an attach on top of another, or a call
         under it that cannot work.
     ParameterError
-        A name, a class or nothing in place of a method, or of a model.
+        A name, a class or nothing in place of a method, or of a model; or a parameter of the
+        method that does not fit the model, such as a layer that it does not have.
     """
     model = refuse.check_all([method], model)
     run = Run(method, model)
@@ -453,9 +471,9 @@ def wire(engine, model: nn.Module, hooks: bool) -> Iterator[None]:
     Parameters
     ----------
     engine : Engine or kvbook.engine.panel.PanelEngine
-        Its ``run.cache`` is closed at the end.
+        Its ``run.cache`` is closed at the end: nothing can be appended to it any more.
     hooks : bool
-        Whether also its two around every layer.
+        Whether ``before_layer`` and ``after_layer`` are put around every layer, too.
     """
     with ExitStack() as undo:
         _register(undo, engine, model)

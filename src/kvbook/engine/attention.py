@@ -14,23 +14,23 @@ from torch import Tensor
 from torch.nn.attention.bias import CausalBias, CausalVariant
 
 QUERY_BLOCK = 64
-"""Queries a block when scores are built explicitly: small enough to stay in the processor's
-caches,
-large enough for full-speed products; memory is then linear in the number of entries."""
+"""Queries per block when scores are built explicitly: few enough that the scores stay in the
+processor's caches, and enough for full-speed products. Memory is then linear in the number of
+entries."""
 SUM_BLOCK = 128
-"""The same when all of attention is built so: fewer and larger steps cost less than they take
-room."""
+"""Queries per block where the whole attention is built explicitly (`attend_and_sum`). There the
+larger block saves time, because it makes fewer steps; the price is twice the memory."""
 SMALL_MASK = 2**15
-"""Queries times entries up to which a mask costs less than blocks: a few tokens behind what was read
-before (64 behind 256: 0.72 milliseconds a layer for 0.85, 12 behind 288: 0.17 for 0.35; one core of
-an AMD EPYC, bfloat16, SmolLM2's heads)."""
+"""Queries times entries up to which a mask costs less time than blocks: a few tokens after many.
+Measured in milliseconds per layer, with a mask and with blocks: 0.72 and 0.85 for 64 queries after
+256 entries, 0.17 and 0.35 for 12 after 288 (one core of an AMD EPYC, bfloat16, SmolLM2's heads)."""
 
 
 def fold(q: Tensor, kv_heads: int) -> Tensor:
     """Stack the queries of a group as rows of one product with their KV head.
 
-    ``[batch, heads, queries, d] -> [batch, kv_heads, g * queries, d]``: a view, so keys are
-    never repeated.
+    ``[batch, heads, queries, d] -> [batch, kv_heads, g * queries, d]``. So the keys need not be
+    repeated for every query head of a group.
     """
     batch, heads, queries, dim = q.shape
     return q.reshape(batch, kv_heads, heads // kv_heads * queries, dim)
@@ -47,12 +47,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
     scaling : float
         Usually ``head_dim ** -0.5``.
     valid : BoolTensor [batch, entries], optional
-        Of one query a row: False for padding. Several queries have none
-        (`kvbook.engine.padding.attend_apart`).
+        False for padding. Only with one query per row: rows of several queries are attended
+        without their padding (`kvbook.engine.padding.attend_apart`).
 
     Returns
     -------
     Tensor [batch, heads, queries, head_dim]
+
+    Raises
+    ------
+    ValueError
+        ``valid`` is given with several queries.
     """
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
@@ -73,14 +78,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float, valid: Tensor | None
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask.tril(entries - queries), **how
         )
-    # Elsewhere a kernel would need a large mask there; and of a prompt in bfloat16 this is quicker than
-    # the CPU's, and about as exact.
+    # Two cases are left. Many queries after earlier entries, not on CUDA: a kernel would need a
+    # large mask. A prompt in bfloat16 on the CPU: this is quicker than PyTorch's kernel, and about
+    # as exact.
     return attend_and_sum(q, k, v, scaling)[0]
 
 
 def lower_right(queries: int, entries: int) -> CausalBias:
-    """What tells the fused kernels that the queries are the last of the entries. It holds no numbers:
-    torch's own ``causal_lower_right`` makes a tensor of queries times entries on the way."""
+    """The mask that tells the fused kernels that the queries are the last of the entries. It holds
+    no numbers. torch's own ``causal_lower_right`` gives the same mask, but makes a tensor of
+    queries times entries on the way."""
     bias = torch.Tensor.__new__(CausalBias)
     CausalBias.__init__(bias, CausalVariant.LOWER_RIGHT, queries, entries)
     return bias
@@ -113,7 +120,7 @@ def attention_rows(q: Tensor, k: Tensor, scaling: float) -> Tensor:
     scores = (q.float() * scaling).reshape(kv_heads, -1, dim) @ k.float().mT
     scores = scores.view(heads, rows, entries)
     future = torch.ones(rows, rows, dtype=torch.bool, device=q.device).triu(1)
-    scores[..., entries - rows :].masked_fill_(future, float("-inf"))  # only the newest have any
+    scores[..., entries - rows :].masked_fill_(future, float("-inf"))  # the earlier ones have none
     return scores.softmax(-1)
 
 
@@ -131,12 +138,14 @@ def received(
     q, k, scaling
         As for `attention_rows`.
     weights : Tensor [rows], optional
-        What each row counts; 1 when left out.
+        The factor of each row in the sum; 1 when left out.
+    block : int
+        Rows that are computed at a time, so that memory is O(block x entries) per head.
 
     Returns
     -------
     Tensor [heads, entries]
-        float32: the (weighted) sum of the rows; memory is O(block x entries).
+        float32: the (weighted) sum of the rows.
     """
     rows, entries = q.shape[1], k.shape[1]
     k = k.float()  # once, and not again for every block
@@ -163,8 +172,8 @@ def attend_and_sum(
     attention matrix. ``valid`` as there.
 
     The softmax is explicit, block by block of queries, so memory is O(block x entries) and
-    never queries x entries. Scores are in float32: rounded to bfloat16 they would cost the output
-    several times the error.
+    never queries x entries. Scores are in float32: scores in bfloat16 would make the error of the
+    output several times as large.
 
     Returns
     -------
@@ -222,16 +231,17 @@ def attend_by_blocks(
     block: int,
     room: Tensor,
 ) -> None:
-    """What `attend_and_sum` does, for heads whose weights of one block find room together.
+    """The work of `attend_and_sum` for some of the rows and heads.
 
     Parameters
     ----------
     q, k, v, block
-        As of `attend_and_sum`; queries and keys in float32, the queries scaled.
+        As of `attend_and_sum`; queries and keys in float32, the queries multiplied by ``scaling``.
     output, sums : Tensor
-        What it returns, written here.
+        Of the shapes that `attend_and_sum` returns: the results are written into them.
     room : Tensor
-        float32: where the scores of a block are made, and its weights of them, each time anew.
+        float32, one dimension: memory for the scores of one block, which become its weights in
+        place. Every block uses the same memory.
     """
     batch, heads, queries, dim = q.shape
     kv_heads, entries = k.shape[1:3]
@@ -275,7 +285,7 @@ def rotate(keys: Tensor, steps: int, inv_freq: Tensor) -> Tensor:
 @lru_cache(maxsize=16)  # every layer asks for the same one
 def turn(steps: int, inv_freq: Tensor) -> tuple[Tensor, Tensor]:
     """What a key and its partner are multiplied by, ``[head_dim]`` each, to move it so many
-    positions; float32, exact also far away."""
+    positions; computed in float64, so also exact for many positions, and rounded to float32."""
     angle = steps * inv_freq.double()
     cos, sin = angle.cos().float(), angle.sin().float()
     return torch.cat((cos, cos)), torch.cat((-sin, sin))

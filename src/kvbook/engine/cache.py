@@ -11,18 +11,19 @@ from kvbook.engine.seen import Recent
 
 
 def spare(entries: int) -> int:
-    """Places that are free behind so many entries when they move to a room of their own: an
-    eighth, so that appending one token after the other seldom copies all."""
+    """Free places behind so many entries when they are copied to a new room: an eighth of them, and
+    at least 16. So appending one token after the other seldom copies all entries."""
     return max(16, entries // 8)
 
 
 class KVLayer(CacheLayerMixin):
     """One layer's entries.
 
-    They stand in a room with free places behind them: to append writes there, and to drop moves
-    what stands before the dropped ones up to their place, in the room; what is held begins later
-    then. Keys and values stand side by side in it, so that both move at once. Rows of a batch may
-    hold different numbers of entries: each row's padding is on its left.
+    They stand in a room: a tensor that has free places behind them. A new entry is written into
+    the first free place. Where an entry is dropped, those before it move one place towards the end,
+    and a place at the start of the room becomes unused. Keys and values are parts of one tensor, so
+    that both move at once. Rows of a batch may hold different numbers of entries: each row's
+    padding is on its left.
 
     Attributes
     ----------
@@ -30,6 +31,8 @@ class KVLayer(CacheLayerMixin):
         Views of what is held.
     pads : list of int
         Padding entries on the left of each row.
+    columns : int
+        Tokens that a row has read so far, padding included, whatever is left of them.
     """
 
     is_croppable = False
@@ -65,8 +68,8 @@ class KVLayer(CacheLayerMixin):
         return self.keys, self.values
 
     def keep(self, kept: Sequence[Tensor | Recent | None]) -> None:
-        """Keep only these entries of each row. The memory of the others is free when they were
-        many; the places of a few are used again.
+        """Keep only these entries of each row. If many are dropped, the kept ones are copied to a
+        smaller room, and the memory of the old one is free. If few are dropped, the room stays.
 
         Parameters
         ----------
@@ -165,13 +168,14 @@ class KVLayer(CacheLayerMixin):
 
     @property
     def places(self) -> int:
-        """Of the room: those of what is held, and the free ones."""
+        """Places of the room: used ones and free ones."""
         return self._room[0].shape[3]
 
     @property
     def positions(self) -> Tensor | None:
-        """LongTensor ``[batch, kv_heads or 1, entries]``: the position in its prompt of every
-        entry, -1 for padding; None before there are any."""
+        """LongTensor ``[batch, kv_heads or 1, entries]``: the position of every entry among the
+        tokens that its row has read, from 0 (after a first pass: among the chosen ones); -1 for
+        padding. None before there are any."""
         return self._held()[1] if self._room else None
 
     @property
@@ -228,8 +232,9 @@ def _as_recent(kept: Tensor | Recent | None, held: int) -> Recent:
 
 
 def _words(pair: Tensor) -> Tensor:
-    """The same memory as words of 8 bytes, to move it: torch wakes a second thread for as many
-    numbers as one decoded token moves, and that takes longer than to move them as fewer words."""
+    """The same memory as words of 8 bytes, to copy it. The entries that one decoded token moves are
+    so many numbers that torch would start a second thread, which takes longer than the copy; as
+    words they are fewer."""
     size = pair.shape[-1] * pair.element_size()
     return pair.view(torch.int64) if size % 8 == 0 else pair
 
@@ -237,11 +242,12 @@ def _words(pair: Tensor) -> Tensor:
 def _take(
     pair: Tensor, positions: Tensor, first: int, chosen: int | Tensor
 ) -> tuple[Tensor, Tensor]:
-    """A copy of keys and values ``[2, heads, places, head_dim]`` and positions ``[heads or 1,
-    places]``, ``chosen`` places behind ``first``: the next so many, or those of indices ``[heads or
-    1, kept]``.
+    """A copy of some of the keys and values ``[2, heads, places, head_dim]`` and of their positions
+    ``[heads or 1, places]``. ``chosen`` is a number of places from ``first`` on, or indices
+    ``[heads or 1, kept]`` that count from ``first``.
 
-    A set a head is taken as rows of one flat table: several times faster than ``gather``.
+    If every head has its own indices, they are taken as rows of one flat table: several times
+    faster than ``gather``.
     """
     if not isinstance(chosen, Tensor):
         return pair.narrow(2, first, chosen).clone(), positions.narrow(1, first, chosen).clone()
@@ -263,10 +269,12 @@ class KVCache(Cache):
     Attributes
     ----------
     incoming : LongTensor [batch, new]
-        Positions of the inputs that the next layer reads (-1: padding); set by the run.
+        Positions of the inputs that the next layer reads (-1: padding); set by the engine.
+    open : bool
+        False after the ``with`` block of the attach has ended.
     """
 
-    _is_user_defined = True  # a run hands it out: then generate reads no token that it takes back
+    _is_user_defined = True  # so generate never reads one token too many, to take it back later
 
     def __init__(self, layers: int, make_layer: Callable[[], KVLayer] = KVLayer):
         super().__init__(layers=[make_layer() for _ in range(layers)])
@@ -274,7 +282,13 @@ class KVCache(Cache):
         self.open = True
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args, **kwargs):
-        """Append to a layer; called by the model's own attention."""
+        """Append to a layer; called by the model's own attention.
+
+        Raises
+        ------
+        RuntimeError
+            The cache is no longer open.
+        """
         if not self.open:
             raise RuntimeError(
                 "this cache belongs to a `with method.attach(model)` block that has ended; "

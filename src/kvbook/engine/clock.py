@@ -1,4 +1,5 @@
-"""Time on the device's own clock, so that nobody waits for the device to read it."""
+"""Moments on the device's own clock. To note a moment, the host does not wait for a GPU; to read
+the time between two moments, it does."""
 
 import time
 from typing import Any, TypeAlias
@@ -6,7 +7,7 @@ from typing import Any, TypeAlias
 import torch
 
 Mark: TypeAlias = float | torch.cuda.Event
-"""A moment: of a CPU its clock in seconds, of a GPU an event among what it was asked to do."""
+"""A moment. On a CPU: its clock, in seconds. On a GPU: an event in the queue of its work."""
 
 
 def mark(device: torch.device) -> Mark:

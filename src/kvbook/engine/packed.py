@@ -41,10 +41,10 @@ class PackedLayer(KVLayer):
     Parameters
     ----------
     bits : int
-        Of a number: 2, 4 or 8.
+        Bits of a packed number: 2, 4 or 8.
     group : int
-        Entries that are packed together. Of a value's channels the largest number that divides
-        both this and the head's size forms a group.
+        Entries that form a group, in each channel of the keys. In the values, channels of one entry
+        form a group: as many as the greatest common divisor of ``group`` and ``head_dim``.
     """
 
     def __init__(self, bits: int, group: int):
@@ -120,6 +120,7 @@ class PackedLayer(KVLayer):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the keys and values held now; while they stand unpacked, both."""
+        """Bytes of the keys and values held now. While a layer attends, the packed entries and
+        their unpacked copy both count."""
         packed = sum(block.keys.nbytes + block.values.nbytes for block in self.blocks)
         return super().nbytes + packed

@@ -132,7 +132,8 @@ def next_positions(real: Tensor | None, read: Tensor, columns: int) -> Tensor:
 
 
 def valid_entries(layer: KVLayer) -> Tensor | None:
-    """Which entries are tokens ``[batch, entries]``, where all newest ones are; None when all are."""
+    """Which entries are tokens ``[batch, entries]``; None when all are. Only right where the newest
+    inputs have no padding."""
     return layer.positions[:, 0] >= 0 if any(layer.pads) else None
 
 

@@ -76,8 +76,9 @@ class Panel:
 
         Row ``i`` of what the model is given belongs to method ``i % len(panel)``: each prompt comes
         in ``len(panel)`` rows, one after the other, and ``ids.repeat(len(panel), 1)`` makes them of
-        one prompt. Shorter prompts are padded on the left. What a row keeps and says is what its
-        method keeps and says alone (in float32; a batch rounds in another order).
+        one prompt. Shorter prompts are padded on the left. In float32, a row keeps and says what
+        its method keeps and says alone. In bfloat16 the two can differ, because a batch rounds in
+        another order.
 
         Yields
         ------
@@ -123,9 +124,9 @@ class Part:
     Attributes
     ----------
     rows : list of int
-        Which.
+        Their numbers.
     engines : list of Engine
-        Theirs.
+        The engine of each of these rows.
     shared : bool
         They read one prompt: one row goes through the layers for all of them.
     """
@@ -209,12 +210,12 @@ class PanelRun:
 
     @property
     def prefill_seconds(self) -> float:
-        """Time in the model's forward for inputs of several tokens, all readings together."""
+        """Seconds in the model's forward for inputs of several tokens, all readings together."""
         return max(run.prefill_seconds for run in self.rows)
 
     @property
     def decode_seconds(self) -> float:
-        """Time in the model's forward for decoded tokens, all rows together."""
+        """Seconds in the model's forward for decoded tokens, all rows together."""
         return max(run.decode_seconds for run in self.rows)
 
     def make_engines(self, prompts: int) -> list[Engine]:
@@ -265,7 +266,7 @@ class PanelEngine:
         self.steps: int | None = None  # as of `Engine`
 
     def engine_of(self, run: Run) -> Engine:
-        """What reads for one of the rows."""
+        """The engine of the row that has this run."""
         return next(engine for engine in self.run.engines if engine.run is run)
 
     @property

@@ -1,5 +1,5 @@
-"""The mask over what was read before: honoured where a row can be as if it had never read what is
-hidden now, refused by name elsewhere."""
+"""An attention mask that hides tokens which were read before. Where possible, they are taken out of
+the cache, and the row is as if it had never read them. Where not, the call is refused."""
 
 import torch
 from torch import Tensor
@@ -25,14 +25,14 @@ def shown(mask: Tensor | None, columns: int, known: Tensor) -> Tensor | None:
     mask : Tensor [batch, tokens] or None
         The caller's: of the new columns only, or of all.
     columns : int
-        The new ones.
+        New columns.
     known : BoolTensor [batch, seen]
         Which of the earlier columns are tokens.
 
     Raises
     ------
     UnsupportedError
-        It covers something else, or shows padding.
+        The mask covers another number of tokens, or shows padding of an earlier input as tokens.
     """
     if mask is None or mask.shape[1] <= columns:
         return None
@@ -79,8 +79,8 @@ def check_hidden(hidden: list[int], method, state: PromptState) -> None:
     Raises
     ------
     UnsupportedError
-        The method evicts while decoding, or it has chosen by tokens of the prompt that are
-        hidden now.
+        The method evicts, packs or looks back after the prompt; a first pass has chosen; the
+        method has chosen by tokens of the prompt that are hidden now; or no token would be left.
     """
     if not any(hidden):
         return

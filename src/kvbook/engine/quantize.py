@@ -34,8 +34,9 @@ class Codes:
         return self.packed.nbytes + self.low.nbytes + self.step.nbytes
 
     def restore(self) -> Tensor:
-        """The numbers ``[..., n]``, each within half a step of what it was, and what rounding of the
-        smallest to float16, and of the result to their format, adds."""
+        """The numbers ``[..., n]``. Each is within half a step of what it was. Two roundings add to
+        this error: that of the group's smallest number to float16, and that of the result to
+        ``dtype``."""
         shifts = torch.arange(0, 8, self.bits, device=self.packed.device)
         codes = (self.packed[..., None].int() >> shifts) & (2**self.bits - 1)
         numbers = codes.flatten(-2).float() * self.step.float() + self.low.float()
@@ -53,8 +54,8 @@ def quantize(numbers: Tensor, bits: int, group: int) -> Codes:
     bits : int
         2, 4 or 8.
     group : int
-        Numbers side by side on the last axis that share a smallest number and a step. A small
-        group follows its numbers closely and pays two float16 for it.
+        Numbers side by side on the last axis that share a smallest number and a step. In a smaller
+        group the steps are finer; but each group costs two float16 numbers, 4 bytes.
     """
     groups = numbers.float().unflatten(-1, (-1, group))
     low, high = groups.amin(-1, keepdim=True).half(), groups.amax(-1, keepdim=True)

@@ -1,4 +1,5 @@
-"""What cannot work under an attach, refused by name before anything runs or changes."""
+"""What cannot work under an attach is refused here, before anything runs or changes, by an error
+that names it."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -14,7 +15,7 @@ ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral")
 PACKED = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
 """Arguments of a forward over packed sequences."""
 DROPPING = ("keep", "evict", "pass_on", "choose")
-"""The hooks of a method through which entries go."""
+"""The hooks by which a method drops entries, or tokens before they become entries."""
 RESHAPING = ("pass_on", "first_pass")
 """The hooks of a method whose prefill gives hidden states of fewer tokens than the prompt has."""
 
@@ -133,8 +134,8 @@ def check_generate(method, model: nn.Module, kwargs: dict) -> None:
     Raises
     ------
     UnsupportedError
-        Beams over a cache from which entries go, assisted generation, another cache, or a
-        chunked prefill.
+        Beams with a method that drops entries; assisted or speculative generation; a guidance
+        scale; a loop of the caller's own; another cache; or a chunked prefill.
     """
     config = deepcopy(kwargs.get("generation_config") or model.generation_config)
     config.update(**{name: value for name, value in kwargs.items() if hasattr(config, name)})
@@ -230,8 +231,8 @@ def check_outputs(method, kwargs: dict) -> None:
     Raises
     ------
     UnsupportedError
-        A loss, hidden states, or logits of more than the last token, of a method that cuts the
-        prefill or reads it in chunks.
+        A loss, hidden states, or a ``logits_to_keep`` that is a tensor or above 1, with a method
+        that cuts the prefill or reads it in chunks.
     """
     cuts = any(hasattr(method, hook) for hook in RESHAPING)
     if not cuts and getattr(method, "chunk", None) is None:
@@ -285,8 +286,8 @@ def check_cache(cache: Cache, batch: int, state) -> None:
     Raises
     ------
     UnsupportedError
-        It is not the run's, it holds another number of rows, or a call that was interrupted has
-        left its layers unlike.
+        It is not the run's; it holds another number of rows; or an interrupted call has left its
+        layers with different tokens.
     """
     if cache is not state.cache and cache is not state.given:
         raise UnsupportedError(

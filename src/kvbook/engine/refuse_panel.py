@@ -1,4 +1,5 @@
-"""What cannot work under a panel, refused by name before anything runs or changes."""
+"""What cannot work under a panel is refused here, before anything runs or changes, by an error that
+names it."""
 
 from collections.abc import Sequence
 

@@ -144,10 +144,10 @@ class Run:
 
     @contextmanager
     def aside(self, method=None, others: Sequence["Run"] = ()) -> Iterator[None]:
-        """Within it the model runs with another method (none given: everything is kept) and no
-        state of this run; the run then goes on as if nothing had happened. Its time is not
-        the prefill's or the decode's; its memory counts for the peak: where it is done for
-        ``others`` too, an equal share of it for each."""
+        """A block in which the model runs with another method and nothing of this run's state;
+        without ``method``, everything is kept. After the block the run goes on as if nothing had
+        happened. The time of the block counts neither as prefill nor as decode. Its memory counts
+        for the peak; if it works for ``others`` too, each run gets an equal share of it."""
         device = input_device(self.model)
         own, started = (self.method, self.state), mark(device)
         present = attached[self.model]

@@ -51,13 +51,14 @@ class Seen:
     input_length : int
         Tokens given so far: the prompt and the later turns, without what was generated.
     tokens_seen : int
-        All tokens that the layer has read by now.
+        All tokens that the model has read by now, the newest inputs included; after a first pass,
+        without those that it did not choose. A layer behind a ``pass_on`` has read fewer.
     queries : Tensor [heads, new, head_dim]
         Of the newest inputs, after RoPE.
     keys : Tensor [kv_heads, entries, head_dim]
         Of everything held, after RoPE; a view that may be written to.
     positions : LongTensor [kv_heads or 1, entries]
-        The prompt position of every entry.
+        The position of every entry among the tokens that were read, from 0: `KVLayer.positions`.
     scaling : float
         The factor on query-key products.
     inv_freq : Tensor [head_dim // 2]

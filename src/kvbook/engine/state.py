@@ -56,7 +56,8 @@ class Incoming:
     lengths : list of int
         New tokens, by row.
     hidden : list of int
-        By row, how many of the last tokens that were read before are taken back; empty: none.
+        By row, how many of the last tokens that were read before have to be forgotten, because the
+        mask hides them; empty: none.
     fresh : bool
         A prompt begins.
     given : transformers.Cache or None
@@ -93,7 +94,8 @@ class PromptState:
     read_lengths : list of int
         All tokens read so far, by row.
     read : LongTensor [batch] or None
-        The same beside the inputs, so that no decoded token has to wait for it; None: not made yet.
+        The same as a tensor on the device of the inputs, so that no decoded token waits for a copy
+        from the host; None: not made yet.
     real : BoolTensor [batch, columns] or None
         Which of all columns read so far are tokens; None when all are.
     interrupted : bool

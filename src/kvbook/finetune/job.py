@@ -18,7 +18,7 @@ class Job:
     Attributes
     ----------
     base : LoadedModel
-        To put the adapter beside.
+        The model that is trained: its weights stay, and the adapter is put beside them.
     train, held_out : sequence of Dialogue
         The rows.
     output : Path
@@ -26,7 +26,7 @@ class Job:
     config : TrainingConfig
         The keys.
     checkpoint : Path or None
-        What to go on from.
+        The checkpoint to go on from; None: the training begins.
     report : callable
         Told the step, the number of all steps, and perhaps a loss.
     """

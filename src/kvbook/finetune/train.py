@@ -70,9 +70,9 @@ class Trained:
         Steps and losses: the mean over the steps since the last one, and over the held-out
         rows; step 0 is the model before.
     trainable, parameters : int
-        Numbers that are trained, and all of them.
+        Numbers that are trained, and all numbers of the model with its adapter.
     seconds : float
-        Of training, since it began or was resumed.
+        Seconds of training, since it began or was resumed.
     steps : int
     resumed_from : int or None
         The step of the checkpoint that it went on from.
@@ -131,8 +131,8 @@ def train(
     Raises
     ------
     ParameterError
-        No rows, an unknown backend or layer, a tokenizer that cannot pad; or the folder holds another run, or other files,
-        or is in use. See also `encode` and `load_model`.
+        No rows, an unknown backend or layer, a tokenizer that cannot pad; or the folder holds
+        another run, or other files, or is in use. See also `encode` and `load_model`.
     ResultError
         Nothing can be written there, the disk is full, or the loss is no number any more.
     ExecutionError
@@ -269,12 +269,12 @@ def digest_adapter(folder: Path) -> str:
 
 
 def check_adapter(folder: Path, record: dict) -> None:
-    """The adapter is the one that the training left, if its record says which that was.
+    """Refuse an adapter other than the one that the training left, where the record has its digest.
 
     Raises
     ------
     ParameterError
-        It is another one.
+        The adapter is another one.
     """
     if record["adapter"] not in (None, digest_adapter(folder)):
         raise ParameterError(
@@ -312,12 +312,13 @@ def count_trainable(model: torch.nn.Module, config: TrainingConfig) -> int:
 
 
 def check_folder(output: Path) -> None:
-    """Nothing but a run of ours may be in it: it may have to be cleared.
+    """Refuse a folder with anything but a training of ours in it, because it may have to be
+    cleared.
 
     Raises
     ------
     ParameterError
-        It is a file, or holds other files.
+        ``output`` is a file, or a folder with other files.
     """
     if output.exists() and not output.is_dir():
         raise ParameterError(f"{output} is a file: give a folder")

@@ -16,13 +16,14 @@ from kvbook.methods.base import Method
 
 
 def against_naive(name: str, method: Method | type[Method], budget: Size = BUDGET) -> Report:
-    """Compare your own class for one of the book's methods with the paper's rule, and say where they part first.
+    """Compare your own class for one of the book's methods with the paper's rule, and say where the
+    two first differ.
 
     The rule is written once more in plain lists and float64 (`kvbook.laws.naive_rules`), and knows
-    nothing of the engine. Both read the same prompt, three tokens after it, a turn of several and one
-    token more; after each input the positions that every layer and KV head holds are compared, then
-    the logits. Where scores are equal but for rounding, as next to each other after pooling by
-    max, either choice is right.
+    nothing of the engine. Both read the same prompt and three tokens after it; if the budget is
+    less than the prompt, also a turn of five tokens and one token more. After each input the
+    positions that every layer and KV head holds are compared, then the logits. Where scores are
+    equal but for rounding, either choice is right; pooling by max often makes neighbours equal.
 
     Parameters
     ----------

@@ -40,7 +40,8 @@ class Watched:
     Raises
     ------
     Broke
-        By a hook that answers with what is no index, of no entry, or out of order.
+        A hook answers with something else than indices, with an index of no entry, or with
+        indices that do not ascend; or ``pass_on`` or ``choose`` leaves out the last token.
     """
 
     def __init__(self, method: Method, case: Case):

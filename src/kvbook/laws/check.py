@@ -130,6 +130,7 @@ def check_given(given, budget: Size) -> None:
     Raises
     ------
     ParameterError
+        With what to give instead.
     """
     cls = given if isinstance(given, type) else type(given)
     if not issubclass(cls, Method) or cls is Method:
@@ -187,8 +188,8 @@ def shrink(
     budget: Size,
     found: CounterExample,
 ) -> CounterExample:
-    """The counter-example of the shortest prompt that has one of this kind, and of the smallest budget,
-    in turns until neither can be made smaller: an error is not put in the place of a wrong result, nor the other way round."""
+    """The smallest counter-example: a shorter prompt is looked for, then a smaller budget, until
+    neither is found. An error is replaced only by an error, and a wrong result by a wrong one."""
 
     def first(candidates: Iterator[tuple[int, Size]]) -> tuple[int, Size, CounterExample] | None:
         for tokens, size in candidates:

@@ -34,7 +34,7 @@ class CounterExample:
     expected, found : str
         What the law says, and what was there instead.
     when : str
-        Such as ``"after 2 more tokens"``; empty: after the prompt.
+        Such as ``"after 2 more inputs"``; empty: after the prompt.
     layer, head, position : int or None
         Where, from 0: the layer, the KV head, and the position in the prompt; None: everywhere, or
         not known.
@@ -132,7 +132,7 @@ def has_budget(given: Method | type[Method]) -> bool:
 
 
 def make_method(given: Method | type[Method], budget: Size) -> Method:
-    """A method, or one of a class, with a budget.
+    """The given method, or one made from the given class, with this budget.
 
     Raises
     ------
@@ -158,5 +158,5 @@ def make_method(given: Method | type[Method], budget: Size) -> Method:
 
 
 def same(one: Tensor, other: Tensor) -> bool:
-    """Whether logits agree, but for the rounding of float32."""
+    """Whether logits agree but for the rounding of float32: to 2e-4, and to 1e-5 of their size."""
     return torch.allclose(one, other, atol=2e-4)

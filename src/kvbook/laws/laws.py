@@ -40,13 +40,14 @@ def law(sentence: str, tries: Callable = lambda length, budget: [(length, budget
 
 
 def needs_budget(case: Case) -> None:
-    """A law on what the budget is."""
+    """For laws on the budget: raise `DoesNotApply` for a method without one."""
     if not has_budget(case.given):
         raise DoesNotApply("it has no `budget`")
 
 
 def holds_a_budget(case: Case) -> None:
-    """A law on how many entries a layer holds."""
+    """For laws on how many entries a layer holds: raise `DoesNotApply` for a method without a
+    budget, and for one whose budget is a mean over the layers."""
     needs_budget(case)
     method = case.method
     if hasattr(method, "pass_on") and not (hasattr(method, "keep") or hasattr(method, "choose")):
@@ -57,12 +58,12 @@ def holds_a_budget(case: Case) -> None:
 
 
 def writes(method: Method) -> bool:
-    """Whether it puts entries of its own into the cache, as SummaryKV does."""
+    """Whether a method may put entries of its own into the cache, as SummaryKV does."""
     return hasattr(method, "after_forward")
 
 
 def entries(count: int) -> str:
-    """So many, in words."""
+    """The count with its noun: "1 entry", "2 entries"."""
     return f"{count} {'entry' if count == 1 else 'entries'}"
 
 
@@ -189,8 +190,8 @@ def short_prompts(case: Case) -> Breaches:
 
 @law("the next turn of a chat is read on top of what is kept")
 def next_turns(case: Case) -> Breaches:
-    """Several tokens at once on a cut cache: the answer is of numbers, and a method that evicts
-    holds its budget again."""
+    """Several tokens at once on a cut cache: the logits are finite, and a method that evicts holds
+    its budget again."""
     turns = (1, 5, 1, 7)
     got = read(case.method, case.model, [case.ids], tokens_of(case.model, *turns))
     evicts = getattr(case.method, "evict", None) is not None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """``x [..., size]`` by the root of its mean square."""
+    """``x [..., size]`` divided by the root of its mean square, times ``weight [size]``."""
     return x / torch.sqrt((x * x).mean(-1, keepdim=True) + eps) * weight
 
 

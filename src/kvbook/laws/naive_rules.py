@@ -14,7 +14,7 @@ from torch import Tensor
 from kvbook.laws.naive import Naive, rope
 
 ROUNDING = 1e-5
-"""Scores that are as near as this, in parts of themselves, are equal but for float32."""
+"""Scores whose relative difference is at most this are equal but for the rounding of float32."""
 
 Kept = list[list[int]] | None
 
@@ -155,7 +155,7 @@ class NaiveFastKV(NaiveSnapKV):
 
 
 class NaiveH2O(Rule):
-    """Keeps an account per query head and entry; ``after_token`` is the simulator of the decode."""
+    """Keeps an account per query head and entry, after the prompt and after each token alike."""
 
     def __init__(
         self,
@@ -194,7 +194,8 @@ class NaiveH2O(Rule):
 
 
 class NaivePublishedH2O(Rule):
-    """The harness: queries before the last 8 see the future. Needs the scores, so it is given them."""
+    """The harness: queries before the last 8 see later tokens, too. The attention matrix is causal,
+    so the rule computes its scores from the queries and keys of ``naive``."""
 
     def __init__(self, budget: int, kv_heads: int, naive: Naive, gqa: str = "mean"):
         self.budget, self.kv_heads, self.naive, self.gqa = budget, kv_heads, naive, gqa

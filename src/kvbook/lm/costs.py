@@ -106,7 +106,8 @@ def scan_flops(shape: ModelShape, tokens: int) -> int:
 def prefill_flops(
     config, layer_inputs: Sequence[int], prompt_length: int = 0, filter_layers: int = 0
 ) -> float:
-    """Floating-point operations of reading a prompt, the method's own scores left out.
+    """Floating-point operations of reading a prompt: of the matrix products of all layers, and of
+    the output layer for the last token. The method's own scores are left out.
 
     Parameters
     ----------

@@ -91,10 +91,10 @@ def generate_ids(
         Which of the columns that the cache has read already are tokens: prompts of several lengths
         can go on from there. What the tokens were does not matter to greedy decoding.
     **options
-        For transformers' ``generate``, such as ``past_key_values`` (the prompts then begin with
-        what the cache has read, if ``read`` does not stand for it), ``streamer``, or ``do_sample=True, temperature=0.7``. What is
-        not given here is off, whatever the model's ``generation_config.json`` says:
-        `greedy_options`.
+        For transformers' ``generate``, such as ``past_key_values``, ``streamer``, or
+        ``do_sample=True, temperature=0.7``. With ``past_key_values``, the prompts begin with what
+        the cache has read, if ``read`` does not stand for it. What is not given here is off,
+        whatever the model's ``generation_config.json`` says: `greedy_options`.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def pad_left(prompts: Sequence[Sequence[int]], pad: int = 0) -> tuple[Tensor, Te
 def generate_words(
     lm: LoadedModel, prompts: Sequence[Sequence[int]], new_tokens: int, **options
 ) -> list[str]:
-    """The same as words, without special tokens.
+    """The texts that a model writes after prompts: `generate_ids`, decoded without special tokens.
 
     Parameters
     ----------

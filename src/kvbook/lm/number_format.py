@@ -1,6 +1,6 @@
 """Whether this processor reads a prompt quicker in bfloat16 or in float32: measured once, and
-remembered. What a processor names does not say it: with AVX512-BF16 one is 2.5 times as quick in
-bfloat16, another 1.5 times as quick in float32.
+remembered. The processor's list of instructions does not tell. Of two processors with AVX512-BF16,
+one was 2.5 times as quick in bfloat16, the other 1.5 times as quick in float32.
 """
 
 import hashlib
@@ -22,15 +22,17 @@ from kvbook.files import write_whole
 from kvbook.places import cache_dir
 
 TOKENS = 512
-"""Of the prompt: enough for products that the arithmetic limits, as in reading a longer one."""
+"""Tokens that are read: enough that arithmetic and not memory limits the products, as in a longer
+prompt."""
 TURNS = 5
-"""Of each format, one after the other."""
+"""Measurements of each format; the two take turns."""
 CLEARLY = 0.9
-"""The share of float32's time below which bfloat16 is taken. What lies between the products gains
-nothing from bfloat16, so that a whole reading gains a little less than they do; and where neither
-is quicker, float32 rounds less."""
+"""The share of float32's time below which bfloat16 is taken. It is below 1 for two reasons. The
+work between the products gains nothing from bfloat16, so reading a prompt gains a little less than
+the products do. And where neither format is quicker, float32 is better, because it rounds less."""
 HOPELESS = 2.0
-"""Times float32's: a processor without bfloat16 emulates it, slowly, and one turn says so."""
+"""If bfloat16 takes more than so many times float32's time, one turn is enough: the processor has
+no bfloat16, and emulates it slowly."""
 WAIT = 60
 """Seconds for another process that measures; it takes about one."""
 
@@ -129,8 +131,8 @@ def measure() -> NumberFormat:
 
 def layer_products(dtype) -> Callable[[], None]:
     """All products of one layer of the embedded model over `TOKENS` tokens: of its seven matrices,
-    and of attention. Attention gains less from bfloat16 than the others: without it a machine looks
-    better than it reads."""
+    and of attention. Attention gains less from bfloat16 than the matrices do; without it, bfloat16
+    would look quicker than it is."""
     import torch
     from torch.nn.functional import linear, scaled_dot_product_attention
 
@@ -159,7 +161,7 @@ def layer_products(dtype) -> Callable[[], None]:
 
 
 def cpu_seconds(work: Callable[[], None]) -> float:
-    """What ``work()`` takes of all threads of this process together."""
+    """Seconds of CPU time that ``work()`` takes, of all threads of this process together."""
     started = time.process_time()
     work()
     return time.process_time() - started

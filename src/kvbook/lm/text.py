@@ -33,13 +33,14 @@ def check_text(text, name: str) -> str:
 def split_ids(
     tokenizer, text: str, at: int, *, special: bool = False
 ) -> tuple[list[int], list[int]]:
-    """A text's tokens in two parts: those that end before a character of it, and the others, so that
-    a token across it is in the second. The two together are the tokens of the whole text.
+    """A text's tokens in two parts: those that end before a character of the text, and the others.
+    The two together are the tokens of the whole text.
 
     Parameters
     ----------
     at : int
-        The character that the second part begins with.
+        The index of this character in the text. A token that has this character and earlier ones
+        is in the second part.
     special : bool
         Whether the tokenizer adds its special tokens, such as one for the beginning.
 

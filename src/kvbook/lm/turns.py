@@ -23,7 +23,8 @@ def first_turn(tokenizer, text: str) -> str:
 
 
 def behind_answer(tokenizer) -> str:
-    """What ends an answer, whether it is the last one or not: ``<|im_end|>`` and a newline."""
+    """What ends an answer, whether it is the last one or not: ``<|im_end|>`` and a newline, for
+    example."""
     end, later = _behind(tokenizer), _behind(tokenizer, "|")
     while not (later.startswith(end) and _parts(tokenizer, later, len(end))):
         end = end[:-1]

@@ -157,7 +157,7 @@ def find_url(wheel: Wheel) -> str:
     Raises
     ------
     ConnectionError
-        It does not say; with pip's reason.
+        pip gives no address; the message is pip's reason.
     """
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps"]
     command += ["--ignore-installed", *wheel.options, "--report", "-", wheel.package]

@@ -28,9 +28,9 @@ class Method:
     """A KV-cache compression method: a frozen set of parameters, and the hooks that
     `kvbook.engine.attach` describes.
 
-    A subclass gives a ``name`` and defines only the hooks that it needs. State of a run
-    never lives here. ``class Mine(Method, listed=False)`` has a name, but `create_method` does
-    not know it.
+    A subclass gives a ``name`` and defines only the hooks that it needs. It holds no state of a
+    run: what it has to remember goes into ``memory`` or ``shared`` of `kvbook.engine.seen.Seen`.
+    ``class Mine(Method, listed=False)`` has a name, but `create_method` does not know it.
     """
 
     name: ClassVar[str] = ""
@@ -167,8 +167,8 @@ def resolve_budget(budget: int | float, tokens: int) -> int:
 
 
 def resolve_window(window: int, budget: int) -> int:
-    """The observation window; where it would fill the budget, it shrinks to ``max(1, budget //
-    2)``."""
+    """The observation window; where it would fill the budget, it shrinks to
+    ``max(1, budget // 2)``, so that there is room for chosen entries, too."""
     return window if budget > window else max(1, budget // 2)
 
 

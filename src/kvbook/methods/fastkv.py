@@ -44,6 +44,11 @@ class FastKV(Method):
     pooling : {"max", "avg"}
         How a position takes on its neighbours' votes.
 
+    Notes
+    -----
+    The defaults of ``tsp_length``, ``window``, ``kernel`` and ``pooling`` are those of the authors'
+    ``run_longbench.py`` (dongwonjo/FastKV, read in November 2026).
+
     References
     ----------
     FastKV (Jo et al., 2025; Findings of ACL 2026), section 3: token-selective propagation, and

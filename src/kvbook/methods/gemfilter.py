@@ -24,7 +24,7 @@ class GemFilter(Method):
         hand: 13 of 32 layers (Llama 3.1 8B), 19 of 40 (Mistral Nemo 12B), 19 of 32 (Phi 3.5 mini);
         this rule gives only the first of these.
     kernel : int
-        Odd width of the average pooling over positions.
+        Odd width of the average pooling over positions. 5, as in the authors' code.
 
     Notes
     -----
@@ -58,7 +58,8 @@ class GemFilter(Method):
         return score.topk(budget).indices.sort().values
 
     def score(self, seen: Seen) -> Tensor:
-        """The last query's products with all keys, summed over the query heads, ``[n]``."""
+        """The last query's products with all keys, summed over the query heads and averaged over
+        ``kernel`` positions: ``[n]``."""
         last = seen.queries[:, -1].float().view(len(seen.keys), -1, seen.keys.shape[-1])
         products = last.sum(1, keepdim=True) @ seen.keys.float().transpose(1, 2)
         return pool(products.sum(0), self.kernel, "avg")[0]

@@ -29,8 +29,9 @@ class H2O(Method):
         Entries a layer keeps per KV head, the recent ones included; or a fraction of the
         prompt. A prompt that fits is never cut, nor is its answer.
     recent : int, optional
-        Last entries that always stay; none: half the budget, as in the paper. The newest have
-        had no time to collect attention.
+        Last entries that always stay; none: half the budget, as in the paper. They stay because
+        the newest entries have had no time to collect attention. A number that would fill the
+        budget shrinks to half of it.
     gqa : {"mean", "max", "sum"}
         How the sums of a group's query heads become one for their KV head.
 

@@ -1,7 +1,8 @@
-"""H2O as a published benchmark harness once computed it: its scores see the future.
+"""H2O as a published benchmark harness once computed it: without a causal mask for most queries, so
+that their scores count later tokens.
 
-It is here only to show what that costs, and not in the catalogue of `create_method`: no comparison
-of all methods has it.
+It is here only to show what this fault costs. It is not in the catalogue of `create_method`, so
+that no comparison of all methods has it.
 """
 
 from typing import ClassVar
@@ -59,8 +60,12 @@ def leaky_column_sums(
     ----------
     q : Tensor [heads, n, head_dim]
     k : Tensor [kv_heads, n, head_dim]
+    scaling : float
+        Usually ``head_dim ** -0.5``.
     window : int
         Side of the block that is masked.
+    block : int
+        Queries that are computed at a time, so that memory is linear in ``n``.
 
     Returns
     -------

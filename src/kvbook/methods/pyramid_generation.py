@@ -1,4 +1,7 @@
-"""PyramidInfer's generation stage: older generated entries are evicted, too."""
+"""PyramidInfer's generation stage: older generated entries are evicted, too.
+
+The numbers are those of the authors' code (mutonix/pyramidinfer, read in November 2026).
+"""
 
 import math
 
@@ -12,7 +15,7 @@ from kvbook.engine.seen import Seen
 INTERVAL = 16
 """Generated entries that are judged together."""
 KEPT, DECAY = 0.9, 0.1
-"""What of them stays in the first layer; and the share of that to which it falls with depth."""
+"""The share of them that stays in the first layer, and the factor to which it falls with depth."""
 
 
 def count_kept(layer: int, layers: int) -> int:

@@ -26,7 +26,7 @@ class Quantized(Method, listed=False):
     method : Method
         What chooses; FullKV keeps everything.
     bits : {2, 4, 8}
-        Of a number.
+        Bits of a packed number.
     group : int
         Entries that share a smallest number and a step, in each channel of the keys; with 64, these
         two cost half a bit a number. The newest entries, fewer than a group, stay as they are.
@@ -34,7 +34,8 @@ class Quantized(Method, listed=False):
     Raises
     ------
     ParameterError
-        Other bits, a group that does not fill whole bytes, no method; a method that evicts while it decodes, rewrites its entries or reads in chunks: groups would
+        Other bits; a group that does not fill whole bytes; no method; or a method that evicts
+        while it decodes, rewrites its entries or reads in chunks. With such a method, groups would
         have to be formed, and rounded, anew every time.
 
     References

@@ -36,7 +36,8 @@ class SnapKV(Method):
         to be about it.
     kernel : int
         Odd width of the pooling over positions, so that the neighbours of a needed token
-        stay with it.
+        stay with it. 7 and ``"max"`` are the values of KVCache-Factory's ``run_longbench.py``, 5
+        and ``"avg"`` those of the authors' code (both read in November 2026).
     pooling : {"max", "avg"}
         How a position takes on its neighbours' votes.
     gqa : {"mean", "max", "sum"}

@@ -22,8 +22,8 @@ class StreamingLLM(Method):
     budget : int or float
         Entries a layer keeps per KV head, sinks included; or a fraction of the prompt.
     sinks : int
-        First tokens that stay for good: attention that has nowhere to go rests on them.
-        Four are enough in the paper.
+        First tokens that stay for good: a head whose query matches no token puts its attention
+        there. Four are enough in the paper.
     rolling : bool
         Every decoded token evicts the oldest that is not a sink. A prompt that fits the
         budget is never cut, nor is its answer: the run is then FullKV's.
@@ -64,8 +64,9 @@ class StreamingLLM(Method):
         return self.keep if self.rolling else None
 
     def close_gap(self, seen: Seen, sinks: int, steps: int) -> None:
-        """Move the sinks to just before the window. They are always moved from their first keys, so
-        that rounding does not add up."""
+        """Move the sinks to just before the window: ``steps`` positions on from where they were
+        read. The rotation always starts from the keys as they were read, so that rounding does not
+        add up."""
         first = seen.memory.setdefault("sinks", seen.keys[:, :sinks].clone())
         seen.keys[:, :sinks] = rotate(first, steps, seen.inv_freq)
 

@@ -57,8 +57,15 @@ def summarize_by_model(
 
     Parameters
     ----------
+    sources : sequence of list of int
+        The token ids of each text.
     most : sequence of int
         Most tokens of the notes, by source.
+
+    Returns
+    -------
+    list of list of int
+        The token ids of the notes, by source; without the token that ends an answer.
     """
     prompts = sources
     if tokenizer is not None:
@@ -83,8 +90,9 @@ def _request(tokenizer, ids: list[int]) -> list[int]:
 
 
 class Listener:
-    """Notes what the last query pays to every entry, in the deeper half of the layers, where
-    attention has settled on what will be said next; drops nothing."""
+    """A method that drops nothing, and adds up the attention that every entry receives from the
+    last query, or from every query. Only the deeper half of the layers counts: there, attention is
+    on what the model will say next."""
 
     name = "listener"
 
@@ -104,9 +112,10 @@ class Listener:
 def extract(model: nn.Module, tokenizer, ids: list[int], most: int, listen: Callable) -> list[int]:
     """The spans that receive most attention when the model is asked for the facts in them.
 
-    The question `QUESTION` is read after ``ids``, and so is the beginning of its answer; what the
-    model looks at then is what it would write. Without a tokenizer there are no words to ask in;
-    the attention is then that of all queries among ``ids`` themselves.
+    The question `QUESTION` is read after ``ids``; with a chat template, the beginning `ANSWER` of
+    its answer follows. The attention of the last token then shows what the model would write.
+    Without a tokenizer the model cannot be asked in words; the attention is then that of all
+    queries among ``ids`` themselves.
 
     Parameters
     ----------

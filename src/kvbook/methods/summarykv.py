@@ -60,18 +60,18 @@ class SummaryKV(Method):
     ----------
     budget : int or float
         Entries a layer holds per KV head, all three parts together, at every step; or a
-        fraction of the first prompt.
+        fraction of the first prompt. With 1.0, and a summary, nothing is ever evicted.
     sinks : int
         First tokens that stay for good.
     summary_tokens : int
-        Most tokens of the summary, and never more than half of what the sinks leave. 0 is
-        exactly `StreamingLLM`.
+        Most tokens of the summary, and never more than half of the entries that the sinks leave
+        of the budget. 0 is exactly `StreamingLLM`.
     segment : int
         Evicted tokens that collect before the summary is made anew. A prompt longer than
         this is read so many tokens at a time.
     summarizer : {"model", "extractive"} or callable
-        ``"model"`` asks the model itself, in a pass of its own, to keep names, numbers and
-        facts. ``"extractive"`` keeps the spans that receive most attention when the model is
+        ``"model"`` asks the model itself, in a pass of its own, for notes with all names, numbers
+        and dates. ``"extractive"`` keeps the spans that receive most attention when the model is
         asked for names, numbers and dates. A
         callable ``(ids, max_tokens) -> ids`` is taken as it is; ``ids`` are the present
         summary's tokens and then the evicted ones.
@@ -83,9 +83,10 @@ class SummaryKV(Method):
     it exactly. One sequence at a time; several are rows of a `kvbook.engine.panel.Panel`.
 
     What it remembers of a run, in ``run.shared``: ``ids`` (the tokens read until a segment was last
-    full; those since then are in the first layer's memory), ``summary`` (the
-    present one's ids), ``summaries`` (every `Summary`, in order), ``done`` (tokens that are a
-    sink or in a summary), ``sinks`` and ``capacity`` (entries of the sinks, and in all).
+    full; those since then are in the first layer's memory), ``summary`` (the present summary's
+    tokens), ``summaries`` (every `Summary`, in order), ``done`` (how many of the tokens are sinks
+    or in a summary), ``sinks`` (how many entries they are) and ``capacity`` (the budget as a number
+    of entries).
     """
 
     budget: Budget
@@ -156,7 +157,8 @@ class SummaryKV(Method):
         return read[done:first_recent]
 
     def room(self, run: Run) -> int:
-        """Most tokens of a summary: half of what the sinks leave, if that is less."""
+        """Most tokens of a summary: ``summary_tokens``, or half of the entries that the sinks leave
+        of the budget, if that is less."""
         return min(self.summary_tokens, (run.shared["capacity"] - run.shared["sinks"]) // 2)
 
     def summarize(self, due: list[tuple[Run, list[int]]], tokenizer) -> list[list[int]]:

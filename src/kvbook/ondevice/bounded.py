@@ -104,7 +104,7 @@ class BoundedCache(FullCache, ABC):
     context : Context
         With room for `room_for`.
     budget, sinks, summary_tokens, segment : int
-        As of `kvbook.methods.SummaryKV`; ``summary_tokens=0`` is StreamingLLM.
+        As in `kvbook.methods.SummaryKV`; ``summary_tokens=0`` is StreamingLLM.
     summarize : callable
         ``(ids, most) -> ids``; ``ids`` are the present summary's and then the evicted ones.
     step : int
@@ -156,7 +156,7 @@ class BoundedCache(FullCache, ABC):
         return max(0, len(self.ids) - self.recent - self.done) if self.most else 0
 
     def read(self, ids: Sequence[int], logits: Logits = "last") -> np.ndarray:
-        """Read tokens behind all others, and bound the cache again; logits as of `Context.read`."""
+        """Read tokens behind all others, and bound the cache again; logits as in `Context.read`."""
         found = []
         for piece in split(ids, self.chunk):
             found.append(self.context.read(piece, self.next, logits=logits))
@@ -216,7 +216,8 @@ class BoundedCache(FullCache, ABC):
 
     @abstractmethod
     def settle(self) -> None:
-        """Do what llama.cpp has put off: what it writes to a file has to be what it would read."""
+        """Do what llama.cpp has put off, so that a saved state holds the keys that attention would
+        see."""
 
     @abstractmethod
     def move(self, cut: int, summary: list[int] | None) -> None:
@@ -245,8 +246,12 @@ class ShiftedCache(BoundedCache):
             context.remove(-1, sequence=ASIDE)
 
     def settle(self) -> None:
-        """A shift is done when something is read next; what is written before has the old keys at the
-        new positions. So something is read that nobody sees."""
+        """Let llama.cpp do the shift that it has put off.
+
+        llama.cpp rotates keys only when something is read next; a state that is saved before that
+        has the old keys at the new positions. So one token is read in another sequence, and removed
+        again.
+        """
         if self.moves:
             self.context.read(self.ids[:1], 0, sequence=ASIDE, logits="none")
             self.context.remove(-1, sequence=ASIDE)
@@ -312,9 +317,11 @@ def open_cache(
     Raises
     ------
     UnsupportedError
-        Another method, ``summarizer="extractive"``, or positions that are not slots.
+        Another method, ``summarizer="extractive"``, or a StreamingLLM with ``rolling=False`` or
+        with positions that are not slots of the cache.
     ParameterError
-        A budget that is a fraction, or a step of more entries than there are.
+        A budget that is a fraction, an unknown ``how``, a step below 1 or above half of what the
+        sinks leave of the budget, or a SummaryKV for which nothing makes the summaries.
     """
     held = check_method(method, how)
     if isinstance(held, FullKV):

@@ -42,7 +42,7 @@ class DeviceChat:
         ``create_method("summarykv", budget=512)``, for example: see
         `kvbook.ondevice.bounded.open_cache` for those that llama.cpp can hold.
     model : str or Path
-        As of `kvbook.ondevice.weights.gguf_of`: with a chat template.
+        As in `kvbook.ondevice.weights.gguf_of`: with a chat template.
     weights : {"q4_1", "q8_0", "f16", "f32"}
         What its matrices are stored in.
     cache : {"f16", "f32", "q8_0", "q4_0"}
@@ -50,7 +50,8 @@ class DeviceChat:
     how : {"shift", "reread"}
         How the gap is closed; for a quantised cache ``"reread"`` loses less.
     summarizer : {"model", "lexical"}, optional
-        Who summarises; left out: what the method says, a callable of yours, too.
+        What makes the summaries; left out: the method's own ``summarizer``, which may be a
+        callable.
     entries : int
         Room of a full cache, in tokens.
     flash : {"auto", "on", "off"}
@@ -163,8 +164,9 @@ class DeviceChat:
         UnsupportedError
             Outside the chat's ``with`` block.
         ParameterError
-            ``text`` is no text, ``max_new_tokens`` is below 1, or a full cache has no room for both;
-            before anything runs.
+            Before anything runs: ``text`` is no text, ``max_new_tokens`` is below 1, a full cache
+            has no room for the turn and its answer, or a bounded one gets a turn of more than
+            `TURN` tokens.
 
         Notes
         -----

@@ -188,8 +188,8 @@ def price_of_moving(
     Returns
     -------
     dict
-        ``nothing`` (the cache is full, and has room), ``shift`` and ``reread`` (one entry leaves at
-        every token; what closes the gap counts).
+        ``nothing`` (no entry leaves, because the cache of FullKV has room left), ``shift`` and
+        ``reread`` (one entry leaves at every token, and the seconds include what closes the gap).
     """
     found = {}
     full, window = create_method("fullkv"), create_method("streamingllm", budget=budget)

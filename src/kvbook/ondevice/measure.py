@@ -32,7 +32,7 @@ class Kept:
     cache : {"f32", "f16", "q8_0", "q4_0"}
         What keys and values are stored in.
     how, step
-        As of `kvbook.ondevice.bounded.open_cache`.
+        As in `kvbook.ondevice.bounded.open_cache`.
     summarizer : {"model", "lexical"}
         Who summarises, for SummaryKV.
     flash : {"auto", "on", "off"}
@@ -74,7 +74,7 @@ def follow(cache: FullCache, prompt: Sequence[int], text: Sequence[int]) -> np.n
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Of the last axis, in float64."""
+    """The logarithm of the softmax over the last axis, in float64."""
     logits = logits.astype(np.float64)
     logits -= logits.max(-1, keepdims=True)
     return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -216,7 +216,8 @@ def measure(
     needles: Sequence[Needle],
     conversations: Sequence[Conversation],
 ) -> dict[str, dict]:
-    """All three, of several ways to keep a cache; by label, ready for a results file."""
+    """`measure_fidelity`, `find_needles` and `recall` for several ways to keep a cache; by label,
+    ready for a results file."""
     found = {}
     for label, kept in ways.items():
         hits, needle_bytes = find_needles(llama, tokenizer, kept, needles)
@@ -241,8 +242,10 @@ def measure_drift(
 
     Parameters
     ----------
+    ways : mapping of str to Kept
+        By label; all with the same method, since the float32 cache takes that of the first.
     ids : sequence of int
-        Read one by one after the first ``prompt`` of them.
+        Token ids: the first ``prompt`` are read at once, the others one by one.
 
     Returns
     -------

@@ -64,6 +64,8 @@ class LlamaCpp:
 
     Raises
     ------
+    ParameterError
+        There is no such file, or ``threads`` is below 1.
     ExecutionError
         There is no environment, another version in it, no AVX2, or the file is no model.
 

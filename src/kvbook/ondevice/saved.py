@@ -39,7 +39,7 @@ class Settings(BaseModel):
 
 
 class Held(BaseModel):
-    """What is known of the entries, as of `kvbook.ondevice.bounded.Mark`."""
+    """What is known of the entries, as in `kvbook.ondevice.bounded.Mark`."""
 
     model_config = ConfigDict(extra="forbid")
 

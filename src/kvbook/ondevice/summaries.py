@@ -1,6 +1,7 @@
 """How evicted tokens become a summary where nothing tells which of them received attention.
 
-Each is a callable ``(ids, most) -> ids``, and `kvbook.methods.SummaryKV` takes it, too.
+An object of each class here is a callable ``(ids, most) -> ids``; `kvbook.methods.SummaryKV` takes
+it as its ``summarizer``, too.
 """
 
 import re

@@ -2,8 +2,8 @@
 
 ``python -m kvbook.ondevice.torch_peer <model folder> <dtype> <threads> <fullkv or stock>``: prints a
 line when the model is there; then for every line of JSON on standard input, ``{"ids",
-"new_tokens"}``, one with seconds and CPU seconds of the prefill and of a decoded token, and the peak
-of this process's memory.
+"new_tokens"}``, one with the seconds of the prefill and of a decoded token, the seconds and CPU
+seconds of the whole run, and the peak of this process's memory in bytes.
 """
 
 import gc

@@ -109,7 +109,7 @@ def checksum(*files: Path) -> str:
 
 
 def files_of(lm, weights: Sequence[Weights]) -> dict[str, Path]:
-    """GGUF files of a `LoadedModel`, by what their weights are stored in; as of `gguf_of`."""
+    """GGUF files of a `LoadedModel`, by what their weights are stored in; as in `gguf_of`."""
     check_loaded(lm)
     model = home_of(lm)
     return {one: gguf_of(model, one) for one in weights}

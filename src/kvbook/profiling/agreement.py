@@ -56,7 +56,7 @@ def compare_with_cpu(
     methods : mapping of str to Method
         By the names that their agreements get.
     device : torch.device
-        The CPU again is the least that must agree.
+        The device to compare. With the CPU itself, everything must agree.
     progress : bool
         Show a line with what is being read.
     """

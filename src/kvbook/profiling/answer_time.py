@@ -17,10 +17,11 @@ def by_context(measurements: Iterable[Measurement]) -> dict[int, dict[str, Measu
 
 
 def answer_seconds(one: Measurement, tokens: int) -> list[float]:
-    """Seconds of the prefill, which gives the first token, and of ``tokens - 1`` more, one a repeat.
+    """Seconds of an answer, a value for each repeat: the prefill, which gives the first token, and
+    ``tokens - 1`` decoded tokens.
 
-    Every token counts like those that were measured. A cache that grows with the answer makes the
-    later ones a little slower.
+    Every decoded token counts as long as those that were measured. In truth the later ones are a
+    little slower where the cache grows with the answer.
     """
     repeats = zip(one.prefill, one.decode, strict=True)
     return [prefill + (tokens - 1) * token for prefill, token in repeats]

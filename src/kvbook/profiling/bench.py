@@ -86,16 +86,18 @@ def bench(lm: LoadedModel, repeats: int = 5, kvpress: Path | None = None) -> dic
     lm : LoadedModel
         The embedded model, for the promises are of it.
     repeats : int
-        Of the short runs; the long ones are repeated at most three times.
+        How often the short runs are repeated; the long ones are repeated at most three times.
     kvpress : Path, optional
         A Python that has kvpress (``make kvpress``); without it, that part is left out.
 
     Returns
     -------
     dict
-        ``promises`` (list of `kvbook.profiling.promises.Measured`), ``measurements``, ``hardware``,
-        ``limit`` (how far the prefill is from the machine's own matrix products) and ``parts``
-        (where its time goes).
+        ``promises`` (list of `kvbook.profiling.promises.Measured`), ``measurements``, ``hardware``;
+        of FullKV's prefill ``limit`` (its ``flops``, the ``products_seconds`` that the machine's
+        own matrix products would need for them, and the ``prefill_seconds`` that were measured),
+        ``parts`` (its seconds by part) and ``parts_flops`` (its operations by part); and ``model``
+        (its number of parameters).
     """
     ours, few = methods(), min(3, repeats)
     turns = {STOCK: None} | ours

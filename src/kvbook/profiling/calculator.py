@@ -36,10 +36,10 @@ def tabulate(
     Returns
     -------
     dict
-        The names of all axes, and ``cells[model][method][budget][context]``: bytes of the cache,
-        least bytes of the whole, then seconds of the prefill and of a decoded token on every
-        machine. FullKV has one budget only. A prefill is None on a machine whose operations a
-        second are `UNKNOWN`, for they take its time.
+        The names of all axes, and ``cells[model][method][budget][context]``: bytes of the cache
+        after the prompt, bytes at the peak with the weights, and then, machine by machine, seconds
+        of the prefill and of a decoded token. FullKV has one budget only. A prefill is None on a
+        machine whose operations a second are `UNKNOWN`, because they decide its time.
     """
 
     def digits(seconds: float) -> float:

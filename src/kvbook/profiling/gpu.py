@@ -31,7 +31,7 @@ class GpuReport:
     measurements : list of Measurement
         Context by context.
     papers : list of mapping
-        The same on paper.
+        For each measurement its prediction, as `kvbook.profiling.profile.Profiled.papers` has it.
     left_out : list of str
         What the time was not enough for, and what failed.
     """
@@ -76,12 +76,12 @@ class GpuReport:
 
     @property
     def notes(self) -> list[str]:
-        """As of `kvbook.profiling.profile.notes_of`."""
+        """As in `kvbook.profiling.profile.notes_of`."""
         return notes_of(self.measurements)
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """As of `kvbook.profiling.profile.rows_beside`."""
+        """As in `kvbook.profiling.profile.rows_beside`."""
         return rows_beside(self.measurements, self.papers)
 
     def costs(self, context: int) -> dict[str, dict[str, Beside]]:

@@ -20,7 +20,25 @@ WARM_UP = 64
 
 @dataclass(frozen=True)
 class Sample:
-    """One run of one method."""
+    """One run of one method.
+
+    Attributes
+    ----------
+    prefill : float
+        Seconds of the model's forward over the prompt.
+    first_token, end_to_end : float
+        Seconds from the call of ``generate`` to the first new token, and to its end.
+    decode : float or None
+        Median seconds of a later token; None where there is none.
+    kv_bytes, kv_bytes_peak : int
+        Bytes of keys and values at the end of the answer, and the most at any moment.
+    peak_bytes : int or None
+        On CUDA, most bytes of the allocator above the level before; None on a CPU.
+    tokens : tuple of int
+        What was generated.
+    notes : tuple of str
+        What the method had to change, as its run said.
+    """
 
     prefill: float
     first_token: float
@@ -50,7 +68,8 @@ class Ticks:
 
 
 def or_stock(method: Method | str | None) -> Method | None:
-    """`kvbook.methods.base.as_method`, but that None is transformers alone."""
+    """The method, as `kvbook.methods.base.as_method` gives it; None stays None and means
+    transformers alone."""
     return None if method is None else as_method(method)
 
 

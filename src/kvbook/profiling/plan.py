@@ -47,7 +47,8 @@ class LayerPlan:
     score_rows : int
         Rows of scores that exist at the same time for that.
     sums : bool
-        Attention is computed with an explicit softmax, block by block, and summed.
+        Whether attention is computed with an explicit softmax, block by block, and summed up for
+        each entry (H2O).
     """
 
     reads: int
@@ -102,7 +103,8 @@ def blocked_pairs(rows: int, entries: int, block: int) -> int:
 
 
 def score_of(rows: int, entries: int, times: int = 1) -> dict[str, int]:
-    """The score of the last ``rows`` queries: their whole rows of the attention matrix."""
+    """``scored`` and ``score_rows`` of a `LayerPlan` whose score takes whole rows of the attention
+    matrix, those of the last ``rows`` queries, ``times`` times; empty without rows."""
     if rows <= 0:
         return {}
     pairs = blocked_pairs(rows, entries, QUERY_BLOCK)

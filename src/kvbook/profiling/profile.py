@@ -51,8 +51,8 @@ class Profiled:
     load : Load or None
         What else the machine did meanwhile; None: nobody looked.
     raised : float
-        How much quicker the machine was seen to be than its micro-benchmark said; 1 where no time
-        lay below the floor.
+        How many times as quick as its micro-benchmark said the machine was seen to be; 1 where no
+        measured time lay below the floor (the predicted time).
     """
 
     measurements: list[Measurement]
@@ -105,12 +105,12 @@ class Profiled:
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """As of `rows_beside`."""
+        """As in `rows_beside`."""
         return rows_beside(self.measurements, self.papers)
 
     @property
     def notes(self) -> list[str]:
-        """As of `notes_of`."""
+        """As in `notes_of`."""
         return notes_of(self.measurements)
 
     @property
@@ -142,7 +142,7 @@ class Profiled:
 def rows_beside(
     measurements: Sequence[Measurement], papers: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, str]]:
-    """For a table: measured, and on paper beside it; ``papers`` as of `Profiled.papers`."""
+    """For a table: measured, and on paper beside it; ``papers`` as in `Profiled.papers`."""
     return [
         one.row()
         | {

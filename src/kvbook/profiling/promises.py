@@ -55,7 +55,16 @@ class Promise:
         return self.most if kind == "AMD" or self.elsewhere is None else self.elsewhere
 
     def compare(self, values: Values, kind: str) -> "Measured | None":
-        """Beside what was measured; None where one of the two was not."""
+        """The promise with the ratio that was measured; None where ``run`` or ``to`` was not
+        measured.
+
+        Parameters
+        ----------
+        values : Values
+            What was measured.
+        kind : str
+            The machine's, from `kind_of`.
+        """
         of = values.get(self.cost, {})
         if self.run not in of or self.to not in of:
             return None
@@ -90,13 +99,13 @@ class Measured:
 
     @classmethod
     def read(cls, data: Mapping) -> "Measured":
-        """The way back from `data`."""
+        """A promise again, from the plain values that `data` makes of it."""
         fields = {name: value for name, value in data.items() if name != "holds"}
         return cls(**fields | {"measured": Spread(**data["measured"])})
 
     @property
     def holds(self) -> bool:
-        """Whether the median keeps it."""
+        """Whether the measured median keeps the promise."""
         return self.measured.median <= self.most
 
     def row(self) -> dict[str, str]:

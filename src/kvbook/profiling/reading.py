@@ -16,14 +16,14 @@ def reading_work(
     sinks: int = 4,
     request: int = 40,
 ) -> dict[str, list[float]]:
-    """Floating-point operations of reading, up to every turn of a conversation.
+    """Floating-point operations of reading, up to every turn of a conversation, in three ways.
 
-    Attention counts with every entry of the cache that a token sees, in all three.
+    In each way, attention counts with every entry of the cache that a token sees.
 
     Parameters
     ----------
     config
-        Of transformers.
+        A transformers configuration.
     lengths : sequence of int
         Tokens of the conversation after every turn; a turn is read at once.
     budget, segment, summary_tokens, sinks : int
@@ -35,7 +35,9 @@ def reading_work(
     Returns
     -------
     dict
-        ``again``, ``summarised`` and ``kept``: a number a turn.
+        Three sums, a number a turn: ``again`` (the whole conversation is read again at every turn),
+        ``summarised`` (by SummaryKV) and ``kept`` (the whole cache is kept, and only the new turn
+        is read).
     """
     shape = ModelShape.of(config)
 

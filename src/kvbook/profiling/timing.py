@@ -73,8 +73,8 @@ class Measurement:
         return Spread.of(getattr(self, what))
 
     def ratio_to(self, other: "Measurement", what: str) -> Spread:
-        """The same as a share of another measurement's of the same session, repeat by repeat; of
-        the repeats that both have."""
+        """`spread` of this measurement's times as a share of another one's, of the same session:
+        repeat by repeat, over the repeats that both have."""
         pairs = zip(getattr(self, what), getattr(other, what), strict=False)
         return Spread.of(mine / theirs for mine, theirs in pairs)
 
@@ -149,7 +149,8 @@ def measure(
     context_length : int
         Prompt tokens, of real text.
     new_tokens : int
-        Tokens to generate, greedily and whatever they are.
+        Tokens to generate, greedily. An end token cannot come before the last one, so that every
+        run has the same length.
     repeats : int
         Runs after the warm-up.
 

@@ -97,8 +97,12 @@ class Within:
         return self._papers[context, name]
 
     def estimate(self, context: int, name: str) -> float:
-        """Seconds that one run will take: on paper, times what runs have taken above that: this
-        method's at its longest context, or, where it has none, any method's at most."""
+        """Seconds that one run will probably take: the predicted seconds, times a factor.
+
+        The factor says how many times as long as predicted measured runs took: this method's runs
+        at its longest measured context; without any, the slowest of all methods; 1 before the
+        first run.
+        """
         measured = [one for one in self.measurements if one.end_to_end]
         own = [one for one in measured if one.method == name][-1:]
         above = [
@@ -140,7 +144,7 @@ class Within:
         until : float
             When all must be done, on the clock of `time.monotonic`.
         keep : callable
-            Called after every run.
+            Called after every run that did not fail, and at the end.
         progress : bool
             Show a line with what is being measured.
         """

@@ -304,7 +304,7 @@ def damaged_table(
     texts : mapping of str to str
         The answers.
     right : str
-        The only one that is not wrong.
+        The name of the only answer that is right.
     """
     rows = [
         {

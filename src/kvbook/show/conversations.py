@@ -68,7 +68,15 @@ def summary_stages() -> Figure:
 def held_by_turn(
     entries: Sequence[int], summaries: Sequence[int], sinks: int, budget: int
 ) -> Figure:
-    """Entries of a layer after every turn, by part: of the whole, and of its summary."""
+    """Entries that a layer holds after every turn, by part.
+
+    Parameters
+    ----------
+    entries, summaries : sequence of int
+        By turn: all entries of a layer, and those of its summary.
+    sinks, budget : int
+        Entries that stay for good, and the budget, which is a dashed line.
+    """
     figure, axes = plt.subplots(figsize=(WIDE, 2.6))
     turns = range(len(entries))
     notes = [sinks + size for size in summaries]
@@ -169,7 +177,7 @@ def recall_sentence(measured: Mapping[str, Mapping], least: int, seed: int) -> S
     Parameters
     ----------
     measured, least, seed
-        As of `recall_table`.
+        As in `recall_table`.
     """
     told = []
     for label, one in measured.items():
@@ -204,7 +212,7 @@ def recall_by_age(
     Parameters
     ----------
     measured : mapping
-        As of `recall_table`.
+        As in `recall_table`.
     looks : mapping of str to str
         The labels that get a line, and the method whose colour and mark it has.
     edges : sequence of int
@@ -231,7 +239,7 @@ def age_sentence(
     Parameters
     ----------
     measured, looks, edges
-        As of `recall_by_age`.
+        As in `recall_by_age`.
     """
     names = [f"{low}-{high} tokens ago" for low, high in pairwise(edges[:-1])]
     names.append(f"over {edges[-2]} tokens ago")
@@ -291,7 +299,7 @@ def document_sentence(
     Parameters
     ----------
     document, found, summaries
-        As of `document_table`.
+        As in `document_table`.
     peaks : mapping of int to int
         By tokens read: the most bytes that the cache has held so far.
     """
@@ -313,7 +321,7 @@ def document_sentence(
 
 
 def summary_seconds(measured: Mapping[str, Mapping]) -> HTML:
-    """Summaries of the last conversation and the time that each took; measured as of
+    """Summaries of the last conversation and the time that each took; measured as in
     `recall_table`."""
     rows = [
         {

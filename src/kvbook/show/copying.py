@@ -69,7 +69,7 @@ def by_query_sentence(votes: Tensor, example: Example, kernel: int) -> Said:
     Parameters
     ----------
     votes, example
-        As of `votes_by_query`.
+        As in `votes_by_query`.
     kernel : int
         Of the pooling.
     """

@@ -104,7 +104,8 @@ def prefill_shares(
 
 
 def prefill_sentence(shares: Mapping[str, Sequence[float]], x: Sequence[int]) -> Said:
-    """What `prefill_shares` shows: each line's first and last share, and from where on it is below FullKV's."""
+    """What `prefill_shares` shows: each line's first and last share, and whether it is never below
+    FullKV's."""
     told = []
     for label, line in shares.items():
         below = [at for at, share in zip(x, line, strict=True) if share < 1]
@@ -129,7 +130,7 @@ def score_panels(
     report : mapping
         By method, by task: the report's score; with ``"fullkv"``, methods may be missing.
     tasks : sequence of str
-        The panels, in order; any cost will do for a task, where less is better.
+        The panels, in order. A panel may also be a cost, of which less is better.
     widest : float
         The right edge; a share beyond it stands there as a number.
     """
@@ -316,7 +317,7 @@ def cost_panels(
 
 
 def time_bars(parts: Mapping[str, Sequence[Mapping[str, float]]], columns: int = 2) -> Figure:
-    """Seconds of a prefill layer by layer, stacked by part, a panel a method.
+    """Milliseconds of a prefill layer by layer, stacked by part, a panel a method.
 
     Parameters
     ----------

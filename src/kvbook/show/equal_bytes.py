@@ -106,7 +106,7 @@ def _bars(points: Sequence[tuple[float, float, float]]) -> tuple[list, list]:
 def bytes_table(
     series: Mapping[str, Mapping[str, Mapping]], seed: int, caption: str, full: str = "full"
 ) -> HTML:
-    """The same as numbers, with their intervals; ``series`` as of `over_bytes`."""
+    """What `over_bytes` draws, as numbers with their intervals; ``series`` as in `over_bytes`."""
     [whole] = series[full].values()
     rows = []
     for name, settings in series.items():
@@ -169,7 +169,7 @@ def bytes_sentences(
     Parameters
     ----------
     series : mapping
-        As of `over_bytes`; the quantised ones end with "bits".
+        As in `over_bytes`; the quantised ones end with "bits".
     seed : int
         Of the bootstrap.
     full : str

@@ -266,8 +266,8 @@ def readings_sentence(readings: Sequence[Mapping[str, Any]]) -> Said:
 def task_scores_sentence(
     scores: Mapping[str, Mapping[str, Interval]], full: str = "fullkv"
 ) -> Said:
-    """How many scores of the smaller caches are below FullKV's interval with all of theirs, and which
-    method is nearest to FullKV in each task; ``scores`` as of `task_scores_table`."""
+    """How many scores of the smaller caches have an interval that lies wholly below FullKV's, and
+    which method is nearest to FullKV in each task; ``scores`` as in `task_scores_table`."""
     smaller = {method: of for method, of in scores.items() if method != full}
     pairs = [(of[task], scores[full][task]) for of in smaller.values() for task in of]
     below = sum(high < low for (_, _, high), (_, low, _) in pairs)
@@ -329,7 +329,7 @@ def order_sentence(
     Parameters
     ----------
     ours, places
-        As of `order_table`; there is more than one method with both places.
+        As in `order_table`; there is more than one method with both places.
     """
     here, there = places
     order = sorted(here, key=lambda method: here[method])
@@ -363,7 +363,7 @@ def gains_sentence(ours: Sequence[tuple[str, Mapping[str, Any]]]) -> Said:
     Parameters
     ----------
     ours : sequence of (str, mapping)
-        What was trained, and its gain: as of `gains_table`.
+        What was trained, and its gain: as in `gains_table`.
     """
     told = []
     for trained, one in ours:

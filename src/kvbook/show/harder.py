@@ -131,7 +131,7 @@ def rules_table(
 
 def reach_sentence(found: Mapping[int, Mapping[int, Sequence[bool]]], seed: int) -> Said:
     """What `reach` shows: the easiest and the hardest grade, and where the model is no better than a
-    guess; ``found`` as of `reach`."""
+    guess; ``found`` as in `reach`."""
     grades = {(keys, links): hits for links, of in found.items() for keys, hits in of.items()}
     easiest, hardest = (
         min(grades, key=lambda grade: grade[::-1]),
@@ -171,7 +171,7 @@ def tasks_sentence(
     Parameters
     ----------
     tasks, chances
-        As of `found_by_task`.
+        As in `found_by_task`.
     full : str
         The whole cache, which is not compared.
     """
@@ -246,7 +246,7 @@ def rules_sentence(
     Parameters
     ----------
     followed, kept
-        As of `rules_table`.
+        As in `rules_table`.
     full : str
         The whole cache.
     """

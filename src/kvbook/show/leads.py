@@ -46,7 +46,7 @@ def leads_sentence(contests: Sequence[Contest], name: str, leads: Leads) -> Said
     Parameters
     ----------
     contests, name, leads
-        As of `leads_table`.
+        As in `leads_table`.
     """
     first, rivals = above_all(leads), " and ".join(leads)
     told = [

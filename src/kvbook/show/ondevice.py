@@ -108,12 +108,12 @@ def device_grid(measured: Mapping[str, Mapping], seed: int, title: str = "") -> 
 
 
 def mean(records: Sequence[Mapping], name: str) -> float:
-    """Of one field of several records."""
+    """The mean of one field over several records."""
     return fmean(record[name] for record in records)
 
 
 def device_table(measured: Mapping[str, Mapping], seed: int, caption: str) -> HTML:
-    """The same as numbers; ``measured`` as of `device_grid`."""
+    """What `device_grid` draws, as numbers; ``measured`` as in `device_grid`."""
     rows = []
     for label, one in measured.items():
         kl, low, high = mean_and_interval([p["kl"] for p in one["fidelity"]], seed)
@@ -176,7 +176,7 @@ def device_costs(costs: Sequence[Mapping], caption: str, cell: Cell = str) -> HT
     Parameters
     ----------
     costs : sequence of mapping
-        As of `kvbook.ondevice.cost.Cost.data`.
+        As in `kvbook.ondevice.cost.Cost.data`.
     cell : callable
         Makes a number lead to where it comes from.
     """
@@ -206,7 +206,7 @@ def _spread(values: Sequence[float], digits: int) -> str:
 
 
 def device_memory(costs: Sequence[Mapping], title: str = "") -> Figure:
-    """Peak memory of the process over the length of the prompt, a line an engine; ``costs`` as of
+    """Peak memory of the process over the length of the prompt, a line an engine; ``costs`` as in
     `device_costs`, of one number of threads."""
     figure, axes = plt.subplots(figsize=(WIDE, 3.2))
     looks = {"transformers": (COLOURS["h2o"], "x"), "kvbook": (COLOURS["fullkv"], "o")}

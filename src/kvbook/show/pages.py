@@ -13,7 +13,7 @@ def in_page(picture: str, words: str) -> str:
     Parameters
     ----------
     picture : str
-        Of `kvbook.show.drawings`; other SVG is left alone, and nothing comes back.
+        The SVG that `kvbook.show.drawings` makes; of any other text the result is empty.
     words : str
         What it shows, for those who do not see it.
     """

@@ -310,7 +310,7 @@ def shares_sentence(shares: Sequence) -> Said:
     Parameters
     ----------
     shares : sequence of kvbook.profiling.profile.Shares
-        As of `shares_of_full`; FullKV's own is passed over.
+        As in `shares_of_full`; FullKV's own is passed over.
     """
     others = [one for one in shares if one.method.name != "fullkv"]
     told = []
@@ -345,9 +345,9 @@ def floor_sentence(pairs: Sequence[tuple], raised: float) -> Said:
     Parameters
     ----------
     pairs : sequence of (Measurement, Prediction)
-        As of `measured_and_paper`.
+        As in `measured_and_paper`.
     raised : float
-        As of `kvbook.profiling.profile.Profiled`.
+        As in `kvbook.profiling.profile.Profiled`.
     """
     times = {
         what: [
@@ -376,12 +376,13 @@ def floor_sentence(pairs: Sequence[tuple], raised: float) -> Said:
 
 
 def parts_sentence(total: Mapping[str, Mapping[str, float]]) -> Said:
-    """Which part takes most of FullKV's prefill, and what is left of it, and of everything, in others.
+    """Which part takes most of FullKV's prefill; and how much of FullKV's time every other method
+    takes, for this part and for all parts together.
 
     Parameters
     ----------
     total : mapping of str to mapping of str to float
-        As of `seconds_by_part`, with ``"fullkv"``.
+        As in `seconds_by_part`, with ``"fullkv"``.
     """
     full = total["fullkv"]
     part = max(full, key=full.__getitem__)
@@ -408,9 +409,9 @@ def token_sentence(full: Sequence, bandwidth: float, token: Mapping[str, float])
     Parameters
     ----------
     full, bandwidth
-        As of `token_times`.
+        As in `token_times`.
     token : mapping of str to float
-        As of `token_bars`.
+        As in `token_bars`.
     """
     times = [one.spread("decode").median / sum(read_once(one, bandwidth).values()) for one in full]
     part = max(token, key=token.__getitem__)

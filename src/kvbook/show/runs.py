@@ -112,7 +112,7 @@ def _counted(kinds: Mapping[str, int], words: Mapping[str, str]) -> str:
 
 
 def facts_table(title: str, facts: Mapping[str, object], caption: str) -> HTML:
-    """Facts by name; None where there are several."""
+    """A table of facts by name; a value of None says that there are several, which stand below."""
     rows = [
         {"": key, title: "several, see below" if value is None else value}
         for key, value in facts.items()

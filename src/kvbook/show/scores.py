@@ -140,7 +140,7 @@ def before_after(before: Mapping[str, Points], after: Mapping[str, Points], xlab
 def fidelity_table(
     curves: Mapping[str, Mapping[int, Sequence[Mapping]]], budgets: Sequence[int], caption: str
 ) -> HTML:
-    """Means of the three measures at some budgets; ``curves`` as of `fidelity_curves`."""
+    """Means of the three measures at some budgets; ``curves`` as in `fidelity_curves`."""
     rows = [
         {"method": name}
         | {

@@ -20,7 +20,7 @@ def stream_curves(nats: Mapping[str, Tensor], first: int, size: int, title: str 
     Parameters
     ----------
     nats : mapping of str to Tensor [texts, tokens - 1]
-        As of `kvbook.tasks.stream.stream_nll`: FullKV's before two others.
+        As in `kvbook.tasks.stream.stream_nll`: FullKV's before two others.
     first : int
         Tokens that are read before the first one leaves; a line stands there.
     size : int
@@ -56,7 +56,7 @@ def stream_sentence(nats: Mapping[str, Tensor], first: int, size: int, seed: int
     Parameters
     ----------
     nats, first, size
-        As of `stream_curves`.
+        As in `stream_curves`.
     seed : int
         Of the bootstrap over the texts.
     """

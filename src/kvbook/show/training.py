@@ -98,7 +98,7 @@ def kinds_sentence(layers: Mapping[str, torch.nn.Linear], rank: int) -> Said:
 
 
 def lora_memory(counts: Mapping[str, tuple[int, int]], rank: int) -> HTML:
-    """What training adds to the weights, of everything and by LoRA.
+    """Memory that training needs beside the weights: if everything is trained, and with LoRA.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from kvbook.stats import paired_interval
 from kvbook.tasks.scores import Points, tell_apart
 
 Grids = Mapping[str, Mapping[str, Sequence[Sequence[bool]]]]
-"""Needles by method and budget, as of `kvbook.show.needle_table`."""
+"""Needles by method and budget, as in `kvbook.show.needle_table`."""
 UNSEEN = "No difference can be seen with these items: {names}."
 
 
@@ -19,7 +19,7 @@ def standing_sentence(points: Mapping[tuple[str, str], Points], order: Sequence[
     Parameters
     ----------
     points : mapping of (str, str) to (float, float, float)
-        As of `difference_table`.
+        As in `difference_table`.
     order : sequence of str
         The methods, the best first.
     """
@@ -63,7 +63,7 @@ def beside_report_sentence(
     Parameters
     ----------
     measured, report : mapping
-        As of `score_panels`.
+        As in `score_panels`.
     """
     scores = {name: {task: one[0] for task, one in of.items()} for name, of in measured.items()}
     ours, theirs = (_shares_of_full(of, scores.keys() & report.keys()) for of in (scores, report))
@@ -144,7 +144,7 @@ def fidelity_sentence(curves: Mapping[str, Mapping[int, Sequence[Mapping]]], see
     Parameters
     ----------
     curves : mapping
-        As of `kvbook.show.fidelity_curves`.
+        As in `kvbook.show.fidelity_curves`.
     """
     if len(curves) < 2:
         return say("One method: nothing can be compared.")
@@ -178,9 +178,9 @@ def views_sentence(
     Parameters
     ----------
     points : mapping of (str, str) to (float, float, float)
-        As of `difference_table`.
+        As in `difference_table`.
     curves : mapping
-        As of `kvbook.show.fidelity_curves`.
+        As in `kvbook.show.fidelity_curves`.
     budget : int
         At which the divergence is taken.
     """
@@ -272,7 +272,7 @@ def fault_sentence(points: Mapping[tuple[str, str, str], Points]) -> Said:
     Parameters
     ----------
     points : mapping of (str, str, str) to (float, float, float)
-        As of `paired_table`.
+        As in `paired_table`.
     """
     told = []
     for (over, first, second), (mean, low, high) in points.items():

@@ -15,8 +15,8 @@ Found = dict[tuple[str, int | float | None], list[bool]]
 
 
 def cap_budget(budget: int | float, most: int) -> int | float:
-    """A number of entries, but at most ``most``, so that a short prompt is cut, too; a fraction
-    stays as it is."""
+    """A budget in entries, but at most ``most``, so that a short prompt is cut, too; a budget that
+    is a fraction stays as it is."""
     return min(budget, most) if isinstance(budget, int) else budget
 
 
@@ -41,9 +41,9 @@ def ask_budgets(
     budgets : iterable of int or float
         Each replaces a method's ``budget``.
     also : mapping of (str, budget) to Method, optional
-        Others to ask, as they are, in the same readings.
+        Other methods to ask, with their own parameters; each prompt is read once for all of them.
     folder : Path, optional
-        Of what is known already: as of `kvbook.tasks.needle.ask_each`.
+        Where answers are stored and read again, as in `kvbook.tasks.needle.ask_each`.
 
     Returns
     -------
@@ -82,16 +82,21 @@ def ask_varied(
     Parameters
     ----------
     method : Method
-        As it is: what it found is ``known``, and not asked again.
+        The method, of which one parameter is changed at a time.
     values : mapping of str to iterable
         By parameter, the values that it takes in turn.
+    known : list of bool
+        Which needles the unchanged method found; it is not asked again.
+    folder : Path, optional
+        Where answers are stored and read again, as in `kvbook.tasks.needle.ask_each`.
     also : mapping of str to Method, optional
-        Others to ask, as they are, in the same readings.
+        Other methods to ask, with their own parameters; each prompt is read once for all of them.
 
     Returns
     -------
     dict
-        By parameter, by value; and of the others, under ``"also"``, by label.
+        By parameter, by value: which needles were found; and those of the other methods, by label,
+        under ``"also"``.
 
     Examples
     --------
@@ -118,7 +123,7 @@ def ask_varied(
 
 
 def by_label(found: Found) -> dict[str, list[bool]]:
-    """The same for a results file, by labels such as ``snapkv budget=64``."""
+    """What `ask_budgets` found, for a results file: by labels such as ``snapkv budget=64``."""
     return {
         name if budget is None else f"{name} budget={budget}": hits
         for (name, budget), hits in found.items()

@@ -112,7 +112,7 @@ class Conversation(BaseModel):
     facts: list[Fact]
 
     def first(self, turns: int) -> "Conversation":
-        """The same up to there, with the facts that are told by then."""
+        """The first ``turns`` turns, with the facts that are told in them."""
         facts = [fact for fact in self.facts if fact.turn < turns]
         return Conversation(turns=self.turns[:turns], facts=facts)
 
@@ -125,7 +125,8 @@ def make_conversations(
     Parameters
     ----------
     count, turns, facts, seed : int
-        How many conversations, turns and facts in each, and what they are drawn from.
+        How many conversations, turns and facts in each, and what they are drawn from. There are 8
+        facts and 22 turns of small talk to draw from; the last two turns tell no fact.
     """
     rng, made = random.Random(seed), []
     for _ in range(count):

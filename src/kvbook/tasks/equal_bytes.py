@@ -22,13 +22,13 @@ def compare_bytes(
     -------
     dict of dict
         By label: ``found``, one truth value a needle; ``kl`` and ``agreement``, one number a probe,
-        as of `kvbook.tasks.fidelity.Fidelity`; ``needle_bytes`` and ``probe_bytes``, what the
+        as in `kvbook.tasks.fidelity.Fidelity`; ``needle_bytes`` and ``probe_bytes``, what the
         prefill left of them on average, from the real tensors.
 
     Raises
     ------
     ParameterError
-        No needle, no probe; as of `kvbook.tasks.together.answer_together`.
+        No needle, no probe; as in `kvbook.tasks.together.answer_together`.
     """
     check_loaded(lm)
     methods = as_methods(methods)

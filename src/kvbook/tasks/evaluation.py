@@ -68,14 +68,14 @@ class TaskResult:
         Mean of the items' scores times 100, as LongBench counts, and its 95 % bootstrap
         interval; NaN when every item ran out of memory.
     kept_bytes : float
-        Mean of the items'.
+        Bytes of keys and values that the prefill left, mean over the items with a score.
     seconds : float
         Time that measuring all items took, in this call or an earlier one; NaN when the file of
         times is lost.
     out_of_memory : int
         Items without a score; they do not enter the mean.
     question : {"before", "after"}
-        As of `evaluate_all`.
+        As in `evaluate_all`.
     path : Path
         The file with all of it.
     """
@@ -131,7 +131,7 @@ def evaluate(lm, method, task: str, **options) -> TaskResult:
     Parameters
     ----------
     lm, task, **options
-        As of `evaluate_all`.
+        As in `evaluate_all`.
     method : Method
         From `kvbook.create_method`, or of a class of yours. One that was typed in a notebook is
         measured anew by every call: no file tells whether it has changed. In a module of yours
@@ -167,7 +167,7 @@ def evaluate_all(
     lm : LoadedModel
         From `kvbook.load_model`.
     methods : mapping of a label to Method
-        As of `evaluate`, by the names that their results get.
+        As in `evaluate`, by the names that their results get.
     task : str
         ``"narrativeqa"``, ``"2wikimqa"``, ``"gov_report"``, ``"trec"``, ``"passage_count"`` or
         ``"lcc"``.
@@ -202,8 +202,9 @@ def evaluate_all(
     Raises
     ------
     ParameterError, ResultError
-        An unknown task, one that asks nothing and ``question="after"``, missing or damaged data, a limit below 1, something else than a loaded
-        model and methods; before the model runs.
+        Before the model runs: an unknown task, one that asks nothing with ``question="after"``,
+        missing or damaged data, a ``limit``, ``batch`` or ``max_length`` below 1, or something else
+        than a loaded model and methods.
     """
     check_loaded(lm)
     methods = as_methods(methods)

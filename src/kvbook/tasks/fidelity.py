@@ -64,7 +64,7 @@ class Fidelity:
     agreement : float
         Share of the continuation's tokens at which both would say the same.
     nll : float
-        Negative log-likelihood of the task's answer, in nats a token.
+        Negative log-likelihood of the probe's ``answer``, in nats, mean over its tokens.
     tokens, kept_bytes : int
         Length of the prompt; bytes that the prefill kept.
     """
@@ -94,11 +94,11 @@ def make_probes(
     count : int
         How many probes.
     question, data, max_length
-        As of `kvbook.tasks.evaluation.evaluate_all`.
+        As in `kvbook.tasks.evaluation.evaluate_all`.
     tasks : sequence of str, optional
         Names for the same; left out: all, or those that ask when the question comes after.
     new_tokens : int
-        The most of a continuation, and of an answer.
+        Most tokens of a continuation. The task's answer is cut after as many.
     """
     check_loaded(lm)
     tasks = tasks_that_ask(question) if tasks is None else tasks
@@ -154,7 +154,8 @@ def measure_fidelity(
 ) -> dict[Label, list[Fidelity]]:
     """Read every probe with several methods, and compare; by label.
 
-    Probes are written down as they are measured, as of `kvbook.tasks.evaluation.evaluate_all`.
+    A probe that ran out of memory with a method is missing in that method's list.
+    Probes are written down as they are measured, as in `kvbook.tasks.evaluation.evaluate_all`.
     """
     check_loaded(lm)
     methods = as_methods(methods)

@@ -66,8 +66,9 @@ def toy_method(name: str) -> Method:
 class Frames:
     """What one KV head of one layer held while a prompt was read and an answer written.
 
-    A step a token of the prompt, one for the cut behind it, and one a token of the answer. Plain
-    data: ``Frames(**vars(frames))`` from a results file is the same again.
+    There is a step for each token of the prompt, one for the cut after the prompt, and one for each
+    token of the answer. All fields are plain data: `vars` of it can be written to a results file,
+    and ``Frames(**data)`` makes it again.
 
     Attributes
     ----------
@@ -79,9 +80,11 @@ class Frames:
         What is asked for.
     layer, head : int
         Which layer and KV head it is.
-    came, gone : list of (int or None)
-        By entry, the step that brought it, and the step that evicted it. The entries are the
-        prompt's tokens and, behind them, those of the answer that were read.
+    came : list of int
+        By entry, the step that brought it. The entries are the prompt's tokens and, behind them,
+        those of the answer that were read.
+    gone : list of (int or None)
+        By entry, the step that evicted it; None: it stayed.
     scores : list of list of (float or None)
         By step, the method's own score of every entry so far; empty: as in the step before.
     summaries : dict of str to str
@@ -91,7 +94,8 @@ class Frames:
     gold : list of int
         The entries of the answer in the prompt.
     holding : (int, int)
-        How many KV heads of all layers hold all of them after the prompt, and how many there are.
+        How many KV heads, of all layers, hold every entry of ``gold`` after the prompt; and how
+        many KV heads there are.
     early : bool
         Whether the scores are those of other layers, which decide what this one reads.
     """

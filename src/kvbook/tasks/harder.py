@@ -41,7 +41,7 @@ def make_linked(
     data : Path
         The folder of the book's data.
     count, length, seed : int
-        As of `kvbook.tasks.needle.make_needles`.
+        As in `kvbook.tasks.needle.make_needles`.
     keys : int
         Numbers in the text; a guess among them is right once in ``keys``.
     links : int

@@ -11,8 +11,8 @@ from kvbook.lm.identity import identity_of
 from kvbook.tasks.own_code import code_digest
 
 VERSION = 3
-"""Of what this package measures. Whoever changes what a method keeps, an answer, a score or a
-distribution raises it by one, and writes the new values into ``tests/tasks/test_header.py``:
+"""The version of what this package measures. Whoever changes what a method keeps, an answer, a
+score or a distribution raises it by one, and writes the new values into ``tests/tasks/test_header.py``:
 everything that is stored is then measured anew. Other changes of the code leave it alone."""
 
 

@@ -86,7 +86,7 @@ def harder_contests(run: Mapping[str, Any], names: Sequence[str]) -> list[Contes
     Parameters
     ----------
     run, names
-        As of `evaluated_contests`.
+        As in `evaluated_contests`.
     """
     made = []
     for task, found in run["found"].items():

@@ -193,7 +193,7 @@ def ask_each(
     folder: Path | None = None,
     question: When = "before",
 ) -> dict[Label, list[bool]]:
-    """Which of the needles each of several methods finds; parameters as of `say_each`."""
+    """Which of the needles each of several methods finds; parameters as in `say_each`."""
     check_loaded(lm)
     methods, needles = as_methods(methods), list(needles)
     said = say_each(lm, methods, needles, folder, question)
@@ -328,7 +328,7 @@ def ask_grids(
     seed: int = 0,
     question: When = "before",
 ) -> dict[Label, list[list[bool]]]:
-    """`ask_grid` of several methods at once; ``question`` as of `ask_each`."""
+    """`ask_grid` of several methods at once; ``question`` as in `ask_each`."""
     check_loaded(lm)
     check_when(question)
     methods = as_methods(methods)

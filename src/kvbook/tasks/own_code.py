@@ -20,12 +20,14 @@ STARTED = psutil.Process().create_time()
 
 
 def code_digest(thing) -> str:
-    """Sixteen digits that change when anything in the file of a function, class or object of yours
-    does, or what the object holds, a partial or a closure was made with.
+    """Sixteen hexadecimal digits that identify a function, class or object of yours.
 
-    Each call gives other digits where that cannot be known: there is no file, it was changed since
-    this process began and what runs may be older, or what is held is no plain number, text, list
-    or dictionary.
+    They change when anything in its file changes. They also change with the values that an object
+    holds, and with those that a partial or a closure was made with.
+
+    Where such a change cannot be seen, each call gives other digits: there is no file; or the file
+    was changed since this process began, so that the code that runs may be older; or a value is
+    something else than a number, a text, a list or a dictionary.
     """
     named = thing.func if isinstance(thing, functools.partial) else thing
     named = named if hasattr(named, "__qualname__") else type(named)

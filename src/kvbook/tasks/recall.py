@@ -26,9 +26,10 @@ def measure_recall(
     Returns
     -------
     dict of str to dict
-        By label, ready for a results file: ``facts``, each ``found`` or not and told so many tokens
-        ``ago``; ``seconds`` a conversation, of all methods and conversations that are read together
-        an equal share; and of the last one ``kv_bytes``, ``summaries`` and ``summary_seconds``.
+        By label, ready for a results file. ``facts``: for each whether it was ``found``, and how
+        many tokens ``ago`` it was told. ``seconds``: the time of the whole call, divided by the
+        number of methods and of conversations. Of the last conversation: ``kv_bytes``, the number
+        of ``summaries``, and their ``summary_seconds``.
     """
     check_loaded(lm)
     methods = as_methods(methods)
@@ -48,8 +49,8 @@ def measure_recall(
 
 
 def early(facts: Sequence[Mapping], label: str, least: int) -> list[bool]:
-    """Whether each fact was found that was told more than a budget ago. The budget is that of the
-    label, such as ``snapkv, budget 512``, but at least ``least`` tokens."""
+    """For each fact that was told more than a budget ago: whether it was found. The budget is the
+    one in the label, such as ``snapkv, budget 512``, but at least ``least`` tokens."""
     named = re.search(r"budget (\d+)", label)
     budget = max(least, int(named[1]) if named else 0)
     return [fact["found"] for fact in facts if fact["ago"] > budget]

@@ -28,7 +28,7 @@ def ask_tasks(
     Parameters
     ----------
     methods, **options
-        As of `kvbook.tasks.evaluation.evaluate_all`: ``data``, ``limit``, ``seed``, ...
+        As in `kvbook.tasks.evaluation.evaluate_all`: ``data``, ``limit``, ``seed``, ...
     tasks : iterable of str
         Names for the same.
     """
@@ -65,7 +65,7 @@ def intervals(evaluated: Mapping[str, Answers], seed: int = 0) -> dict[str, dict
 
 
 def pooled_intervals(evaluated: Mapping[str, Answers], seed: int = 0) -> dict[str, Points]:
-    """The same over the items of all tasks together, by method."""
+    """`intervals` over the items of all tasks together, by method."""
     return {name: _points(pool_items(one).values(), seed) for name, one in evaluated.items()}
 
 

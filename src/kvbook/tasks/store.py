@@ -45,7 +45,7 @@ class Item(Protocol):
 
     @property
     def digest(self) -> str:
-        """Of its content."""
+        """The digest of its content."""
 
 
 AnItem = TypeVar("AnItem", bound=Item)
@@ -131,7 +131,15 @@ class Store:
             raise ResultError(f"cannot write to {self.path.parent}: {error.strerror}") from None
 
     def read(self, items: Sequence[Item]) -> dict[str, dict]:
-        """The records that still hold, by item; what does not is taken out of the file."""
+        """The records that are still valid, by item; all others are taken out of the file.
+
+        A record is not valid where its item has changed since, or where memory ran out.
+
+        Raises
+        ------
+        ResultError
+            The file is damaged, has another header, has an item twice, or cannot be written.
+        """
         _cut_torn(self.path)
         _cut_torn(self.times)
         rows = _lines(self.path, {"id": str, "digest": str}, header=True)
@@ -166,8 +174,18 @@ class Store:
     def add(
         self, part: Sequence[Item], records: Sequence[dict], seconds: float, known: dict[str, dict]
     ) -> None:
-        """Write down what a batch gave, but for items that are ``known``, which are then all; and
-        that each took so many seconds."""
+        """Append the records of a batch to the file, and the seconds to the file of times.
+
+        Parameters
+        ----------
+        part, records : sequence
+            The items, and a record for each.
+        seconds : float
+            What each item took.
+        known : dict of str to dict
+            The records that the file has already, by item. These are not written again; the new
+            ones are put into this dictionary.
+        """
         found = {
             one.id: {"id": one.id, "digest": one.digest} | record
             for one, record in zip(part, records, strict=True)

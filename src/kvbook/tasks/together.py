@@ -74,8 +74,8 @@ def answer_together(
     Returns
     -------
     list of list of Answer
-        ``[methods][prompts]``: what each method says alone (in float32; a batch rounds in another
-        order).
+        ``[methods][prompts]``. In float32 these are the answers that each method gives alone. In a
+        shorter format a batch rounds in another way, and an answer may differ.
 
     Raises
     ------

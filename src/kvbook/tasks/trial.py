@@ -29,8 +29,8 @@ class Example:
         The text of every token.
     answer : str
         What is asked for; empty for a prompt of your own.
-    gold : list of int
-        Positions of the answer in the prompt.
+    gold : tuple of int
+        Positions of the answer's tokens in the prompt; empty without one.
     """
 
     inputs: BatchEncoding

@@ -113,13 +113,13 @@ class Standing:
     Attributes
     ----------
     ranks : tuple of int
-        Of its tokens, 1 for the most votes.
+        The rank of each of the answer's tokens among all positions; 1 has the most votes.
     votes, needed : float
-        Those of its last token, and the fewest with which a position stays.
+        The votes of the answer's last token, and the fewest with which a position stays.
     places : int
         Positions that stay beside the window.
     stays : bool
-        All of its tokens do.
+        Whether all tokens of the answer stay.
     """
 
     ranks: tuple[int, ...]

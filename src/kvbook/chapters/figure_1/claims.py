@@ -18,9 +18,10 @@ class Claim:
     name, text : str
         For the results file, and for readers.
     judge : callable
-        Of a side; None where it has no such numbers.
+        Takes a side, and returns whether the claim holds there, with the numbers that say so; None
+        where the side has no such numbers.
     same, different : str
-        Why, where the two sides agree, and where they do not.
+        The reason where the two sides agree, and the reason where they do not.
     page : str
         Where more is said.
     """
@@ -76,7 +77,7 @@ def listed(values: Shares, form: str = ".0%") -> str:
 
 
 def some(values: Shares, *names: str) -> dict[str, float]:
-    """Those of the named methods that are there."""
+    """The values of those named methods that are in ``values``."""
     return {name: values[name] for name in names if name in values}
 
 

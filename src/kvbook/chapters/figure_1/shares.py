@@ -34,7 +34,7 @@ NOTHING = CostShares(0, {})
 
 
 def read_measurements(data: Mapping[str, Any], methods: Sequence[str]) -> list[Measurement]:
-    """Those of some methods, in the methods' order, from the results of the profiling.
+    """The measurements of some methods, in the methods' order, from the results of the profiling.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ def our_side(
     memory: CostShares,
     gains: Sequence[Mapping[str, Any]] = (),
 ) -> Side:
-    """Ours, with the scores of those methods only that the report has, too.
+    """Our side, with the scores of only those methods that the report has, too.
 
     Parameters
     ----------

@@ -70,8 +70,8 @@ def make_deck(notebook: NotebookNode, chinese: NotebookNode | None = None) -> No
     notebook : NotebookNode
         The chapter, executed.
     chinese : NotebookNode, optional
-        The same in Chinese: then that is what the deck shows, of the sections that the rules choose by
-        the first one's headings.
+        The same chapter in Chinese. Then the deck shows this one; the rules still choose sections
+        by the English headings.
 
     Raises
     ------

@@ -62,14 +62,14 @@ def cutoff_losses(
 
 @dataclass(frozen=True)
 class Epoch:
-    """Tokens of all rows, once each.
+    """Tokens of one epoch, in which each row is read once, cut to a given length.
 
     Attributes
     ----------
     read, trained : int
-        Of the rows, and those of them that count for the loss.
+        All tokens of the rows, and those of them that count for the loss.
     padded : int
-        Tokens that are computed: the rows of a batch are as long as its longest.
+        Tokens that are computed, with padding: all rows of a batch become as long as its longest.
     """
 
     read: int

@@ -18,9 +18,9 @@ class Duplicate:
     Attributes
     ----------
     train, test : int
-        Their lines.
+        Their lines in the two files, from 1.
     similarity : float
-        From 0 to 1.
+        From 0 to 1; 1 for an exact duplicate.
     """
 
     train: int

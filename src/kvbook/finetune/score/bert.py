@@ -38,7 +38,8 @@ class BertScores:
     raw : Match
         Means of cosines: at most 1, and far above 0 even for texts that have nothing in common.
     rescaled : Match or None
-        The same between the baseline, which becomes 0, and 1; without a bound below.
+        The raw scores, rescaled: the baseline becomes 0, and 1 stays 1. A score below the baseline
+        is negative, without a lower bound. None where the encoder has no baseline.
     empty : int
         Candidates without a character, which score 0 raw and far below 0 rescaled.
     cut : int

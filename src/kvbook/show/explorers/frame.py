@@ -37,7 +37,8 @@ def explorer(
     inside : str
         HTML of the element; the script finds its parts by their class.
     script : str
-        Of the JavaScript file beside this one. It sees ``NAME``, ``WORDS`` and ``DATA``, and fills
+        The name, without its ending, of the JavaScript file beside this one. It sees ``NAME``,
+        ``WORDS`` and ``DATA``, and fills
         a template's fields by their names: ``fill(WORDS.holds, {count: 3})``.
     data : mapping
         What JSON can hold: numbers, names, prompts and what models wrote.

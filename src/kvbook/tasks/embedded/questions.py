@@ -1,6 +1,6 @@
 """Classification by examples (LongBench's ``trec``): what kind of answer a question wants.
 
-The context is forty questions with their types, five of each of eight, in any order;
+The context is forty questions with their types, five of each of eight types, in any order;
 the question that is asked is not among them. Many do not begin with the word that would give
 them away: "The harbour of which town froze over?" wants a place. All types begin with "the":
 the first token of an answer is chosen while the whole prompt is still in the cache, and only
@@ -12,7 +12,7 @@ import random
 from kvbook.tasks.embedded import row
 
 EXAMPLES = 5
-"""Of each type."""
+"""Questions of each type in a context."""
 QUESTIONS = {
     "the number": [
         "How many legs does a spider have?",
