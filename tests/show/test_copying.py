@@ -48,7 +48,7 @@ def test_the_votes_of_words_and_digits_and_the_reach_are_said():
         "0.75 votes to the words of the sentence before the number, and 0.0040 to the number"
         in told
     )
-    assert "most from the query *is*: 0.500" in told
+    assert "most from the query `is`: 0.500" in told
     assert told.endswith(
         "2 tokens further, and the number ends 2 tokens behind that token: its end is within reach."
     )

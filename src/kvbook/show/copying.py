@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kvbook.show.drawing import mark_said
 from kvbook.show.maps import ink_on
-from kvbook.show.said import Said, say
+from kvbook.show.said import Said, as_code, say
 from kvbook.show.style import INK, KEPT, WIDE
 from kvbook.show.tables import table
 from kvbook.tasks.needle import Needle, found
@@ -80,11 +80,11 @@ def by_query_sentence(votes: Tensor, example: Example, kernel: int) -> Said:
     told = say(
         "Each of the {queries} queries has one vote to give. Together they give {words:.2f} votes to the words of the "
         "sentence before the number, and {number:.4f} to the number. The token directly before the number gets most "
-        "from the query *{query}*: {share:.3f}.",
+        "from the query {query}: {share:.3f}.",
         queries=len(votes),
         words=votes[:, start : before + 1].sum().item(),
         number=votes[:, gold].sum().item(),
-        query=_visible(example.tokens[len(example.tokens) - len(votes) + query]),
+        query=as_code(_visible(example.tokens[len(example.tokens) - len(votes) + query])),
         share=votes[query, before].item(),
     )
     template = (
