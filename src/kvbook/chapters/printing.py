@@ -4,7 +4,7 @@ Chromium."""
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -179,13 +179,13 @@ def _print(page: Path, browser: str):
             tab.on("requestfailed", lambda request: problems.append(f"cannot load {request.url}"))
             tab.goto(page.resolve().as_uri())
             tab.evaluate("MathJax.startup.promise.then(() => document.fonts.ready)")
-            places: dict[str, int] = {}
+            asked, places = set(tab.evaluate(ASKED)), dict[str, int]()
             for _ in range(4):
                 pdf = tab.pdf(
                     prefer_css_page_size=True, print_background=True, outline=True, tagged=True
                 )
                 reader = PdfReader(io.BytesIO(pdf))
-                before, places = places, _places(reader)
+                before, places = places, _places(reader, asked)
                 if places == before:
                     break
                 tab.evaluate(WRITE_NUMBERS, places)
@@ -199,17 +199,22 @@ def _print(page: Path, browser: str):
     return reader
 
 
+ASKED = """() =>
+  [...document.querySelectorAll(".kv-page")].map(number => number.closest("a").hash.slice(1))"""
+"""Whose page numbers are written. Another place, right at the end of a page, may be on one page in one
+print and on the next page in another."""
 WRITE_NUMBERS = """places => {
   for (const number of document.querySelectorAll(".kv-page"))
     number.textContent = places[number.closest("a").hash.slice(1)];
 }"""
 
 
-def _places(reader) -> dict[str, int]:
-    """The page of every place that a link goes to, counted from 1."""
+def _places(reader, asked: Container[str]) -> dict[str, int]:
+    """The pages of places that a link goes to, of those that are asked for; counted from 1."""
     return {
         name.removeprefix("/"): reader.get_destination_page_number(place) + 1
         for name, place in reader.named_destinations.items()
+        if name.removeprefix("/") in asked
     }
 
 
