@@ -116,7 +116,7 @@ def blocks(page: Tag) -> list[str]:
 def numbers(page: Tag) -> Counter[str]:
     """The numbers in tables, pictures and sentences, a month as its number; those within a name, such as
     float32, are none."""
-    text = "\n".join(blocks(page))
+    text = "\n".join(blocks(page)).replace("_", " ")  # an English page names functions so
     text = re.sub(rf"\b({'|'.join(MONTHS)})(?= \d)", lambda month: MONTHS[month[1]], text)
     return Counter(re.findall(COUNTED["number"], text))
 
