@@ -1,6 +1,6 @@
 """Two editions of one book: the English one, and in its folder ``zh`` the Chinese one. Every page leads to
-its other edition, at the same section, and says what language it is in. In the Chinese one, the words of
-Sphinx and of the theme that have no translation there have one here."""
+its other edition, at the same section. In the Chinese one, the words of Sphinx and of the theme that have no
+translation there have one here."""
 
 import re
 
@@ -110,4 +110,3 @@ def _name_other(app, pagename, templatename, context, doctree):
         f'<link rel="alternate" hreflang="{tag}" href="{page}">' for tag, page in pages.items()
     )
     context["metatags"] = "\n".join([context.get("metatags", ""), *links])
-    context["language"] = TAGS[own]

@@ -201,6 +201,7 @@ def test_a_text_is_cut_at_a_mark_or_a_blank(text, most, short):
     [
         ("保留票数最高的", 2),
         ("保留票数最", 1),
+        ("保留票 数最高 的票是 一二三", 3),
         ("KV cache of a layer", 2),
         ("indistinguishable", 2),
         ("", 0),

@@ -4,8 +4,9 @@ import pytest
 
 from kvbook.chapters.edition.same import differences, stray
 
-ENGLISH = """## Heading
-See [the page](page.md) and {cite:p}`key2024`, with $a$ and `code`.
+ENGLISH = """(here)=
+## Heading
+<span class="kv-key">Red</span>. See [the page](page.md) and {cite:p}`key2024`, with $a$ and `code`.
 
 $$
 x = y
@@ -26,8 +27,9 @@ Words.
 x = 1  # code
 ```
 """
-CHINESE = """## 标题
-见[此页](page.md)和 {cite:p}`key2024`，有 $a$ 和 `code`。
+CHINESE = """(here)=
+## 标题
+<span class="kv-key">红色</span>。见[此页](page.md)和 {cite:p}`key2024`，有 $a$ 和 `code`。
 
 $$
 x = y
@@ -57,6 +59,8 @@ def test_a_translation_of_all_has_no_differences():
 @pytest.mark.parametrize(
     "right, wrong, told",
     [
+        ("(here)=", "(there)=", "label 'there' only in Chinese"),
+        ("kv-key", "kv-value", "class 'kv-value' only in Chinese"),
         ("## 标题", "### 标题", "heading '###' only in Chinese"),
         ("page.md", "other.md", "link 'page.md' only in English"),
         ("key2024", "key2025", "role '{cite:p}`key2025`' only in Chinese"),
@@ -77,7 +81,10 @@ def test_what_differs_is_named(right, wrong, told):
     assert told in differences(ENGLISH, CHINESE.replace(right, wrong))
 
 
-@pytest.mark.parametrize("text", ["窗口,和预算", "窗口; 预算", "KV缓存", "共8个", "第 3章"])
+@pytest.mark.parametrize(
+    "text",
+    ["窗口,和预算", "窗口; 预算", "KV缓存", "缓存 KV和预算", "一个KV 缓存", "共8 个", "第 3章"],
+)
 def test_half_width_punctuation_and_a_missing_blank_are_found(text):
     assert list(stray(text))
 

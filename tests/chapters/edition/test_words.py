@@ -40,6 +40,7 @@ def test_what_stands_between_sentences_is_full_width_and_fields_stay():
         ("budget 8", "见预算 8 处"),
         ("budget 8: 3%; budget 9: 4%", "见预算 8：3%；预算 9：4% 处"),
         ("snapkv; snapkv", "见 snapkv；snapkv 处"),
+        ("8: 3%; 9: 4%", "见 8：3%；9：4% 处"),
         ("budget 8: 'a budget: no, 9'", "见预算 8：'a budget: no, 9' 处"),
         ("<b>budget 8</b>", "见 <b>预算 8</b> 处"),
     ],
