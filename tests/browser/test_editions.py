@@ -88,12 +88,14 @@ def source_texts() -> str:
     return " ".join(" ".join(texts).split())
 
 
-NOT_PROSE = ", ".join(
-    ["pre", "code", "kbd", "script", "style", "noscript", ".math", ".headerlink"]
+BY_OTHERS = ", ".join(
+    ["pre", "code", "kbd", "script", "style", "noscript", ".math"]
     + ["blockquote", ".citation", "a[href*='#cite-']", "[lang=en]", ".kv-texts td"]
     + [f".{one}" for one in SAID_BY_OTHERS]
 )
 """Elements without words of ours: code, formulas, licences, papers, prompts, and what a model wrote."""
+NOT_PROSE = f"{BY_OTHERS}, .headerlink"
+"""These, and the sign beside a heading, which only its title explains."""
 END = "\u200b"
 FIELD = re.compile(r"\{[^}]*\}")
 BLOCKS = re.compile(
@@ -171,7 +173,7 @@ def test_around_a_chinese_page_all_is_chinese(name):
     page = BeautifulSoup(str(soup(f"zh/{name}")), "lxml")
     said = [
         tag[key]
-        for tag in page.select(f"body *:not({NOT_PROSE}, :is({NOT_PROSE}) *)")
+        for tag in page.select(f"body *:not({BY_OTHERS}, :is({BY_OTHERS}) *)")
         for key in ("title", "aria-label", "alt", "placeholder")
         if tag.get(key)
     ]
