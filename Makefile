@@ -28,7 +28,7 @@ test:  ## run the tests
 	@$(MAKE_PY) test
 
 browser: set-up  ## look at every page of the built book in headless Chromium
-	$(BIN)/python -m pytest --confcutdir tests/browser tests/browser
+	$(BIN)/python -m pytest -n 2 --confcutdir tests/browser tests/browser
 
 gpu-profile: set-up  ## run every chapter of the profile gpu with small sizes, on the tests' own device (some minutes)
 	@$(MAKE_PY) test tests/gpu_profile
