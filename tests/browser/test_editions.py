@@ -66,10 +66,20 @@ def test_no_word_lacks_its_chinese_and_no_entry_is_left_over(tmp_path):
     sources = source_texts()
     unused = {
         one
-        for one in words.known.keys() - words.used
+        for one in words.known.keys() - words.used - OF_OTHER_RUNS
         if not all(" ".join(part.split()) in sources for part in FIELD.split(one))
     }
     assert unused == set()
+
+
+OF_OTHER_RUNS = {
+    "{} holds {} entries and a summary and writes {}, right.",
+    "{} holds {} entries and a summary and writes {}, wrong.",
+    "pyramidinfer, min_length {}, budget {}",
+    "this build: {}, {} item a task, budget {}",
+}
+"""Entries that not every book needs: an answer is right or wrong; the profile smoke has one item a task and
+short prompts. The sources join them from pieces."""
 
 
 def source_texts() -> str:
